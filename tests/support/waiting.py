@@ -26,7 +26,7 @@ def wait_until(predicate: Callable[[], T], timeout: float = 30.0, what: str | Ca
         if value:
             return value
         if time.monotonic() >= deadline:
-            told = what() if callable(what) else what
-            raise AssertionError(f"not within {timeout:g} s: {told or predicate!r} (last: {value!r})")
+            told = (what() if callable(what) else what) or repr(predicate)
+            raise AssertionError(f"not within {timeout:g} s: {told} (last: {value!r})")
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
