@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 
 # Program → the package that brings it.
 PROGRAMS = {
@@ -60,16 +61,14 @@ def _apt(*words: str) -> str | None:
     return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else f"exit {done.returncode}"
 
 
-def install_missing(*, full: bool) -> list[str]:
-    """Install what is missing if root and apt-get are there; what to tell the reader, one line each. Never raises."""
-    programs = {**PROGRAMS, **(FULL_PROGRAMS if full else {})}
-    absent = missing(programs)
-    if not absent:
-        return []
-    names = sorted(set(absent.values()))
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return [f"not on this machine, and only root can install Debian packages: {', '.join(sorted(absent))}"]
-    print(f"installing {' '.join(names)}", flush=True)
+def can_install() -> bool:
+    """Whether this process may install Debian packages."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def install(names: list[str]) -> list[str]:
+    """Install packages, each that can be had; what apt-get said of the others, one line each. Never raises."""
+    print(f"installing {' '.join(names)}", file=sys.stderr, flush=True)
     told = []
     refused = _apt("update")
     if refused:
@@ -81,3 +80,14 @@ def install_missing(*, full: bool) -> list[str]:
             if refused:
                 told.append(f"apt-get install {name}: {refused}")
     return told
+
+
+def install_missing(*, full: bool) -> list[str]:
+    """Install what is missing if root and apt-get are there; what to tell the reader, one line each. Never raises."""
+    programs = {**PROGRAMS, **(FULL_PROGRAMS if full else {})}
+    absent = missing(programs)
+    if not absent:
+        return []
+    if not can_install():
+        return [f"not on this machine, and only root can install Debian packages: {', '.join(sorted(absent))}"]
+    return install(sorted(set(absent.values())))

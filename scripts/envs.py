@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import debian
+
 ROOT = Path(__file__).resolve().parent.parent
 MINORS = range(9, 15)
 HOUSE_MINOR = 10
@@ -120,6 +122,10 @@ def find_interpreters() -> dict[int, Interpreter]:
 def main_interpreter(found: dict[int, Interpreter] | None = None) -> Interpreter:
     """`python3` where the house runs on it, else the newest interpreter found."""
     default = probe("python3") or probe(sys.executable)
+    if default is None and debian.can_install():
+        # Debian's python3 comes without what makes environments.
+        debian.install(["python3-venv"])
+        default = probe("python3")
     if default is not None and default.minor >= HOUSE_MINOR:
         return default
     others = found if found is not None else find_interpreters()
