@@ -1,0 +1,137 @@
+"""The one place that makes bytes and names durable, and that publishes files. Nothing else calls fsync, rename or link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+DIR_MODE = 0o700
+FILE_MODE = 0o600
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+# what a file system answers that cannot fsync a directory at all: nothing more can be done there
+_NO_DIR_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EISDIR)
+
+
+def sync_data(fd: int) -> None:
+    """Wait until the file's data is on the disk itself."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fdatasync(fd)
+
+
+def sync_file(path: str) -> None:
+    """``sync_data`` of a file by its path; a file that is gone needs none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    try:
+        sync_data(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_dir(path: str) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in _NO_DIR_SYNC:
+            raise
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of ``data``, in as many calls as it takes."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def create(path: str, data: bytes, *, durable: bool = True) -> None:
+    """Write a new 0600 file; FileExistsError when there is one. On failure nothing stays behind."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    try:
+        write_all(fd, data)
+        if durable:
+            sync_data(fd)
+    except BaseException:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(fd)
+
+
+def publish_once(path: str, data: bytes, unique: str, *, durable: bool = False) -> bool:
+    """Make ``path`` appear whole with this content, unless it is there: True when ours is the one that won.
+
+    ``unique`` tells this caller's temporary file from any other's.
+    """
+    aside = f"{path}.{unique}.tmp"
+    create(aside, data, durable=durable)
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # no hard links here: O_EXCL decides, and a reader that meets a half-written file tries again
+        try:
+            create(path, data, durable=durable)
+        except FileExistsError:
+            return False
+    finally:
+        os.unlink(aside)
+    return True
+
+
+def replace(path: str, data: bytes, unique: str) -> None:
+    """Durably replace the content of ``path``, or leave the old one."""
+    aside = f"{path}.{unique}.tmp"
+    try:
+        create(aside, data)
+    except FileExistsError:
+        os.unlink(aside)
+        create(aside, data)
+    os.replace(aside, path)
+    sync_dir(os.path.dirname(path))
+
+
+def move(source: str, target: str, *, durable: bool = True) -> None:
+    """Rename within one file system and, unless told otherwise, make both names durable."""
+    os.rename(source, target)
+    if durable:
+        parents = {os.path.dirname(source), os.path.dirname(target)}
+        for parent in parents:
+            sync_dir(parent)
+
+
+def private_dir(path: str) -> None:
+    """A 0700 directory, made with its parents where it is missing."""
+    try:
+        os.mkdir(path, DIR_MODE)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        os.makedirs(path, DIR_MODE, exist_ok=True)
+
+
+def sync_file_system(path: str) -> None:
+    """Start all of a file system's dirty data on its way at once, where the system can (Linux): cheaper than many fsyncs."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        ctypes.CDLL(None, use_errno=True).syncfs(fd)
+    finally:
+        os.close(fd)

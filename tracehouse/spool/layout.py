@@ -1,0 +1,78 @@
+"""Names and paths of a spool. Pure: nothing here touches a disk."""
+
+from __future__ import annotations
+
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+
+    class SegmentName(NamedTuple):
+        epoch: str
+        n: int
+
+else:
+    from collections import namedtuple
+
+    SegmentName = namedtuple("SegmentName", "epoch n")
+
+KINDS = ("trace", "run")
+MANIFEST = "session.json"
+MEDIA = "media"
+UPLOAD = "upload"
+WRITERS = ".writers"
+TRASH = ".trash"
+RECEIPT = "receipt.json"
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_SEGMENT = re.compile(r"([0-9a-f]{16})-([0-9]{6})\.jsonl")
+_SESSION = re.compile(r"(trace|run)-[A-Za-z0-9._-]{0,60}-[0-9a-f]{16}")
+_MEDIA = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,8}")
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 of a short text. The C module behind hashlib, when it is there: hashlib itself costs 4 ms to import."""
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]  # 3.12 and later
+    except ImportError:
+        try:
+            from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
+        except ImportError:
+            from hashlib import sha256
+    digest: str = sha256(data).hexdigest()
+    return digest
+
+
+def fingerprint(key: str) -> str:
+    """How an API key is named where the key itself must not stand: first 16 hex digits of its SHA-256."""
+    return sha256_hex(key.encode("utf-8", "surrogatepass"))[:16]
+
+
+def session_dir(kind: str, session_id: str, api_base: str, credential: str | None) -> str:
+    """Directory name of a session. ``credential``: a key's fingerprint, "anon", or None."""
+    from json import dumps
+
+    named = dumps([kind, session_id, api_base, credential or "-"], separators=(",", ":"))
+    return f"{kind}-{_UNSAFE.sub('_', session_id)[:60]}-{sha256_hex(named.encode())[:16]}"
+
+
+def is_session_dir(name: str) -> bool:
+    return _SESSION.fullmatch(name) is not None
+
+
+def segment_name(epoch: str, n: int) -> str:
+    return f"{epoch}-{n:06d}.jsonl"
+
+
+def parse_segment_name(name: str) -> SegmentName | None:
+    found = _SEGMENT.fullmatch(name)
+    return None if found is None else SegmentName(found[1], int(found[2]))
+
+
+def is_media_name(name: str) -> bool:
+    return _MEDIA.fullmatch(name) is not None
+
+
+def lock_name(epoch: str) -> str:
+    return f"{epoch}.lock"

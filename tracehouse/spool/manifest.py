@@ -1,0 +1,114 @@
+"""The manifest of a session: who it is and where it is to go. Published once; the first one wins."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from tracehouse.spool import FORMAT, durable, layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MAX_MANIFEST = 64 * 1024
+
+_TEXTS = ("uid", "kind", "id", "machine_id", "hostname", "api_base", "created_at", "epoch")
+_OPTIONAL_TEXTS = ("credential", "project", "name", "version")
+
+
+class FormatError(ValueError):
+    """A manifest or segment that this version cannot read: ``path``, ``found`` (its format), and what to do."""
+
+    def __init__(self, path: str, found: object) -> None:
+        self.path = path
+        self.found = found
+        super().__init__(
+            f"{path} is of spool format {found!r}; this version reads format {FORMAT}: upgrade tracehouse-sdk to read it"
+        )
+
+
+class Manifest:
+    """Fields as in the format's specification; ``credential`` is a key's fingerprint, "anon", or None."""
+
+    __slots__ = (*_TEXTS, *_OPTIONAL_TEXTS)
+    uid: str
+    kind: str
+    id: str
+    machine_id: str
+    hostname: str
+    api_base: str
+    created_at: str
+    epoch: str
+    credential: str | None
+    project: str | None
+    name: str | None
+    version: str | None
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        """From decoded JSON: FormatError for a newer format, ValueError for what is no manifest."""
+        if fields.get("format") != FORMAT:
+            raise FormatError(layout.MANIFEST, fields.get("format"))
+        for name in _TEXTS:
+            if not isinstance(fields.get(name), str):
+                raise ValueError(f"manifest without {name}: {fields.get(name)!r}")
+            setattr(self, name, fields[name])
+        for name in _OPTIONAL_TEXTS:
+            value = fields.get(name)
+            if value is not None and not isinstance(value, str):
+                raise ValueError(f"manifest whose {name} is not text: {value!r}")
+            setattr(self, name, value)
+        if self.kind not in layout.KINDS:
+            raise ValueError(f"manifest of an unknown kind: {self.kind!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"format": FORMAT, **{name: getattr(self, name) for name in self.__slots__}}
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), separators=(",", ":"))
+
+
+def decode(raw: bytes, path: str = layout.MANIFEST) -> Manifest:
+    """Manifest of a file's content; ValueError (FormatError for a newer format) names ``path``."""
+    try:
+        fields = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a manifest: {error}") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"{path} is not a manifest: {type(fields).__name__}")
+    if fields.get("format") != FORMAT and isinstance(fields.get("format"), int):
+        raise FormatError(path, fields["format"])
+    return Manifest(fields)
+
+
+def read(session_dir: str) -> Manifest:
+    """The manifest of a session of this user's own spool. OSError or ValueError when there is none to be read."""
+    path = os.path.join(session_dir, layout.MANIFEST)
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        raw = os.read(fd, MAX_MANIFEST + 1)
+    finally:
+        os.close(fd)
+    if len(raw) > MAX_MANIFEST:
+        raise ValueError(f"{path} is larger than any manifest ({MAX_MANIFEST} bytes)")
+    return decode(raw, path)
+
+
+def publish(session_dir: str, ours: Manifest) -> Manifest:
+    """Make ``ours`` the session's manifest unless there is one, and return the one that holds.
+
+    One that cannot be read (a power failure can leave it empty) is replaced; a newer format's is not: FormatError.
+    """
+    path = os.path.join(session_dir, layout.MANIFEST)
+    try:
+        return read(session_dir)
+    except FileNotFoundError:
+        pass
+    except FormatError:
+        raise
+    except ValueError:
+        durable.replace(path, ours.to_json().encode(), ours.uid)
+        return ours
+    if durable.publish_once(path, ours.to_json().encode(), ours.uid):
+        return ours
+    return read(session_dir)

@@ -1,0 +1,67 @@
+"""One record, one line: framing, checksum, parsing. Pure; the format is specified in ``tracehouse.spool``."""
+
+from __future__ import annotations
+
+import re
+from binascii import crc32
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # (seq, type, data): data is the JSON text of the record's object
+    Parsed = tuple[int, bytes, bytes]
+
+MAX_RECORD = 16 * 1024 * 1024
+
+TYPES = (
+    "segment",
+    "trace",
+    "span",
+    "trace_patch",
+    "run",
+    "metrics",
+    "run_patch",
+    "config_patch",
+    "media",
+    "artifact",
+    "push_model_card",
+    "dropped",
+    "exit",
+    "close",
+)
+
+_LINE = re.compile(
+    rb'\{"crc":"([0-9a-f]{8})","seq":([1-9][0-9]{0,17}),"type":"([a-z_]{1,32})","data":(\{.*\})\}', re.DOTALL
+)
+_CRC_AT = 16  # the checksum covers the line from here on
+
+
+def checksum_seed(uid: str, epoch: str) -> int:
+    """CRC-32 start value of all lines that one writer puts into one session."""
+    return crc32(f"{uid}/{epoch}".encode())
+
+
+def frame(seed: int, seq: int, kind: str, data: str) -> bytes:
+    """The line of one record, newline included; ``data`` is JSON text of an object without raw newlines.
+
+    Lone surrogates, which UTF-8 cannot hold, become their JSON escapes.
+    """
+    text = f'","seq":{seq},"type":"{kind}","data":{data}}}'
+    try:
+        body = text.encode()
+    except UnicodeEncodeError:
+        body = text.encode("utf-8", "backslashreplace")
+    return b'{"crc":"%08x%b\n' % (crc32(body, seed), body)
+
+
+def parse(line: bytes, seed: int) -> Parsed | None:
+    """(seq, type, data) of a line without its newline, or None when it is damaged or foreign."""
+    found = _LINE.fullmatch(line)
+    if found is None or crc32(memoryview(line)[_CRC_AT:], seed) != int(found[1], 16):
+        return None
+    return int(found[2]), found[3], found[4]
+
+
+def peek(line: bytes) -> Parsed | None:
+    """Like ``parse`` without the checksum: for a header, whose data tells the seed to check it with."""
+    found = _LINE.fullmatch(line)
+    return None if found is None else (int(found[2]), found[3], found[4])

@@ -1,0 +1,356 @@
+"""One session's segments of this process: append, roll, seal, sync.
+
+A record that cannot be written waits in memory (8 MiB for all sessions of a spool) for the next try; beyond that the newest is dropped
+and counted. A segment whose write or fsync failed is abandoned; what it may have lost is written again, same seq, in the next one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from collections import deque
+
+from tracehouse.spool import FORMAT, durable, layout, record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tracehouse.spool.manifest import Manifest
+    from tracehouse.spool.writer import Writer
+
+RETRY_SECONDS = 0.5
+
+
+class Losses:
+    """What had to be given up, by reason, until a ``dropped`` record tells it."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.bytes = 0
+        self.reasons: dict[str, int] = {}
+        self.since = ""
+
+    def add(self, reason: str, size: int, at: str) -> None:
+        self.records += 1
+        self.bytes += size
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        self.since = self.since or at
+
+    def to_json(self, until: str) -> str:
+        from json import dumps
+
+        return dumps(
+            {
+                "records": self.records,
+                "bytes": self.bytes,
+                "reasons": self.reasons,
+                "since": self.since,
+                "until": until,
+            },
+            separators=(",", ":"),
+        )
+
+
+class SessionLog:
+    """Appends this process's records to one session. Thread-safe, reentrant (signal handlers may log), fork-safe."""
+
+    def __init__(self, writer: Writer, manifest: Manifest) -> None:
+        self.writer = writer
+        self.manifest = manifest  # ours until the session is open, then the one that holds
+        self.directory = os.path.join(
+            writer.root, layout.session_dir(manifest.kind, manifest.id, manifest.api_base, manifest.credential)
+        )
+        self.attempt = 1
+        self.claim = 1
+        self.next_step: int | None = None
+        self.used = False  # since the writer last looked for a segment to seal
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.RLock()
+        self._fd = -1
+        self._path = ""
+        self._n = 0
+        self._seq = 0
+        self._seed = 0
+        self._room = 0
+        self._size = 0
+        self._synced_size = 0
+        self._is_open = False  # directory, manifest and attempt are settled
+        self._dirty = False
+        self._waiting: deque[tuple[int, str, str]] = deque()
+        self._losses = Losses()
+        self._lost_since_flush = False
+        self._failure = ""
+        self._retry_at = 0.0
+        self._unsynced_paths: list[str] = []  # sealed segments, media, the manifest
+        self._unsynced_dirs: list[str] = []
+
+    def forget_parent(self) -> None:
+        """In a forked child: start over as a new writer; what the parent had in hand stays the parent's."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._reset()
+
+    @property
+    def healthy(self) -> bool:
+        """Nothing waits in memory."""
+        return not self._waiting
+
+    def append(self, kind: str, data: str) -> None:
+        """Hand one record to the kernel: ``data`` is its JSON object. ValueError for one of over 16 MiB; the disk never raises."""
+        if len(data) > record.MAX_RECORD - 256:
+            raise ValueError(_too_long(kind, len(data)))
+        with self._lock:
+            self._seq = seq = self._seq + 1
+            if self._fd < 0 or self._waiting:
+                self._keep(seq, kind, data)
+                self._write_waiting()
+            else:
+                line = record.frame(self._seed, seq, kind, data)
+                try:
+                    written = os.write(self._fd, line)
+                except OSError:
+                    written = 0  # the next segment may do better; if not, that failure is told
+                except BaseException:
+                    # an interrupt: the record is there or it is not, and its log() does not return
+                    self._losses.add("interrupted", len(line), self.writer.now())
+                    raise
+                if written != len(line):
+                    self._abandon()
+                    self._keep(seq, kind, data)
+                    self._write_waiting()
+                else:
+                    self._size += written
+                    if self._size > self._room:
+                        self._seal()
+            self.used = True
+            if not self._dirty:
+                self._dirty = True
+                self.writer.note_dirty(self)
+
+    def add_file(self, path: str) -> None:
+        """A media file that the next sync is to cover, before the segments."""
+        with self._lock:
+            parent = os.path.dirname(path)
+            if parent not in self._unsynced_dirs:
+                self._unsynced_dirs[:0] = [parent, self.directory]
+            self._unsynced_paths.insert(0, path)
+
+    def prepare(self) -> bool:
+        """Settle directory, manifest and attempt now; False when the disk does not let us (append goes on regardless)."""
+        with self._lock:
+            try:
+                self._open_session()
+            except OSError as error:
+                self._failed(error)
+            return self._is_open
+
+    def seal_if_idle(self) -> bool:
+        """Give up the open file, for another session's sake, unless this one is being written to."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self._seal()
+        finally:
+            self._lock.release()
+        return True
+
+    def sync(self) -> bool:
+        """Write what waits and wait for the disk: data, then names. True when every record so far is there to stay."""
+        with self._lock:
+            self._dirty = False
+            self._write_waiting(now=True)
+            paths, self._unsynced_paths = self._unsynced_paths, []
+            dirs, self._unsynced_dirs = self._unsynced_dirs, []
+            fd = os.dup(self._fd) if self._fd >= 0 else -1
+            path, start, size = self._path, self._synced_size, self._size
+            ok = not self._waiting and not self._lost_since_flush
+            self._lost_since_flush = False
+        try:
+            self._sync_all(paths, dirs, fd)
+        except OSError as error:
+            self._rewrite(paths, dirs, path if fd >= 0 else "", start, error)
+            return False
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        with self._lock:
+            if path == self._path:
+                self._synced_size = size
+            if self._waiting and not self._dirty:
+                self._dirty = True
+                self.writer.note_dirty(self)
+        return ok
+
+    def close(self) -> None:
+        """Seal the open segment; a later append opens the next one."""
+        with self._lock:
+            self._write_waiting(now=True)
+            self._seal()
+
+    # what follows runs under the lock
+
+    def _keep(self, seq: int, kind: str, data: str) -> None:
+        size = len(data) + 64
+        if self.writer.take_memory(size):
+            self._waiting.append((seq, kind, data))
+        else:
+            self._lost_since_flush = True
+            self._losses.add(self._failure or "unwritable", size, self.writer.now())
+
+    def _write_waiting(self, *, now: bool = False) -> None:
+        if not self._waiting and not self._losses.records:
+            return
+        if not now and self._failure and time.monotonic() < self._retry_at:
+            return
+        try:
+            self._open_session()
+            while self._waiting:
+                self._write_one(*self._waiting[0])
+                self.writer.give_memory(len(self._waiting.popleft()[2]) + 64)
+            if self._losses.records:
+                self._seq += 1
+                self._write_one(self._seq, "dropped", self._losses.to_json(self.writer.now()))
+                self._losses = Losses()
+            self._failure = ""
+        except OSError as error:
+            self._failed(error)
+
+    def _write_one(self, seq: int, kind: str, data: str) -> None:
+        if self._fd < 0:
+            self._open_segment()
+        line = record.frame(self._seed, seq, kind, data)
+        try:
+            written = os.write(self._fd, line)
+        except OSError:
+            self._abandon()
+            raise
+        if written != len(line):
+            self._abandon()
+            raise OSError(errno.ENOSPC, "short write", self._path)
+        self._size += written
+        if self._size > self._room:
+            self._seal()
+
+    def _failed(self, error: OSError) -> None:
+        self._failure = errno.errorcode.get(error.errno or 0, "EIO")
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self.writer.tell(self.directory, error, self._losses)
+
+    def _open_session(self) -> None:
+        if self._is_open:
+            return
+        self.writer.open()
+        fresh = not os.path.isdir(self.directory)
+        durable.private_dir(self.directory)
+        self.manifest = self.writer.publish(self.directory, self.manifest)
+        self.attempt, self.claim = self.writer.claim(self.directory)
+        self._seed = record.checksum_seed(self.manifest.uid, self.writer.epoch)
+        self._unsynced_paths.append(os.path.join(self.directory, layout.MANIFEST))
+        self._unsynced_dirs.append(self.directory)
+        if fresh:
+            self._unsynced_dirs += [self.writer.root, os.path.dirname(self.writer.root)]
+        self._is_open = True
+
+    def _open_segment(self) -> None:
+        self.writer.make_room(self)
+        path = os.path.join(self.directory, layout.segment_name(self.writer.epoch, self._n))
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(path, flags, durable.FILE_MODE)
+        self._seq += 1
+        header = record.frame(self._seed, self._seq, "segment", self._header())
+        try:
+            written = os.write(fd, header)
+            if written != len(header):
+                raise OSError(errno.ENOSPC, "short write", path)
+        except BaseException:
+            # nothing valid is in it: leave no empty file behind at every try
+            self._seq -= 1
+            os.close(fd)
+            os.unlink(path)
+            raise
+        self._fd, self._path = fd, path
+        self._n += 1
+        self._size, self._synced_size, self._room = written, 0, self.writer.segment_bytes
+        if self.directory not in self._unsynced_dirs:
+            self._unsynced_dirs.append(self.directory)
+
+    def _header(self) -> str:
+        from json import dumps
+
+        fields = {
+            "format": FORMAT,
+            "epoch": self.writer.epoch,
+            "n": self._n,
+            "attempt": self.attempt,
+            "claim": self.claim,
+            "pid": os.getpid(),
+            "host": os.uname().nodename,
+            "boot_id": self.writer.boot_id,
+            "at": self.writer.now(),
+            "session": self.manifest.to_dict(),
+        }
+        if self.next_step is not None:
+            fields["next_step"] = self.next_step
+        return dumps(fields, separators=(",", ":"))
+
+    def _abandon(self) -> None:
+        """Leave a segment with a torn line at its end; what is in it stays readable."""
+        self._seal()
+
+    def _seal(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self._unsynced_paths.append(self._path)
+            self.writer.closed(self)
+
+    # without the lock: the disk may take its time
+
+    def _sync_all(self, paths: list[str], dirs: list[str], fd: int) -> None:
+        for path in paths:
+            durable.sync_file(path)
+        if fd >= 0:
+            durable.sync_data(fd)
+        for directory in dict.fromkeys(dirs):
+            durable.sync_dir(directory)
+
+    def _rewrite(self, paths: list[str], dirs: list[str], current: str, start: int, error: OSError) -> None:
+        """After a failed fsync the disk may lack what was written since the last good one: write it again elsewhere."""
+        with self._lock:
+            self._failed(error)
+            if current and current == self._path:
+                self._abandon()
+            self._unsynced_paths = [path for path in paths if path.endswith(layout.MANIFEST)] + self._unsynced_paths
+            self._unsynced_dirs = dirs + self._unsynced_dirs
+            doubtful = [(path, 0) for path in paths if path.endswith(".jsonl")]
+            if current:
+                self._unsynced_paths = [path for path in self._unsynced_paths if path != current]
+                doubtful.append((current, start))
+            for path, offset in doubtful:
+                self._read_back(path, offset)
+            if not self._dirty:
+                self._dirty = True
+                self.writer.note_dirty(self)
+
+    def _read_back(self, path: str, offset: int) -> None:
+        try:
+            with open(path, "rb") as file:
+                file.seek(offset)
+                for line in file:
+                    parsed = record.parse(line[:-1], self._seed)
+                    if parsed and parsed[1] != b"segment" and self.writer.take_memory(len(parsed[2]) + 64):
+                        self._waiting.append(
+                            (parsed[0], parsed[1].decode(), parsed[2].decode("utf-8", "surrogatepass"))
+                        )
+        except OSError as error:
+            self._failed(error)
+
+
+def _too_long(kind: str, size: int) -> str:
+    return (
+        f"a {kind} record of {size} bytes is over the limit of {record.MAX_RECORD}: "
+        "log it in parts, or as a file (log_image, log_video, add_artifact); nothing of it was recorded"
+    )

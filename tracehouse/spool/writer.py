@@ -1,0 +1,255 @@
+"""This process as a writer of one spool: its epoch, its lock and heartbeat, its background sync, its open files.
+
+However many sessions it has open, there is one lock, one thread, and at most 64 open segments.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+
+from tracehouse.spool import durable, layout, liveness, manifest, record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracehouse.spool.manifest import Manifest
+    from tracehouse.spool.segment import Losses, SessionLog
+
+SEGMENT_BYTES = 32 * 1024 * 1024
+MEMORY_BYTES = 8 * 1024 * 1024
+MAX_OPEN = 64
+SYNC_SECONDS = 1.0
+TELL_SECONDS = 60.0
+_MANY = 32  # beyond so many sessions one syncfs is cheaper than their fsyncs
+
+_writers: dict[str, Writer] = {}
+
+
+def writer_of(root: str, now: Callable[[], str], *, segment_bytes: int = SEGMENT_BYTES) -> Writer:
+    """This process's writer for a spool directory (absolute path)."""
+    writer = _writers.get(root)
+    if writer is None:
+        writer = _writers[root] = Writer(root, now, segment_bytes)
+    return writer
+
+
+class Writer:
+    """``now`` gives the wall time as the records state it."""
+
+    def __init__(self, root: str, now: Callable[[], str], segment_bytes: int) -> None:
+        self.root = root
+        self.now = now
+        self.segment_bytes = segment_bytes
+        self.logs: list[SessionLog] = []
+        self.boot_id = liveness.boot_id()
+        self._told_at = -TELL_SECONDS
+        self._reset()
+
+    def _reset(self) -> None:
+        self.epoch = os.urandom(8).hex()
+        self._lock = threading.RLock()
+        self._lock_fd = -1
+        self._memory = 0
+        self._open: dict[SessionLog, None] = {}  # least recently looked at first
+        self._dirty: dict[SessionLog, None] = {}
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+
+    def forget_parent(self) -> None:
+        """In a forked child: a new writer, without the parent's lock (closing it here leaves it to the parent)."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+        self._reset()
+        for log in self.logs:
+            log.forget_parent()
+
+    def register(self, log: SessionLog) -> None:
+        with self._lock:
+            self.logs.append(log)
+
+    def unregister(self, log: SessionLog) -> None:
+        """A session that this process is done with: seal it and let it go."""
+        log.close()
+        with self._lock:
+            if log in self.logs:
+                self.logs.remove(log)
+
+    def open(self) -> None:
+        """Directories and lock file; OSError when the disk does not let us."""
+        with self._lock:
+            if self._lock_fd >= 0:
+                return
+            durable.private_dir(self.root)
+            writers = self._writers_dir
+            durable.private_dir(writers)
+            self._lock_fd = liveness.create_lock(writers, self.epoch, self.now())
+
+    def publish(self, directory: str, ours: Manifest) -> Manifest:
+        try:
+            return manifest.publish(directory, ours)
+        except ValueError as error:
+            # a newer format, or a file nobody can read: not ours to touch
+            raise OSError(5, str(error), directory) from error
+
+    def claim(self, directory: str) -> tuple[int, int]:
+        """(attempt, claim) of this writer in a session: the current attempt if a writer lives in it, else the next."""
+        attempts, claims, living = [0], [0], False
+        for epoch, (attempt, claim) in self._others(directory).items():
+            attempts.append(attempt)
+            claims.append(claim)
+            living = living or liveness.probably_lives(self._writers_dir, epoch, time.time())
+        attempt = max(attempts)
+        return (attempt if living else attempt + 1), max(claims) + 1
+
+    def _others(self, directory: str) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for name in sorted(os.listdir(directory)):
+            segment = layout.parse_segment_name(name)
+            if segment is not None and segment.epoch != self.epoch and segment.epoch not in found:
+                header = read_header(os.path.join(directory, name))
+                if header is not None:
+                    found[segment.epoch] = header
+        return found
+
+    @property
+    def _writers_dir(self) -> str:
+        return os.path.join(self.root, layout.WRITERS)
+
+    def note_dirty(self, log: SessionLog) -> None:
+        with self._lock:
+            self._dirty[log] = None
+            if self._thread is None:
+                self._start()
+            self._wake.set()
+
+    def take_memory(self, size: int) -> bool:
+        with self._lock:
+            if self._memory and self._memory + size > MEMORY_BYTES:
+                return False
+            self._memory += size
+            return True
+
+    def give_memory(self, size: int) -> None:
+        with self._lock:
+            self._memory -= size
+
+    def make_room(self, log: SessionLog) -> None:
+        """Before ``log`` opens a segment: seal another session's when too many are open (second chance to the used)."""
+        with self._lock:
+            chances = 2 * len(self._open)
+            while len(self._open) >= MAX_OPEN and chances:
+                chances -= 1
+                other = next(iter(self._open))
+                del self._open[other]
+                if other.used or other is log or not other.seal_if_idle():
+                    other.used = False
+                    self._open[other] = None
+            self._open[log] = None
+
+    def closed(self, log: SessionLog) -> None:
+        with self._lock:
+            self._open.pop(log, None)
+
+    def tell(self, directory: str, error: OSError, losses: Losses) -> None:
+        """Once a minute: what is wrong with the spool, and what it has cost."""
+        now = time.monotonic()
+        if now - self._told_at < TELL_SECONDS:
+            return
+        self._told_at = now
+        import logging
+
+        logging.getLogger("tracehouse").warning(
+            "cannot write to the spool %s: %s. Records wait in memory (up to %d MiB), then are dropped and counted (%d so far). "
+            "Free space, or check quota and permissions; nothing already written is affected.",
+            directory,
+            error,
+            MEMORY_BYTES >> 20,
+            losses.records,
+        )
+
+    def sync_dirty(self) -> None:
+        """Everything written so far to the disk, for all sessions."""
+        with self._lock:
+            dirty, self._dirty = list(self._dirty), {}
+        if len(dirty) > _MANY:
+            durable.sync_file_system(self.root)
+        for log in dirty:
+            log.sync()
+
+    def stop(self) -> None:
+        """At a clean exit: end the thread and take the lock file away."""
+        self._stop.set()
+        self._wake.set()
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(5)
+        self._stop = threading.Event()
+        if self._lock_fd >= 0 and not self.logs:
+            path = os.path.join(self._writers_dir, layout.lock_name(self.epoch))
+            try:
+                os.unlink(path)
+            except OSError:
+                pass  # the agent removes locks of the dead
+            os.close(self._lock_fd)
+            self._reset()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._run, args=(self._stop,), name="tracehouse-sync", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return  # the interpreter is shutting down: its exit handler syncs
+        self._thread = thread
+
+    def _run(self, stop: threading.Event) -> None:
+        beat_at = time.monotonic()
+        while not stop.is_set():
+            self._wake.wait(max(0.0, beat_at + liveness.HEARTBEAT_SECONDS - time.monotonic()))
+            if self._wake.is_set() and not stop.wait(SYNC_SECONDS):
+                self._wake.clear()
+                self._sync_and_report()
+            if time.monotonic() - beat_at >= liveness.HEARTBEAT_SECONDS:
+                beat_at = time.monotonic()
+                self._beat()
+
+    def _sync_and_report(self) -> None:
+        try:
+            self.sync_dirty()
+        except Exception:  # a thread's top: it must live on, and say so
+            import logging
+
+            logging.getLogger("tracehouse").exception("background sync failed; it goes on")
+
+    def _beat(self) -> None:
+        try:
+            os.utime(self._lock_fd)
+        except OSError:
+            pass  # a full or vanished disk: the flock and the pid still tell
+
+
+def read_header(path: str) -> tuple[int, int] | None:
+    """(attempt, claim) that a segment's first line states, or None."""
+    import json
+
+    try:
+        with open(path, "rb") as file:
+            parsed = record.peek(file.readline(2 * manifest.MAX_MANIFEST).rstrip(b"\n"))
+        fields = json.loads(parsed[2]) if parsed else {}
+        return int(fields["attempt"]), int(fields["claim"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _after_fork() -> None:
+    for writer in _writers.values():
+        writer.forget_parent()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_after_fork)
