@@ -1,0 +1,96 @@
+"""`tracehouse serve`: run a house on this machine."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tracehoused.house.server import Opened
+
+_NEEDS = ("jinja2", "sqlalchemy", "starlette", "uvicorn")
+_OLDEST = (3, 10)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where the house keeps its data.  [default: the user's data directory]",
+)
+@click.option("--allow-anonymous", is_flag=True, help="Take uploads from clients without a key.")
+@click.option("--allow-host", multiple=True, metavar="NAME", help="A further name this house answers to (Host header).")
+def serve(host: str, port: int, data: Path | None, allow_anonymous: bool, allow_host: tuple[str, ...]) -> None:
+    """Run a house: receive traces and runs, and show them in the browser."""
+    _check_needs()
+    from tracehoused.house.server import PortInUse, Settings, run
+    from tracehoused.house.state import Options
+    from tracehoused.house.store.store import FormatError
+
+    options = Options(_version(), allow_anonymous, frozenset(allow_host))
+    try:
+        run(Settings(host, port, data or _default_data(), options), _announce)
+    except PortInUse as error:
+        raise click.ClickException(f"{error}; choose another with --port, e.g. --port {_another(port)}") from None
+    except FormatError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"cannot serve on {host} port {port}: {error}") from None
+
+
+def _check_needs() -> None:
+    if sys.version_info < _OLDEST:
+        found = ".".join(map(str, sys.version_info[:2]))
+        raise click.ClickException(
+            f"the house needs Python {'.'.join(map(str, _OLDEST))} or newer, this is {found}. With a newer one: "
+            "python3 -m pip install 'tracehouse-sdk[house]'"
+        )
+    missing = [name for name in _NEEDS if not _is_there(name)]
+    if missing:
+        raise click.ClickException(
+            f"the house needs {', '.join(missing)}. Install: {sys.executable} -m pip install 'tracehouse-sdk[house]'"
+        )
+
+
+def _is_there(name: str) -> bool:
+    try:
+        import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+def _version() -> str:
+    try:
+        return metadata.version("tracehouse-sdk")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _default_data() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("tracehouse") / "house"
+
+
+def _another(port: int) -> int:
+    return port + 1 if port < 65535 else port - 1
+
+
+def _announce(opened: Opened) -> None:
+    if opened.new_key is not None:
+        click.echo(f"key (shown this once): {opened.new_key}")
+    click.echo(f"key file: {opened.key_file}")
+    click.echo(f"sign in once, in your browser: {opened.sign_in}")
+    click.echo(f"house: listening on {opened.url}")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,1 @@
+"""The house's HTTP interface: the wire protocol, and reading what is held."""

@@ -1,0 +1,124 @@
+"""`POST /v1/runs`, `PATCH /v1/runs/<id>`, and a run's metrics, artifacts and media."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tracehoused.house import training
+from tracehoused.house.api.change import Change, change_json, commit
+from tracehoused.house.api.identify import writer
+from tracehoused.house.api.receive import check_length, digest_of, once_of
+from tracehoused.house.blobs import Blobs
+from tracehoused.house.errors import Refusal, invalid
+from tracehoused.house.state import house_of
+from tracehoused.house.store import points, runs
+
+
+async def post_run(request: Request) -> Response:
+    def apply(connection: Connection, change: Change[training.NewRun]) -> dict[str, Any]:
+        run_id, created = runs.put_run(connection, change.caller, change.body, change.now_us)
+        return {"id": run_id, "created": created}
+
+    def known(connection: Connection, change: Change[training.NewRun]) -> dict[str, Any]:
+        run_id = runs.find_run(connection, change.caller, change.body.client_run_id)
+        return apply(connection, change) if run_id is None else {"id": run_id, "created": False}
+
+    return await change_json(request, "runs", lambda body, _: training.new_run(body), apply, known)
+
+
+async def patch_run(request: Request) -> Response:
+    run_id = request.path_params["id"]
+
+    def apply(connection: Connection, change: Change[training.RunPatch]) -> dict[str, Any]:
+        runs.patch_run(connection, change.caller, run_id, change.body, change.now_us)
+        return {"id": run_id}
+
+    def known(connection: Connection, change: Change[training.RunPatch]) -> dict[str, Any]:
+        runs.run_row(connection, change.caller, run_id)
+        return {"id": run_id}
+
+    return await change_json(request, "run_patch", lambda body, _: training.run_patch(body), apply, known)
+
+
+async def post_metrics(request: Request) -> Response:
+    run_id = request.path_params["id"]
+
+    def apply(connection: Connection, change: Change[training.Points]) -> dict[str, Any]:
+        row = runs.run_row(connection, change.caller, run_id, lock=True)
+        points.put_points(connection, row, change.once, change.body)
+        return {"ingested": change.body.count - change.body.dropped, "dropped": change.body.dropped}
+
+    def known(connection: Connection, change: Change[training.Points]) -> dict[str, Any]:
+        runs.run_row(connection, change.caller, run_id)
+        return {"ingested": change.body.count, "dropped": 0}
+
+    return await change_json(request, "metrics", training.points, apply, known)
+
+
+async def post_artifact(request: Request) -> Response:
+    run_id = request.path_params["id"]
+
+    def apply(connection: Connection, change: Change[training.NewArtifact]) -> dict[str, Any]:
+        row = runs.run_row(connection, change.caller, run_id)
+        artifact_id = runs.add_artifact(connection, row.pk, change.once, change.body, change.now_us)
+        return {"id": artifact_id, "name": change.body.name}
+
+    def known(connection: Connection, change: Change[training.NewArtifact]) -> dict[str, Any]:
+        runs.run_row(connection, change.caller, run_id)
+        return {"name": change.body.name}
+
+    return await change_json(request, "artifacts", lambda body, _: training.new_artifact(body), apply, known)
+
+
+async def post_media(request: Request) -> Response:
+    """The bytes go to disk first; the row that names them makes them part of the run."""
+    house, run_id = house_of(request), request.path_params["id"]
+    caller, once = await writer(request), once_of(request, "media")
+    repeated = [
+        name for name, count in Counter(name for name, _ in request.query_params.multi_items()).items() if count > 1
+    ]
+    if repeated:
+        raise invalid(f"{repeated[0]} is given more than once")
+    new = training.new_media(request.query_params, request.headers.get("content-type"))
+    with house.in_flight.hold(caller.identity, once.key):
+        check_length(request, house.blobs.limit)
+        await run_in_threadpool(house.store.read, lambda connection: runs.run_row(connection, caller, run_id))
+        sha256, size = await _stream(request, house.blobs)
+        once = replace(once, digest=digest_of(request, sha256))
+        stored: dict[str, Any] = {"sha256": sha256, "size": size}
+
+        def apply(connection: Connection, change: Change[training.NewMedia]) -> dict[str, Any]:
+            row = runs.run_row(connection, caller, run_id)
+            media_id = runs.add_media(connection, row.pk, once, change.body, sha256, size, change.now_us)
+            return {"id": media_id, **stored}
+
+        def known(connection: Connection, _change: Change[training.NewMedia]) -> dict[str, Any]:
+            runs.run_row(connection, caller, run_id)
+            return stored
+
+        change = Change(caller, once, house.store.now_us(), new)
+        return await commit(request, change, apply, known)
+
+
+async def _stream(request: Request, blobs: Blobs) -> tuple[str, int]:
+    incoming = blobs.begin()
+    try:
+        async for data in request.stream():
+            if data:
+                await run_in_threadpool(incoming.add, data)
+        return await run_in_threadpool(incoming.keep)
+    except BaseException:
+        incoming.discard()
+        raise
+
+
+async def push_model_card(request: Request) -> Response:
+    await writer(request)
+    raise Refusal(501, "not_here", "a house does not push model cards; download model_card.md instead")

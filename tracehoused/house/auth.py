@@ -1,0 +1,144 @@
+"""Who may do what: keys, anonymous tokens, one-time sign-in links and browser sessions.
+
+Secrets are compared and stored by their SHA-256; only the house's own key lies, 0600, in `house.key` of the data
+directory, where this machine's command line finds it. Scopes: `write` (reads too), `read`, `claim`, `browser`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, select
+
+from tracehoused.house.store.schema import keys
+from tracehoused.house.store.store import Store
+
+OWNER = "owner"
+KEY_FILE = "house.key"
+_BROWSER_US = 30 * 24 * 3600 * 1_000_000
+
+
+@dataclass(frozen=True)
+class Principal:
+    identity: str
+    scope: str
+
+    @property
+    def owner(self) -> bool:
+        return self.identity == OWNER
+
+
+@dataclass(frozen=True)
+class AnonymousSession:
+    token: str
+    read_token: str
+    claim_token: str
+
+
+def digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def own_key(data: Path) -> tuple[str, bool]:
+    """The house's key and whether it was made now; made at the first start, in a file only its owner can read."""
+    path = data / KEY_FILE
+    try:
+        return path.read_text(encoding="ascii").strip(), False
+    except FileNotFoundError:
+        key = f"ba_{secrets.token_urlsafe(32)}"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(key + "\n")
+    return key, True
+
+
+class Auth:
+    """Looks secrets up; what was found once is remembered until it changes here."""
+
+    def __init__(self, store: Store, own_key: str) -> None:
+        self._store = store
+        self._own = digest(own_key)
+        self._known: dict[str, tuple[Principal, int | None]] = {}
+        self._codes: set[str] = set()
+        self._lock = threading.Lock()
+        self.cookie = f"house_{store.house_id}"
+
+    def principal(self, secret: str) -> Principal | None:
+        """Whom this key, token or browser session stands for; None if it is unknown or no longer valid."""
+        asked = digest(secret)
+        if hmac.compare_digest(asked, self._own):
+            return Principal(OWNER, "write")
+        found = self._known.get(asked) or self._look_up(asked)
+        if found is None or (found[1] is not None and found[1] < self._store.now_us()):
+            return None
+        return found[0]
+
+    def _look_up(self, asked: str) -> tuple[Principal, int | None] | None:
+        query = select(keys).where(keys.c.digest == asked, keys.c.revoked_us.is_(None))
+        row = self._store.read(lambda connection: connection.execute(query).first())
+        if row is None:
+            return None
+        found = Principal(row.identity, row.scope), row.expires_us
+        self._known[asked] = found
+        return found
+
+    def new_code(self) -> str:
+        """A code for one sign-in, valid while this process runs."""
+        code = secrets.token_urlsafe(24)
+        with self._lock:
+            self._codes.add(digest(code))
+        return code
+
+    def use_code(self, code: str) -> bool:
+        asked = digest(code)
+        with self._lock:
+            if asked not in self._codes:
+                return False
+            self._codes.remove(asked)
+            return True
+
+    def new_browser(self) -> tuple[str, int]:
+        """A session for a browser of the owner's: (secret, seconds it lasts)."""
+        secret = secrets.token_urlsafe(32)
+        self._add([(secret, OWNER, "browser")], self._store.now_us() + _BROWSER_US)
+        return secret, _BROWSER_US // 1_000_000
+
+    def end_browser(self, secret: str) -> None:
+        asked = digest(secret)
+        gone = keys.delete().where(keys.c.digest == asked, keys.c.scope == "browser")
+        self._store.write(lambda connection: connection.execute(gone)).result()
+        self._known.pop(asked, None)
+
+    def new_anonymous(self) -> AnonymousSession:
+        identity = f"anon-{secrets.token_hex(12)}"
+        made = AnonymousSession(
+            f"anon_{secrets.token_urlsafe(32)}", f"anon_{secrets.token_urlsafe(32)}", secrets.token_urlsafe(32)
+        )
+        scopes = ((made.token, "write"), (made.read_token, "read"), (made.claim_token, "claim"))
+        self._add([(secret, identity, scope) for secret, scope in scopes], None)
+        return made
+
+    def _add(self, secrets_: list[tuple[str, str, str]], expires_us: int | None) -> None:
+        now_us = self._store.now_us()
+        rows = [
+            {
+                "digest": digest(secret),
+                "identity": identity,
+                "scope": scope,
+                "label": "",
+                "created_us": now_us,
+                "expires_us": expires_us,
+            }
+            for secret, identity, scope in secrets_
+        ]
+
+        def change(connection: Connection) -> None:
+            connection.execute(insert(keys), rows)
+
+        self._store.write(change).result()

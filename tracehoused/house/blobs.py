@@ -1,0 +1,90 @@
+"""Media files by their SHA-256: written aside, synced, renamed; the same bytes are kept once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tracehoused.house.errors import too_large
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass
+class Incoming:
+    """A blob on its way in. `add` as bytes arrive, then `keep` or `discard`."""
+
+    blobs: Blobs
+    path: Path
+    file: BinaryIO
+    size: int = 0
+    hash: Any = field(default_factory=hashlib.sha256)
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+        if self.size > self.blobs.limit:
+            raise too_large(self.blobs.limit)
+        self.hash.update(data)
+        self.file.write(data)
+
+    def keep(self) -> tuple[str, int]:
+        """(sha256, size); the bytes and their name are durable when this returns."""
+        sha256 = self.hash.hexdigest()
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        self.blobs.place(self.path, sha256)
+        return sha256, self.size
+
+    def discard(self) -> None:
+        self.file.close()
+        self.path.unlink(missing_ok=True)
+
+
+class Blobs:
+    """Blobs below `root`, each at most `limit` bytes."""
+
+    def __init__(self, root: Path, limit: int = 25 * 1024 * 1024) -> None:
+        self.root = root
+        self.limit = limit
+        self._incoming = root / "incoming"
+        self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for left in self._incoming.iterdir():
+            left.unlink()
+
+    def begin(self) -> Incoming:
+        path = self._incoming / secrets.token_hex(16)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        return Incoming(self, path, os.fdopen(descriptor, "wb"))
+
+    def place(self, source: Path, sha256: str) -> None:
+        target = self.path(sha256)
+        if target.exists():
+            # Another request may have renamed it just now; its name is durable once the directory is.
+            source.unlink()
+        else:
+            target.parent.mkdir(exist_ok=True, mode=0o700)
+            os.replace(source, target)
+        _sync_directory(target.parent)
+        _sync_directory(self.root)
+
+    def path(self, sha256: str) -> Path:
+        if not _SHA256.fullmatch(sha256):
+            raise ValueError(f"not a SHA-256: {sha256!r}")
+        return self.root / sha256[:2] / sha256
+
+    def has(self, sha256: str) -> bool:
+        return bool(_SHA256.fullmatch(sha256)) and self.path(sha256).is_file()
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

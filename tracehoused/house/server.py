@@ -1,0 +1,120 @@
+"""One process that serves a house: its data directory, its port, its signals."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from tracehoused.house.app import create_app
+from tracehoused.house.auth import KEY_FILE, Auth, own_key
+from tracehoused.house.blobs import Blobs
+from tracehoused.house.state import Options
+from tracehoused.house.store.store import Store
+
+_ANY = frozenset({"0.0.0.0", "::", ""})
+
+
+class PortInUse(Exception):
+    """Another program listens on this port."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    host: str
+    port: int
+    data: Path
+    options: Options
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A house about to listen. `new_key` is the key, if it was made just now, and None otherwise."""
+
+    url: str
+    key_file: Path
+    new_key: str | None
+    sign_in: str
+
+
+class _Server(uvicorn.Server):
+    """Tells when requests are really answered."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. Raises PortInUse, or OSError for an address that is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+        bound.listen(1024)
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortInUse(f"port {port} is in use on {host}") from None
+        raise
+    return bound
+
+
+def run(settings: Settings, ready: Callable[[Opened], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then let running requests finish. `ready` is called once, when it answers."""
+    bound = listen(settings.host, settings.port)
+    # The server takes these signals while it runs and raises them again when it is done: then this is a clean end.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    os.umask(0o077)
+    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key, is_new = own_key(settings.data)
+    store = Store(f"sqlite:///{settings.data / 'house.db'}")
+    try:
+        store.forget_old_requests()
+        auth = Auth(store, key)
+        app = create_app(store, Blobs(settings.data / "media"), auth, _with_own_host(settings))
+        url = _url(settings.host, bound.getsockname()[1])
+        sign_in = f"{url}/signin/{auth.new_code()}"
+        opened = Opened(url, settings.data / KEY_FILE, key if is_new else None, sign_in)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=10,
+        )
+        _Server(config, lambda: ready(opened)).run(sockets=[bound])
+    finally:
+        store.close()
+        bound.close()
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise SystemExit(0)
+
+
+def _with_own_host(settings: Settings) -> Options:
+    if settings.host in _ANY:
+        return settings.options
+    own = f"[{settings.host}]" if ":" in settings.host else settings.host
+    options = settings.options
+    return Options(options.version, options.allow_anonymous, options.hosts | {own}, options.body_limit)
+
+
+def _url(host: str, port: int) -> str:
+    name = "127.0.0.1" if host in _ANY else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"

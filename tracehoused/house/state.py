@@ -1,0 +1,59 @@
+"""What every request handler needs, and the keys of requests that are being handled now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from tracehoused.house.auth import Auth
+from tracehoused.house.blobs import Blobs
+from tracehoused.house.errors import Refusal
+from tracehoused.house.store.store import Store
+
+
+class InFlight:
+    """Idempotency keys in use; touched by the server's one event loop only."""
+
+    def __init__(self) -> None:
+        self._keys: set[tuple[str, str]] = set()
+
+    @contextmanager
+    def hold(self, identity: str, key: str | None) -> Iterator[None]:
+        if key is None:
+            yield
+            return
+        held = (identity, key)
+        if held in self._keys:
+            raise Refusal(409, "in_flight", "a request with this key is being handled")
+        self._keys.add(held)
+        try:
+            yield
+        finally:
+            self._keys.discard(held)
+
+
+@dataclass(frozen=True)
+class Options:
+    """`hosts`: names beside loopback's that a Host header may carry. `body_limit`: bytes of a JSON body, inflated."""
+
+    version: str
+    allow_anonymous: bool = False
+    hosts: frozenset[str] = frozenset()
+    body_limit: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class House:
+    store: Store
+    blobs: Blobs
+    auth: Auth
+    options: Options
+    in_flight: InFlight = field(default_factory=InFlight)
+
+
+def house_of(request: Request) -> House:
+    house: House = request.app.state.house
+    return house

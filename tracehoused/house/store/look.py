@@ -1,0 +1,201 @@
+"""Reading traces, runs, media and artifacts: JSON-ready objects, in pages.
+
+A page is asked for by `after` (the cursor the last page gave as `next`) and `limit`; lists of traces and runs run from
+the newest to the oldest, spans and rollouts in their own order.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, or_, select
+
+from tracehoused.house.store.once import Caller
+from tracehoused.house.store.schema import artifacts, media, runs, series, spans, traces
+from tracehoused.house.values import dump, iso
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """`limit` objects after the cursor `after`; `like`: only those whose names contain it."""
+
+    limit: int = 100
+    after: int | None = None
+    project: str | None = None
+    like: str | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    items: list[Object]
+    next: int | None
+
+
+def _loaded(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
+
+
+_TRACE_TEXTS = ("id", "session_id", "machine", "hostname", "agent_version", "started_at", "scaffold", "project")
+_TRACE_REST = ("task_name", "model", "rollout_step", "outcome", "identity")
+_RUN_TEXTS = ("id", "client_run_id", "machine", "hostname", "agent_version", "name", "project", "started_at")
+_RUN_REST = ("ended_at", "status", "hf_dataset", "hf_dataset_split", "hf_model", "hf_model_revision", "identity")
+
+
+def trace_object(row: Row[Any]) -> Object:
+    """A row of `_traces()`."""
+    known = {name: getattr(row, name) for name in (*_TRACE_TEXTS, *_TRACE_REST)}
+    times = {"created_at": iso(row.created_us), "updated_at": iso(row.updated_us)}
+    more = {"metadata": _loaded(row.metadata), "extra": _loaded(row.extra), "run_id": row.run_id}
+    return {**known, **more, **times, "span_count": row.span_count}
+
+
+def run_object(row: Row[Any]) -> Object:
+    known = {name: getattr(row, name) for name in (*_RUN_TEXTS, *_RUN_REST)}
+    times = {"created_at": iso(row.created_us), "updated_at": iso(row.updated_us)}
+    return {**known, "config": _loaded(row.config), "extra": _loaded(row.extra), "points": row.next_point, **times}
+
+
+def _traces(caller: Caller) -> Select[Any]:
+    count = select(func.count()).where(spans.c.trace == traces.c.pk).scalar_subquery()
+    query = select(traces, runs.c.id.label("run_id"), count.label("span_count"))
+    query = query.select_from(traces.outerjoin(runs, runs.c.pk == traces.c.run)).where(traces.c.deleted_us.is_(None))
+    return query if caller.owner else query.where(traces.c.identity == caller.identity)
+
+
+def _escaped(text: str) -> str:
+    return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def _paged(connection: Connection, query: Select[Any], page: Page, order: Any, make: Any) -> Found:
+    """Newest first by the auto-numbered column `order`."""
+    if page.after is not None:
+        query = query.where(order < page.after)
+    rows = connection.execute(query.order_by(order.desc()).limit(page.limit + 1)).all()
+    kept = rows[: page.limit]
+    following = getattr(kept[-1], order.name) if len(rows) > page.limit else None
+    return Found([make(row) for row in kept], following)
+
+
+def list_traces(connection: Connection, caller: Caller, page: Page, *, rollouts: bool = True) -> Found:
+    query = _traces(caller)
+    if not rollouts:
+        query = query.where(traces.c.run.is_(None))
+    if page.project is not None:
+        query = query.where(traces.c.project == page.project)
+    if page.like:
+        names = (traces.c.task_name, traces.c.session_id, traces.c.model)
+        query = query.where(or_(*(name.like(_escaped(page.like), escape="\\") for name in names)))
+    return _paged(connection, query, page, traces.c.pk, trace_object)
+
+
+def one_trace(connection: Connection, caller: Caller, trace_id: str) -> Object:
+    return trace_object(connection.execute(_traces(caller).where(traces.c.id == trace_id)).one())
+
+
+def list_runs(connection: Connection, caller: Caller, page: Page) -> Found:
+    query = select(runs).where(runs.c.deleted_us.is_(None))
+    if not caller.owner:
+        query = query.where(runs.c.identity == caller.identity)
+    if page.project is not None:
+        query = query.where(runs.c.project == page.project)
+    if page.like:
+        names = (runs.c.name, runs.c.client_run_id)
+        query = query.where(or_(*(name.like(_escaped(page.like), escape="\\") for name in names)))
+    return _paged(connection, query, page, runs.c.pk, run_object)
+
+
+def list_rollouts(connection: Connection, caller: Caller, run: int, page: Page, step: int | None = None) -> Found:
+    """A run's rollouts by arrival; each has its `rollout_step`."""
+    query = _traces(caller).where(traces.c.run == run)
+    if step is not None:
+        query = query.where(traces.c.rollout_step == step)
+    if page.after is not None:
+        query = query.where(traces.c.pk > page.after)
+    rows = connection.execute(query.order_by(traces.c.pk).limit(page.limit + 1)).all()
+    kept = rows[: page.limit]
+    return Found([trace_object(row) for row in kept], kept[-1].pk if len(rows) > page.limit else None)
+
+
+def spans_text(connection: Connection, trace: int, page: Page) -> tuple[list[str], int | None]:
+    """A trace's spans in the order of the conversation, each as the JSON text of the wire object: what was stored as
+    JSON is not parsed and encoded again."""
+    query = select(spans).where(spans.c.trace == trace)
+    if page.after is not None:
+        query = query.where(spans.c.n > page.after)
+    rows = connection.execute(query.order_by(spans.c.n).limit(page.limit + 1)).all()
+    kept = rows[: page.limit]
+    return [_span_text(row) for row in kept], kept[-1].n if len(rows) > page.limit else None
+
+
+def _span_text(row: Row[Any]) -> str:
+    head = {"id": row.id, "kind": row.kind, "name": row.name, "start_at": row.start_at}
+    optional = {"end_at": row.end_at, "parent_span_id": row.parent_span_id, "status": row.status}
+    head.update({name: value for name, value in optional.items() if value is not None})
+    extra = "" if row.extra is None else f',"extra":{row.extra}'
+    return f'{dump(head)[:-1]},"attributes":{row.attributes}{extra}}}'
+
+
+def metric_summary(connection: Connection, run: int) -> list[Object]:
+    """One object per series: key, attempt, writer, count and its last point."""
+    query = select(series).where(series.c.run == run).order_by(series.c.key, series.c.attempt, series.c.id)
+    return [
+        {
+            "key": row.key,
+            "attempt": row.attempt,
+            "writer": row.writer,
+            "count": row.size,
+            "last_step": row.last_step,
+            "last_value": row.last_value if row.last_json is None else json.loads(row.last_json),
+            "last_time": iso(row.last_us),
+        }
+        for row in connection.execute(query)
+    ]
+
+
+def _media_object(row: Row[Any]) -> Object:
+    names = ("id", "key", "step", "caption", "media_type", "mime", "sha256", "size", "attempt", "writer")
+    known = {name: getattr(row, name) for name in names}
+    return {**known, "created_at": iso(row.created_us), "url": f"/v1/media/{row.id}"}
+
+
+def list_media(connection: Connection, run: int, page: Page, key: str | None = None) -> Found:
+    query = select(media).where(media.c.run == run)
+    if key is not None:
+        query = query.where(media.c.key == key)
+    if page.after is not None:
+        query = query.where(media.c.n > page.after)
+    rows = connection.execute(query.order_by(media.c.n).limit(page.limit + 1)).all()
+    kept = rows[: page.limit]
+    return Found([_media_object(row) for row in kept], kept[-1].n if len(rows) > page.limit else None)
+
+
+def find_media(connection: Connection, caller: Caller, name: str) -> Object | None:
+    """A medium by its id or its SHA-256, if the caller may see it."""
+    query = select(media).join(runs, runs.c.pk == media.c.run).where(runs.c.deleted_us.is_(None))
+    query = query.where(or_(media.c.id == name, media.c.sha256 == name))
+    if not caller.owner:
+        query = query.where(runs.c.identity == caller.identity)
+    row = connection.execute(query.order_by(media.c.n.desc()).limit(1)).first()
+    return None if row is None else _media_object(row)
+
+
+def list_artifacts(connection: Connection, run: int, page: Page) -> Found:
+    query = select(artifacts).where(artifacts.c.run == run)
+    if page.after is not None:
+        query = query.where(artifacts.c.n > page.after)
+    rows = connection.execute(query.order_by(artifacts.c.n).limit(page.limit + 1)).all()
+    kept = rows[: page.limit]
+    names = ("id", "name", "kind", "attempt", "writer")
+    items = [
+        {
+            **{name: getattr(row, name) for name in names},
+            "data": json.loads(row.data),
+            "created_at": iso(row.created_us),
+        }
+        for row in kept
+    ]
+    return Found(items, kept[-1].n if len(rows) > page.limit else None)

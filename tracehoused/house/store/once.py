@@ -1,0 +1,116 @@
+"""Each change has its effect once: by idempotency key, and by range of sequence numbers for ever.
+
+Both are recorded in the transaction of the data they speak of. A key that comes back with the same request gets the
+stored answer, with another one 422 `key_reused`. A range that is wholly known gets the answer of a success without
+effect; one that is partly known 409 `overlap` with what is held.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from tracehoused.house.errors import Refusal
+from tracehoused.house.store import ranges
+from tracehoused.house.store.schema import requests
+
+
+@dataclass(frozen=True)
+class Range:
+    """Sequence numbers first..last of a session's segment."""
+
+    uid: str
+    segment: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks: `identity` owns what it writes; `scope` is `write` or `read`; an owner sees everything in the house."""
+
+    identity: str
+    scope: str
+    owner: bool
+    machine: str = "unknown"
+    hostname: str | None = None
+    agent_version: str | None = None
+
+
+@dataclass(frozen=True)
+class Once:
+    """What makes a request recognisable. `endpoint` names the interval set; `attempt` and `writer` go with points."""
+
+    endpoint: str
+    key: str | None = None
+    digest: str = ""
+    range: Range | None = None
+    attempt: int = 0
+    writer: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    body: dict[str, Any]
+    status: int = 200
+    replayed: bool = False
+
+
+Apply = Callable[[Connection], Answer]
+
+
+def apply_once(connection: Connection, caller: Caller, once: Once, now_us: int, apply: Apply, known: Apply) -> Answer:
+    """The answer of `apply`, or of an earlier success, or of `known` where the range was applied before."""
+    stored = _stored_answer(connection, caller, once)
+    if stored is not None:
+        return stored
+    if once.range is not None and _is_known(connection, caller, once, once.range):
+        answer = replace(known(connection), replayed=True)
+    else:
+        answer = apply(connection)
+        if once.range is not None:
+            ranges.add(connection, _place(caller, once, once.range), once.range.first, once.range.last)
+    _store_answer(connection, caller, once, now_us, answer)
+    return answer
+
+
+def _place(caller: Caller, once: Once, held: Range) -> ranges.Place:
+    return ranges.Place(caller.identity, held.uid, held.segment, once.endpoint)
+
+
+def _is_known(connection: Connection, caller: Caller, once: Once, asked: Range) -> bool:
+    have = ranges.held(connection, _place(caller, once, asked), asked.first, asked.last)
+    if have == [(asked.first, asked.last)]:
+        return True
+    if have and once.endpoint not in REPEATABLE:
+        message = f"part of {asked.first}-{asked.last} was applied before"
+        raise Refusal(409, "overlap", message, have=[list(interval) for interval in have])
+    return False
+
+
+# Upserts and patches fold several records into one request; a part of them applied twice does no harm.
+REPEATABLE = frozenset({"traces", "runs", "trace_patch", "run_patch"})
+
+
+def _stored_answer(connection: Connection, caller: Caller, once: Once) -> Answer | None:
+    if once.key is None:
+        return None
+    query = select(requests.c.digest, requests.c.status, requests.c.body)
+    row = connection.execute(query.where(requests.c.identity == caller.identity, requests.c.key == once.key)).first()
+    if row is None:
+        return None
+    if row.digest != once.digest:
+        raise Refusal(422, "key_reused", f"the key {once.key!r} was used for another request")
+    return Answer(json.loads(row.body), row.status, replayed=True)
+
+
+def _store_answer(connection: Connection, caller: Caller, once: Once, now_us: int, answer: Answer) -> None:
+    if once.key is None:
+        return
+    values = {"identity": caller.identity, "key": once.key, "digest": once.digest, "created_us": now_us}
+    row = {**values, "status": answer.status, "body": json.dumps(answer.body)}
+    connection.execute(insert(requests).values(row))

@@ -1,0 +1,66 @@
+"""The house's database: one writer, readers beside it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from sqlalchemy import Connection, delete, insert, select
+
+from tracehoused.house.store import dialect, schema
+from tracehoused.house.store.writer import Writer
+
+T = TypeVar("T")
+FORMAT = "1"
+KEYS_LIVE_US = 90 * 24 * 3600 * 1_000_000
+
+
+class FormatError(Exception):
+    """The database was written by a newer house."""
+
+
+class Store:
+    """Opens, and at the first start makes, the database at `url`, e.g. `sqlite:////var/lib/house/house.db`."""
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._write_engine = dialect.open_engine(url, writes=True)
+        self._read_engine = dialect.open_engine(url, writes=False)
+        with self._write_engine.begin() as connection:
+            schema.metadata.create_all(connection)
+            self.house_id = _house_id(connection)
+        self._writer = Writer(self._write_engine)
+
+    def now_us(self) -> int:
+        return int(self._clock() * 1_000_000)
+
+    def write(self, change: Callable[[Connection], T]) -> Future[T]:
+        """Run `change` in a transaction; its result comes once it is durable."""
+        return self._writer.submit(change)
+
+    def read(self, look: Callable[[Connection], T]) -> T:
+        with self._read_engine.connect() as connection:
+            return look(connection)
+
+    def forget_old_requests(self) -> None:
+        before = self.now_us() - KEYS_LIVE_US
+        old = delete(schema.requests).where(schema.requests.c.created_us < before)
+        self.write(lambda connection: connection.execute(old)).result()
+
+    def close(self) -> None:
+        self._writer.close()
+        self._write_engine.dispose()
+        self._read_engine.dispose()
+
+
+def _house_id(connection: Connection) -> str:
+    found = {row.name: row.value for row in connection.execute(select(schema.house))}
+    if not found:
+        found = {"format": FORMAT, "id": secrets.token_hex(4)}
+        connection.execute(insert(schema.house), [{"name": name, "value": value} for name, value in found.items()])
+    if found["format"] != FORMAT:
+        raise FormatError(f"this house's data has format {found['format']}; this version reads format {FORMAT}")
+    return str(found["id"])

@@ -1,0 +1,47 @@
+"""Any text a client may send, stored in databases that refuse NUL and lone surrogates.
+
+Text that every database takes is stored as it is. Other text, and text that begins with the mark, is stored as the
+mark followed by its ASCII JSON form; so the two never collide, and equal text stays equal in unique indexes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from sqlalchemy import Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+_MARK = "\x1aj"
+_UNSAFE = re.compile("[\x00\ud800-\udfff]")
+
+
+def stored(text: str) -> str:
+    if text.startswith(_MARK) or _UNSAFE.search(text):
+        return _MARK + json.dumps(text)
+    return text
+
+
+def stored_or_none(text: str | None) -> str | None:
+    return None if text is None else stored(text)
+
+
+def original(text: str) -> str:
+    if text.startswith(_MARK):
+        return str(json.loads(text[len(_MARK) :]))
+    return text
+
+
+class SafeText(TypeDecorator[str]):
+    """A text column that holds every Python string."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return stored_or_none(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> str | None:
+        return None if value is None else original(value)
