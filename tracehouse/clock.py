@@ -6,8 +6,8 @@ from time import gmtime, monotonic_ns, time_ns
 
 _SECOND = 1_000_000_000
 
-# (second, its text): replaced whole, so that threads see the one or the other
-_latest = (-1, "")
+# (nanoseconds at which a second begins, its text): replaced whole, so that threads see the one or the other
+_latest = (-_SECOND, "")
 
 
 def _text_of(second: int) -> str:
@@ -19,11 +19,13 @@ def now() -> str:
     """The time now, as ``2026-11-22T22:45:35.890553Z``."""
     global _latest
     ns = time_ns()
-    second = ns // _SECOND
-    latest = _latest
-    if latest[0] != second:
-        _latest = latest = (second, _text_of(second))
-    return f"{latest[1]}{ns // 1000 % 1_000_000:06d}Z"
+    begins, text = _latest
+    past = ns - begins
+    if not 0 <= past < _SECOND:
+        second, past = divmod(ns, _SECOND)
+        text = _text_of(second)
+        _latest = (ns - past, text)
+    return f"{text}{past // 1000:06d}Z"
 
 
 def iso(ns: int) -> str:
