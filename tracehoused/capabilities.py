@@ -1,0 +1,37 @@
+"""What a server can take beyond the base protocol. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["BASE_PROTOCOL", "Capabilities", "capabilities_of"]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """``known``: the server was asked, and answered (404 is an answer: the base protocol).
+
+    Where it could not be asked, ``known`` is False and the rest is the base protocol's: nothing may be given up for it.
+    """
+
+    media_types: tuple[str, ...] = ("image", "video")
+    nonfinite: bool = False
+    verify: bool = False
+    gzip: bool = False
+    known: bool = True
+
+
+BASE_PROTOCOL = Capabilities()
+
+
+def capabilities_of(body: Mapping[str, object]) -> Capabilities:
+    """From the reply to ``GET /v1/capabilities``; what it leaves out, or has in another form, is not there."""
+    types = body.get("media_types")
+    names = tuple(name for name in types if isinstance(name, str)) if isinstance(types, list) else None
+    return Capabilities(
+        media_types=BASE_PROTOCOL.media_types if names is None else names,
+        nonfinite=body.get("nonfinite") is True,
+        verify=body.get("verify") is True,
+        gzip=body.get("gzip") is True,
+    )

@@ -1,0 +1,100 @@
+"""One request to be sent, as a value; what is built here is what a retry sends again, byte for byte. Pure but for FileBody.open."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Callable
+from urllib.parse import quote
+
+from tracehoused.exceptions import BodyError
+
+__all__ = ["FileBody", "Request", "api_path"]
+
+_READ = 256 * 1024
+
+
+@dataclass(frozen=True)
+class FileBody:
+    """The bytes of a regular file, streamed from disk; ``size`` is what it must hold.
+
+    ``opener`` returns a file descriptor that this takes over, for a caller with checks of its own; ``path`` then only names it.
+    """
+
+    path: str
+    size: int
+    opener: Callable[[], int] | None = None
+
+    def open(self) -> int:
+        """A file descriptor for reading. BodyError where there is no regular file of that size; no link is followed."""
+        try:
+            fd = self.opener() if self.opener else os.open(self.path, _FLAGS)
+        except OSError as error:
+            raise BodyError(f"cannot open {self.path}: {error.strerror}", path=self.path) from error
+        found = os.fstat(fd)
+        wrong = ""
+        if not stat.S_ISREG(found.st_mode):
+            wrong = "it is not a regular file"
+        elif found.st_size != self.size:
+            wrong = f"it has {found.st_size} bytes, its record says {self.size}"
+        if wrong:
+            os.close(fd)
+            raise BodyError(f"cannot send {self.path}: {wrong}", path=self.path)
+        return fd
+
+    def read(self, fd: int) -> Iterator[bytes]:
+        """Exactly ``size`` bytes from ``fd``, in parts; closes it. BodyError when they cannot be had."""
+        left = self.size
+        try:
+            while left:
+                part = os.read(fd, min(left, _READ))
+                if not part:
+                    raise BodyError(f"{self.path} became shorter while it was sent", path=self.path)
+                left -= len(part)
+                yield part
+        except OSError as error:
+            raise BodyError(f"cannot read {self.path}: {error.strerror}", path=self.path) from error
+        finally:
+            os.close(fd)
+
+
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+@dataclass(frozen=True)
+class Request:
+    """``path`` is percent-encoded (see ``api_path``) and below the api_base; ``query`` is not encoded yet.
+
+    ``key``, ``range`` and ``attempt`` become Idempotency-Key, X-Tracehouse-Range and X-Tracehouse-Attempt.
+    ``expect`` is what a 2xx must bring to count: see ``retry.judge``.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | FileBody | None = None
+    content_type: str = "application/json"
+    key: str | None = None
+    range: str | None = None
+    attempt: int | None = None
+    expect: str = "object"
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        if self.body is None:
+            return 0
+        return self.body.size if isinstance(self.body, FileBody) else len(self.body)
+
+
+def api_path(*segments: str) -> str:
+    """``/a/b/c`` of segments that may hold anything: a server's id never becomes two segments, or ``..``."""
+    return "".join("/" + _segment(segment) for segment in segments)
+
+
+def _segment(text: str) -> str:
+    if text in (".", ".."):
+        return text.replace(".", "%2E")
+    return quote(text, safe="", errors="surrogatepass")

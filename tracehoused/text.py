@@ -1,0 +1,27 @@
+"""Text from elsewhere (spools, servers), made fit for a terminal, a log and a header. Pure."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+__all__ = ["header_value", "printable"]
+
+# visible Latin-1, and the space: what an HTTP header can hold as it is
+_LATIN = frozenset(map(chr, (*range(0x20, 0x7F), *range(0xA1, 0x100)))) - {"\xad"}
+_ASCII = "".join(map(chr, range(0x21, 0x7F))) + " "
+
+
+def printable(text: str, limit: int = 300) -> str:
+    """``text`` on one line, control characters escaped, cut at ``limit`` characters."""
+    told = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:limit])
+    return told if len(told) <= limit and len(text) <= limit else told[: limit - 1] + "…"
+
+
+def header_value(text: str) -> str:
+    """``text`` as a header can carry it: unchanged if it is visible Latin-1, else percent-encoded UTF-8."""
+    if text == text.strip() and _LATIN.issuperset(text):
+        return text
+    inner = text.strip(" ")
+    lead, trail = text[: len(text) - len(text.lstrip(" "))], text[len(text.rstrip(" ")) :] if inner else ""
+    coded = quote(inner, safe=_ASCII, errors="surrogatepass")
+    return "%20" * len(lead) + coded + "%20" * len(trail)
