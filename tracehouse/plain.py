@@ -245,13 +245,13 @@ class _Walk:
 
     def _key(self, key: object) -> str:
         """As JSON itself turns None, bools and numbers into keys; else the text of its form, or its repr."""
-        if key is None or key is True or key is False:
-            return {None: "null", True: "true", False: "false"}[key]
         if isinstance(key, bytes):
             return key.decode("utf-8", "backslashreplace")
-        form = key if isinstance(key, (tuple, frozenset)) else self.convert(key, self._max_depth)
+        form = key if isinstance(key, (tuple, frozenset)) else self.convert(key, self._max_depth - 1)
         if isinstance(form, str):
             return str.__str__(form)
+        if form is None or isinstance(form, bool):
+            return {None: "null", True: "true", False: "false"}[form]
         if isinstance(form, dict) and form.get("_type") == "number":
             return str(form["value"])
-        return safe_repr(form) if isinstance(form, (int, float)) else safe_repr(key)
+        return repr(form) if isinstance(form, (int, float)) else safe_repr(key)
