@@ -73,7 +73,7 @@ async def get_trace(request: Request) -> Response:
 
     def query(connection: Connection, caller: Caller) -> str:
         row = traces.trace_row(connection, caller, trace_id)
-        texts, following = look.spans_text(connection, row.pk, page)
+        texts, following = look.spans_text(connection, row, page)
         head = dump(look.one_trace(connection, caller, trace_id))
         return f'{head[:-1]},"spans":[{",".join(texts)}],"next":{json.dumps(following)}}}'
 

@@ -88,7 +88,7 @@ async def trace(request: Request) -> Response:
 
     def query(connection: Connection, caller: Caller) -> dict[str, Any]:
         row = traces.trace_row(connection, caller, request.path_params["id"])
-        texts, following = look.spans_text(connection, row.pk, asked)
+        texts, following = look.spans_text(connection, row, asked)
         return {
             "trace": look.one_trace(connection, caller, row.id),
             "spans": [_span(json.loads(text)) for text in texts],

@@ -89,7 +89,7 @@ def _bounds(connection: Connection, series_id: int, first: int | None, last: int
 
 def _floor_div(column: Any, width: int, low: int) -> Any:
     # Never negative here, so that every database's division rounds the same way.
-    return (column - low).op("/")(width)
+    return (column - low) // width
 
 
 def _from_points(connection: Connection, series_id: int, low: int, high: int, width: int) -> list[list[Any]]:

@@ -120,19 +120,19 @@ def list_rollouts(connection: Connection, caller: Caller, run: int, page: Page, 
     return Found([trace_object(row) for row in kept], kept[-1].pk if len(rows) > page.limit else None)
 
 
-def spans_text(connection: Connection, trace: int, page: Page) -> tuple[list[str], int | None]:
+def spans_text(connection: Connection, trace: Row[Any], page: Page) -> tuple[list[str], int | None]:
     """A trace's spans in the order of the conversation, each as the JSON text of the wire object: what was stored as
     JSON is not parsed and encoded again."""
-    query = select(spans).where(spans.c.trace == trace)
+    query = select(spans).where(spans.c.trace == trace.pk)
     if page.after is not None:
         query = query.where(spans.c.n > page.after)
     rows = connection.execute(query.order_by(spans.c.n).limit(page.limit + 1)).all()
     kept = rows[: page.limit]
-    return [_span_text(row) for row in kept], kept[-1].n if len(rows) > page.limit else None
+    return [_span_text(trace.session_id, row) for row in kept], kept[-1].n if len(rows) > page.limit else None
 
 
-def _span_text(row: Row[Any]) -> str:
-    head = {"id": row.id, "kind": row.kind, "name": row.name, "start_at": row.start_at}
+def _span_text(session_id: str, row: Row[Any]) -> str:
+    head = {"id": row.id, "session_id": session_id, "kind": row.kind, "name": row.name, "start_at": row.start_at}
     optional = {"end_at": row.end_at, "parent_span_id": row.parent_span_id, "status": row.status}
     head.update({name: value for name, value in optional.items() if value is not None})
     extra = "" if row.extra is None else f',"extra":{row.extra}'

@@ -1,0 +1,54 @@
+"""`tracehouse serve`: clear words at the start, a clean end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+
+from tests.support.house import House
+
+
+def test_a_port_in_use_is_named_and_another_suggested(house: House, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tracehoused.cli.serve", "--port", str(house.port), "--data", str(tmp_path / "d")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert f"port {house.port} is in use" in ended.stderr
+    assert "--port" in ended.stderr
+    assert not (tmp_path / "d").exists()
+
+
+def test_sigterm_ends_it_cleanly(tmp_path: Path) -> None:
+    house = House(tmp_path / "data").start()
+    assert httpx.get(f"{house.url}/v1/capabilities").status_code == 200
+    assert house.stop() == 0
+    assert "Traceback" not in house.output()
+    assert not (house.data / "house.db-wal").exists()
+
+
+def test_a_missing_extra_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "starlette.py").write_text("raise ImportError('not here')")
+    ended = subprocess.run(
+        [sys.executable, "-m", "tracehoused.cli.serve", "--data", str(tmp_path / "d")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"PYTHONPATH": f"{tmp_path}:{Path(__file__).resolve().parents[2]}", "PATH": ""},
+    )
+    assert ended.returncode == 1
+    assert "pip install 'tracehouse-sdk[house]'" in ended.stderr
+    assert "starlette" in ended.stderr
+
+
+def test_data_of_a_newer_house_is_refused(tmp_path: Path) -> None:
+    import sqlite3
+
+    house = House(tmp_path / "data").start()
+    house.stop()
+    with sqlite3.connect(house.data / "house.db") as database:
+        database.execute("UPDATE house SET value = '99' WHERE name = 'format'")
+    command = [sys.executable, "-m", "tracehoused.cli.serve", "--port", "0", "--data", str(house.data)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, "format 99" in ended.stderr) == (1, True)
