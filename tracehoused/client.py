@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -54,7 +55,9 @@ class _Reply(httpx.SyncByteStream):
         self._stream.close()
 
 
-class _Upload(httpx.SyncByteStream):
+class _Upload:
+    """Opened when the first byte is wanted: what is never sent leaves no file open."""
+
     def __init__(self, body: FileBody) -> None:
         self._body = body
 
@@ -192,42 +195,43 @@ class Client:
             finally:
                 response.close()
         except _TROUBLE as error:
-            return Answer(Verdict.RETRY, None, None, self._told(error))
+            told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            return Answer(Verdict.RETRY, None, None, self._hidden(printable(told)))
         if body is None:
             return Answer(Verdict.RETRY, response.status_code, None, f"{response.status_code}: reply of over 1 MiB")
         answer = judge(response.status_code, response.headers, body, expect=request.expect, now=time.time())
         if answer.verdict is Verdict.ACCEPTED and request.method != "GET":
             self._server.speaks = True
-        return answer
+        return replace(answer, reason=self._hidden(answer.reason)) if answer.reason else answer
 
     @property
     def _rate(self) -> float | None:
         pace = self._server.backend.pace
         return pace.rate if pace else None
 
-    def _told(self, error: BaseException) -> str:
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return printable(text.replace(self._token, "…") if self._token else text)
+    def _hidden(self, reason: str) -> str:
+        """A reason goes into logs and files, where no key may stand, though a server may send it back."""
+        return reason.replace(self._token, "…") if self._token else reason
 
     def _build(self, request: Request, headers: list[tuple[str, str]]) -> httpx.Request:
         headers = [*_FIXED, *headers, *_own_headers(request)]
         url = self.api_base + request.path
         if request.query:
             url += "?" + urlencode(request.query, errors="surrogatepass")
-        content = request.body
-        stream = None
-        if isinstance(content, FileBody):
-            headers.append(("Content-Length", str(content.size)))
-            stream, content = _Upload(content), None
-        elif content is not None and self._zips(request, content):
-            content = gzip.compress(content, 1, mtime=0)
+        content: bytes | _Upload | None
+        if isinstance(request.body, FileBody):
+            headers.append(("Content-Length", str(request.body.size)))
+            content = _Upload(request.body)
+        elif request.body is not None and self._zips(request, request.body):
             headers.append(("Content-Encoding", "gzip"))
+            content = gzip.compress(request.body, 1, mtime=0)
+        else:
+            content = request.body
         return httpx.Request(
             request.method,
             _url(url),
             headers=[(name.encode(), value.encode("latin-1")) for name, value in headers],
             content=content,
-            stream=stream,
             extensions={"timeout": self._limits},
         )
 
