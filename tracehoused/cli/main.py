@@ -1,0 +1,69 @@
+"""The two console scripts. Commands are loaded when they are called, so that ``tracehouse --help`` is quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from tracehouse.exceptions import TracehouseError
+from tracehouse.version import VERSION
+
+__all__ = ["tracehouse", "tracehoused"]
+
+_TRACEHOUSE = {
+    "sync": "Upload a spool and exit.",
+    "status": "What is in a spool, and how much of it is uploaded.",
+    "show": "One session's conversation or metrics, in the terminal.",
+    "serve": "Run a house: a receiver of your own, with pages to look at.",
+    "login": "Keep an API key for the agent.",
+    "logout": "Forget a kept API key.",
+    "whoami": "Which keys are kept, for which servers.",
+}
+_TRACEHOUSED = {
+    "start": "Watch the spool and upload what jobs write.",
+    "config": "The effective settings, and where each comes from.",
+}
+
+
+class _Lazy(click.Group):
+    """Commands by name, each from the module of its name in this package."""
+
+    def __init__(self, *, lazy: dict[str, str], **kwargs: object) -> None:
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._lazy:
+            return None
+        module = importlib.import_module(f"tracehoused.cli.{cmd_name.replace('-', '_')}")
+        command = getattr(module, cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._lazy.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except TracehouseError as error:
+            click.echo(f"{ctx.command_path}: {error}", err=True)
+            sys.exit(2)
+
+
+@click.group(cls=_Lazy, lazy=_TRACEHOUSE, help="Upload, look at and serve what jobs logged with tracehouse.")
+@click.version_option(VERSION, prog_name="tracehouse")
+def tracehouse() -> None:
+    pass
+
+
+@click.group(cls=_Lazy, lazy=_TRACEHOUSED, help="The agent: watches the spool in the background and uploads it.")
+@click.version_option(VERSION, prog_name="tracehoused")
+def tracehoused() -> None:
+    pass

@@ -1,0 +1,141 @@
+"""``tracehouse show``: one session's conversation or metrics, read from the spool, in the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from tracehouse.spool import layout
+from tracehouse.spool import record as framing
+from tracehoused.batch import Record
+from tracehoused.cli.common import resolve_spools
+from tracehoused.config import load
+from tracehoused.reader import Scan, measure, open_checked, read_manifest, scan, session_dirs, writers
+from tracehoused.text import printable
+
+__all__ = ["show"]
+
+_ROLES = {
+    "user_msg": "user",
+    "assistant_msg": "assistant",
+    "thinking": "thinking",
+    "tool_use": "tool",
+    "tool_result": "result",
+    "attachment": "attachment",
+}
+_BARS = "▁▂▃▄▅▆▇█"
+_SPARK = 40
+
+
+@click.command()
+@click.argument("session")
+@click.option("--spool", type=click.Path(file_okay=False), help="Where to look (default: the configured spools).")
+@click.option("--full", is_flag=True, help="Texts in full; without it long ones are cut.")
+def show(session: str, spool: str | None, full: bool) -> None:
+    """SESSION is a session's directory, its id, or the beginning of one."""
+    path = _find(session, spool)
+    manifest = read_manifest(path)
+    click.echo(
+        f"{manifest.kind} {printable(manifest.id)}  project {printable(manifest.project or '-')}  from {manifest.created_at}"
+    )
+    if manifest.kind == "trace":
+        _conversation(path, manifest.uid, full)
+    else:
+        _metrics(path, manifest.uid, full)
+
+
+def _find(session: str, spool: str | None) -> str:
+    if os.path.isdir(session) and layout.is_session_dir(os.path.basename(os.path.normpath(session))):
+        return os.path.abspath(session)
+    roots = resolve_spools(spool, load(environ=os.environ, flags={}))
+    paths = [path for root in roots for path in session_dirs(root)]
+    ids = {path: read_manifest(path).id for path in paths}
+    found = [path for path in paths if ids[path] == session] or [
+        path for path in paths if ids[path].startswith(session)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise click.UsageError(f"{session!r} could be any of: {', '.join(printable(ids[path]) for path in found[:10])}")
+    raise click.UsageError(f"no session {session!r} in {', '.join(roots) or 'any spool'}")
+
+
+def _records(path: str, uid: str) -> Iterator[Record]:
+    epochs = writers(path)
+    measure(path, epochs)
+    for epoch in epochs:
+        seen: set[int] = set()
+        for n, size in epoch.sizes.items():
+            fd = open_checked(os.path.join(path, layout.segment_name(epoch.id, n)))
+            try:
+                for record in scan(fd, framing.checksum_seed(uid, epoch.id), 0, size, Scan(0)):
+                    if record.seq not in seen:
+                        seen.add(record.seq)
+                        yield record
+            finally:
+                os.close(fd)
+
+
+def _conversation(path: str, uid: str, full: bool) -> None:
+    for record in _records(path, uid):
+        if record.type == b"span":
+            _span(json.loads(record.data), full)
+        elif record.type == b"trace_patch":
+            patch = json.loads(record.data)
+            patch.pop("session_id", None)
+            click.echo(f"\n[{_cut(json.dumps(patch, ensure_ascii=False), full)}]")
+
+
+def _span(span: dict[str, Any], full: bool) -> None:
+    attributes = span.get("attributes") or {}
+    role = _ROLES.get(str(span.get("kind")), str(span.get("kind")))
+    if role in ("tool", "attachment"):
+        role = f"{role} {span.get('name')}"
+    body = attributes.get("text") or attributes.get("result_text")
+    if body is None:
+        body = json.dumps(attributes.get("tool_input", attributes), ensure_ascii=False)
+    click.echo(f"\n{click.style(printable(role), bold=True)}  {span.get('start_at')}")
+    for line in str(body).splitlines() or [""]:
+        click.echo("  " + _cut(line, full))
+
+
+def _metrics(path: str, uid: str, full: bool) -> None:
+    series: dict[str, list[float]] = {}
+    steps: dict[str, Any] = {}
+    others: dict[str, int] = {}
+    for record in _records(path, uid):
+        if record.type != b"metrics":
+            others[record.type.decode()] = others.get(record.type.decode(), 0) + 1
+            continue
+        fields = json.loads(record.data)
+        for key, value in fields["values"].items():
+            steps[key] = fields.get("step")
+            if isinstance(value, (int, float)):
+                series.setdefault(key, []).append(float(value))
+    width = max([len(printable(key)) for key in series] or [0])
+    for key in sorted(series):
+        values = series[key]
+        click.echo(
+            f"{printable(key):<{width}}  {_spark(values)}  last {values[-1]:.6g} at step {steps[key]}  "
+            f"min {min(values):.6g}  max {max(values):.6g}  {len(values):,} points"
+        )
+    told = {"span": "spans", "trace": "rollouts", "media": "media files", "artifact": "artifacts"}
+    click.echo("  ".join(f"{others[kind]:,} {name}" for kind, name in told.items() if others.get(kind)))
+
+
+def _spark(values: list[float]) -> str:
+    step = max(1, len(values) // _SPARK)
+    shown = values[::step][-_SPARK:]
+    low, high = min(shown), max(shown)
+    span = (high - low) or 1.0
+    return "".join(_BARS[int((value - low) / span * (len(_BARS) - 1))] for value in shown).ljust(_SPARK)
+
+
+def _cut(text: str, full: bool) -> str:
+    limit = sys.maxsize if full else 400
+    return printable(text, limit)

@@ -1,0 +1,185 @@
+"""``tracehouse sync``: upload everything in a spool, then exit."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import click
+
+from tracehoused.cli.common import resolve_spools
+from tracehoused.cli.progress import Progress
+from tracehoused.config import load
+from tracehoused.engine import Engine, Options, Report
+from tracehoused.reader import session_dirs
+from tracehoused.status import SessionStatus, look
+
+__all__ = ["sync"]
+
+# an unreachable destination is tried so often before sync gives up; what is left is left for the next one
+_TRIES = 3
+_LEASE_WAIT = 30.0
+
+
+@dataclass
+class _Work:
+    """Reports by session; ``stop`` is set by Ctrl-C: what is under way is finished, nothing new is begun."""
+
+    engine: Engine
+    progress: Progress
+    stop: threading.Event = field(default_factory=threading.Event)
+    reports: dict[str, Report] = field(default_factory=dict)
+
+    def drain(self, session: str) -> None:
+        if self.stop.is_set():
+            return
+        report = self.engine.drain(session)
+        tries, deadline = 1, time.monotonic() + _LEASE_WAIT
+        while not report.outcome.complete and not report.outcome.stopped and not self.stop.is_set():
+            if report.outcome.scope == "lease":
+                if time.monotonic() > deadline or self.stop.wait(0.5):
+                    break
+            elif (
+                report.destination is None
+                or tries >= _TRIES
+                or self.stop.wait(report.outcome.retry_after or 0.5 * tries)
+            ):
+                break
+            else:
+                tries += 1
+            report = self.engine.drain(session)
+        self.reports[session] = report
+        self.progress.session_done()
+
+
+@click.command()
+@click.argument("spool", required=False, type=click.Path(file_okay=False))
+@click.option("--api-base", help="Upload there instead of where the sessions' jobs said.")
+@click.option("--profile", help="Use this login profile's key.")
+@click.option("--session", "pattern", metavar="GLOB", help="Only sessions whose id or directory matches.")
+@click.option("--dry-run", is_flag=True, help="Say what would be uploaded, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+@click.option("--jobs", type=click.IntRange(1, 64), help="Sessions at a time.")
+@click.option("--anonymous", is_flag=True, help="Upload sessions that name no key publicly, without an account.")
+@click.option("--close-dead", is_flag=True, help="Take writers that cannot be asked (a copied spool) for dead.")
+def sync(
+    spool: str | None,
+    api_base: str | None,
+    profile: str | None,
+    pattern: str | None,
+    dry_run: bool,
+    as_json: bool,
+    jobs: int | None,
+    anonymous: bool,
+    close_dead: bool,
+) -> None:
+    """Upload SPOOL (default: the one jobs here write to) and exit.
+
+    Exit code 0: the destination has acknowledged everything; 1: something is left or was refused, said on standard error; 2: usage.
+    Interrupted, it stops cleanly; the next sync goes on from there.
+    """
+    settings = load(environ=os.environ, flags={"jobs": jobs})
+    sessions = [path for root in resolve_spools(spool, settings) for path in session_dirs(root)]
+    engine = Engine(settings, os.environ, Options(api_base, profile, anonymous, close_dead))
+    statuses = [look(engine, path) for path in sessions]
+    if pattern is not None:
+        statuses = [s for s in statuses if _matches(s, pattern)]
+    if dry_run:
+        _tell_dry(statuses, as_json)
+        engine.close()
+        return
+    pending = sum(s.bytes - s.acknowledged_bytes for s in statuses)
+    progress = Progress(pending, len(statuses), quiet=as_json)
+    engine.on_sent(progress.sent)
+    work = _Work(engine, progress)
+    _drain_all(work, [s.session for s in statuses], settings.jobs)
+    progress.finish()
+    after = [look(engine, s.session) for s in statuses]
+    engine.close()
+    sys.exit(_tell(work, after, as_json))
+
+
+def _matches(status: SessionStatus, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in (status.id, os.path.basename(status.session)))
+
+
+def _drain_all(work: _Work, sessions: list[str], jobs: int) -> None:
+    def interrupt(*_: object) -> None:
+        if work.stop.is_set():
+            os._exit(130)
+        work.stop.set()
+        click.echo("\nstopping: what is under way is finished first (again to stop at once)", err=True)
+
+    previous = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            for future in [pool.submit(work.drain, session) for session in sessions]:
+                while not future.done():
+                    time.sleep(0.02)  # the main thread must be free to take a signal
+                future.result()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _tell_dry(statuses: list[SessionStatus], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"sessions": [s.to_dict() for s in statuses]}))
+        return
+    for s in statuses:
+        left = s.records - s.acknowledged
+        to = f"to {s.destination} as {s.identity}" if s.identity else f"waits: {s.trouble}"
+        click.echo(f"{s.kind} {_safe(s.id)}: {left:,} of {s.records:,} records to upload, {to}")
+    if not statuses:
+        click.echo("nothing to upload")
+
+
+def _tell(work: _Work, after: list[SessionStatus], as_json: bool) -> int:
+    """Print the result; the exit code."""
+    left = [s for s in after if not s.uploaded or s.dead_letters or not _is_complete(work, s)]
+    result = {
+        "sessions": len(after),
+        "uploaded": len(after) - len(left),
+        "records": work.progress.records,
+        "bytes": work.progress.bytes,
+        "left": [{"session": s.session, "id": s.id, "kind": s.kind, "reason": _reason(work, s)} for s in left],
+    }
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        click.echo(f"{result['uploaded']} of {len(after)} sessions uploaded, {work.progress.records:,} records sent")
+        for s in left:
+            click.echo(f"left: {s.kind} {_safe(s.id)}: {_safe(_reason(work, s))}", err=True)
+    if work.stop.is_set():
+        return 130 if left else 0
+    return 1 if left else 0
+
+
+def _is_complete(work: _Work, status: SessionStatus) -> bool:
+    report = work.reports.get(status.session)
+    return report is not None and report.outcome.complete
+
+
+def _reason(work: _Work, status: SessionStatus) -> str:
+    report = work.reports.get(status.session)
+    if report is None:
+        return "interrupted before it was begun"
+    if status.dead_letters:
+        return f"{status.dead_letters} records refused: see `tracehouse deadletters list {status.session}`"
+    return (
+        report.outcome.trouble
+        or status.trouble
+        or f"{status.bytes - status.acknowledged_bytes:,} bytes not acknowledged"
+    )
+
+
+def _safe(text: str) -> str:
+    from tracehoused.text import printable
+
+    return printable(text)

@@ -1,0 +1,262 @@
+"""One batch to the server, and what its answer means for the records in it: settled, cut again, in the dead letters, or left for later."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Callable
+
+from tracehouse.exceptions import SpoolError
+from tracehouse.spool import layout
+from tracehoused import wire
+from tracehoused.batch import MEDIA, METRICS, Batch, Bounds, Record, Render, batch_key, halves, without
+from tracehoused.capabilities import Capabilities
+from tracehoused.checkpoint import Checkpoint
+from tracehoused.client import Client
+from tracehoused.deadletter import DeadLetter, DeadLetters
+from tracehoused.exceptions import BodyError
+from tracehoused.reader import open_checked
+from tracehoused.request import FileBody, Request
+from tracehoused.retry import Answer, Verdict
+from tracehoused.rounds import read_batch
+
+__all__ = ["Context", "Delivery", "Halt"]
+
+STRIKES = 5
+_WAIT = 0.5
+_MOST_WAITS = 20
+
+
+class Halt(Exception):
+    """Sending stops here: for the whole destination, or for this session.
+
+    ``kind``: "unavailable" (try again after ``retry_after``), "paused" (someone must do something), "deleted" (on the server),
+    "forgotten" (by the server), "lease" (another agent has it).
+    """
+
+    def __init__(self, kind: str, reason: str, *, scope: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+        self.scope = scope
+        self.retry_after = retry_after
+
+
+@dataclass
+class Context:
+    """What all requests of one session at one destination share. ``still_ours`` is asked right before each of them."""
+
+    session: str
+    uid: str
+    destination: str
+    client: Client
+    capabilities: Capabilities
+    checkpoint: Checkpoint
+    dead: DeadLetters
+    renders: dict[str, Render]
+    still_ours: Callable[[], bool]
+    now: Callable[[], str]
+    sleep: Callable[[float], None]
+    strikes: dict[Bounds, int]
+    sent: Callable[[int, int], None] = lambda records, size: None
+    troubles: list[str] = field(default_factory=list)
+
+    @property
+    def generation(self) -> int:
+        return int(self.checkpoint.state.facts.get("generation", 0))
+
+    def ask(self, request: Request) -> Answer:
+        """Send, waiting while the same request is being handled there; Halt for every answer that is about more than its content."""
+        answer = self._ask_once(request)
+        for _ in range(_MOST_WAITS):
+            if answer.verdict is not Verdict.IN_FLIGHT:
+                break
+            self.sleep(max(answer.retry_after or 0.0, _WAIT))
+            answer = self._ask_once(request)
+        self._halt_on(answer)
+        return answer
+
+    def _ask_once(self, request: Request) -> Answer:
+        if not self.still_ours():
+            raise Halt("lease", "another agent has taken over this session", scope="session")
+        return self.client.send(request)
+
+    def _halt_on(self, answer: Answer) -> None:
+        verdict, reason = answer.verdict, answer.reason
+        if (verdict is Verdict.RETRY and answer.status is None) or answer.status == 429:
+            raise Halt("unavailable", reason, scope="destination", retry_after=answer.retry_after)
+        if verdict is Verdict.IN_FLIGHT:
+            raise Halt("unavailable", reason, scope="session", retry_after=answer.retry_after)
+        if verdict in (Verdict.UNAUTHORIZED, Verdict.MISCONFIGURED):
+            raise Halt("paused", reason, scope="destination")
+        if verdict in (Verdict.FORBIDDEN, Verdict.KEY_REUSED):
+            raise Halt("paused", reason, scope="session")
+
+    def bury(
+        self, epoch: str, n: int, record: Record, lane: str, status: int | None, reason: str, parked: bool
+    ) -> None:
+        """Into the dead letters, durably."""
+        kind = record.type.decode()
+        letter = DeadLetter(
+            epoch, n, record.start, record.end, record.seq, kind, lane, status, reason, self.now(), parked
+        )
+        self.dead.add(letter)
+        facts = self.checkpoint.state.facts
+        self.checkpoint.fact("dead", int(facts.get("dead", 0)) + 1)
+
+
+class Delivery:
+    """Sends batches of one session. ``failed_in_a_row`` counts 5xx answers with no success between."""
+
+    def __init__(self, context: Context, server_id: str | None) -> None:
+        self._context = context
+        self._server_id = server_id
+        self.failed_in_a_row = 0
+        self.succeeded = False
+
+    def deliver(self, batch: Batch) -> bool:
+        """True when all of the batch's records are settled, one way or the other."""
+        bounds = batch.bounds
+        if bounds.lane == METRICS and batch.units == 0:
+            return True  # nothing that the server could hold
+        if bounds.lane != MEDIA:
+            answer = self._ask(batch, None)
+        else:
+            media = self._media(batch)
+            if media is None:
+                return False
+            if isinstance(media, str):
+                return self._bury(batch, None, media, parked=True)
+            answer = self._ask(batch, media)
+        return answer is not None and self._settle(batch, answer)
+
+    def _ask(self, batch: Batch, media: FileBody | None) -> Answer | None:
+        context = self._context
+        key = batch_key(context.uid, context.generation, context.destination, batch.bounds)
+        request = wire.batch_request(batch, self._server_id, uid=context.uid, key=key, media=media)
+        try:
+            return context.ask(request)
+        except BodyError as error:
+            context.troubles.append(str(error))
+            return None
+
+    def _settle(self, batch: Batch, answer: Answer) -> bool:
+        verdict = answer.verdict
+        if verdict is Verdict.ACCEPTED:
+            self.failed_in_a_row = 0
+            self.succeeded = True
+            self._context.strikes.pop(batch.bounds, None)
+            self._context.sent(len(batch.records), batch.size)
+            return True
+        if verdict is Verdict.OVERLAP:
+            return self._redeliver(batch, without(batch, answer.have))
+        if verdict is Verdict.MISSING:
+            raise Halt("forgotten", answer.reason, scope="session")
+        if verdict is Verdict.DELETED and not self._is_joined(batch):
+            raise Halt("deleted", answer.reason, scope="session")
+        if verdict is Verdict.RETRY:
+            return self._strike(batch, answer)
+        return self._refused(batch, answer, parked=False)
+
+    def _is_joined(self, batch: Batch) -> bool:
+        """Of several traces: only some of them may be deleted there."""
+        return batch.bounds.lane == "spans" and len(batch.records) > 1
+
+    def _strike(self, batch: Batch, answer: Answer) -> bool:
+        """A 5xx: another time, or, when it is this batch only, down to the record that it cannot take."""
+        context = self._context
+        self.failed_in_a_row += 1
+        context.troubles.append(answer.reason)
+        if self.failed_in_a_row >= 3 and not self.succeeded:
+            raise Halt("unavailable", answer.reason, scope="destination", retry_after=answer.retry_after)
+        count = context.strikes[batch.bounds] = context.strikes.get(batch.bounds, 0) + 1
+        if count < STRIKES:
+            return False
+        return self._refused(batch, answer, parked=True)
+
+    def _refused(self, batch: Batch, answer: Answer, *, parked: bool) -> bool:
+        if len(batch.records) == 1:
+            return self._bury(batch, answer.status, answer.reason, parked=parked)
+        parts = list(halves(batch))
+        for part in parts:
+            self._context.strikes[part] = self._context.strikes.get(batch.bounds, 0)
+        return self._redeliver(batch, parts)
+
+    def _redeliver(self, batch: Batch, parts: list[Bounds]) -> bool:
+        """Send parts of a batch, each with a key of its own, journalled before; what is not in any of them is settled."""
+        context = self._context
+        settled = _complement(batch, parts)
+        for part in parts:
+            context.checkpoint.note({"op": "batch", "bounds": list(part)})
+        self._note_settled(batch.bounds, settled)
+        context.checkpoint.note({"op": "cut", "bounds": list(batch.bounds)})
+        context.checkpoint.commit()
+        complete = True
+        for part in parts:
+            smaller = read_batch(context.session, context.uid, part, batch.attempt, context.renders)
+            if smaller is None or self.deliver(smaller):
+                self._note_settled(part, [[part.first, part.last]])
+            else:
+                complete = False
+        return complete
+
+    def _note_settled(self, bounds: Bounds, ranges: list[list[int]]) -> None:
+        if ranges:
+            entry = {"op": "settle", "epoch": bounds.epoch, "lane": bounds.lane, "ranges": ranges}
+            self._context.checkpoint.note(entry)
+
+    def _bury(self, batch: Batch, status: int | None, reason: str, *, parked: bool) -> bool:
+        bounds = batch.bounds
+        for record in batch.records:
+            self._context.bury(bounds.epoch, bounds.n, record, bounds.lane, status, reason, parked)
+        self._context.strikes.pop(bounds, None)
+        return True
+
+    def _media(self, batch: Batch) -> FileBody | str | None:
+        """The file of a media record; a reason when it can never be sent as it is; None to leave it for later."""
+        fields = json.loads(batch.parts[0])
+        name, size = fields.get("file"), fields.get("size")
+        if not isinstance(name, str) or not layout.is_media_name(name) or not isinstance(size, int):
+            return f"the record names no media file: {name!r}"
+        context = self._context
+        types = context.capabilities.media_types
+        if fields.get("media_type") not in types:
+            if context.capabilities.known:
+                context.checkpoint.fact("unsupported", int(context.checkpoint.state.facts.get("unsupported", 0)) + 1)
+                return f"unsupported: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
+            return None
+        path = os.path.join(context.session, layout.MEDIA, name)
+        return _checked_media(path, size, name.partition(".")[0])
+
+
+def _checked_media(path: str, size: int, sha256: str) -> FileBody | str:
+    from hashlib import sha256 as digest
+
+    try:
+        fd = open_checked(path)
+    except FileNotFoundError:
+        return "media file missing: it was not copied along, or was lost with the power"
+    except SpoolError as error:
+        return f"media file unusable: {error}"
+    found = digest()
+    try:
+        if os.fstat(fd).st_size != size:
+            return f"media file damaged: {os.fstat(fd).st_size} bytes, its record says {size}"
+        at = 0
+        while block := os.pread(fd, 1024 * 1024, at):
+            found.update(block)
+            at += len(block)
+    finally:
+        os.close(fd)
+    if found.hexdigest() != sha256:
+        return "media file damaged: its content does not match its name"
+    return FileBody(path, size, opener=lambda: open_checked(path))
+
+
+def _complement(batch: Batch, parts: list[Bounds]) -> list[list[int]]:
+    return [
+        [record.seq, record.seq]
+        for record in batch.records
+        if not any(part.first <= record.seq <= part.last for part in parts)
+    ]

@@ -1,0 +1,225 @@
+"""The engine that ``tracehouse sync`` and ``tracehoused`` share: which session goes where, with which key, and when again."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from hashlib import sha256
+from typing import Callable
+
+from tracehouse.exceptions import TracehouseError
+from tracehouse.spool import layout, liveness
+from tracehouse.spool.manifest import Manifest
+from tracehoused import wire
+from tracehoused.batch import Limits
+from tracehoused.checkpoint import Checkpoint
+from tracehoused.client import Client
+from tracehoused.config import Settings
+from tracehoused.credentials import Credential, NoCredential, anonymous, find
+from tracehoused.deadletter import DeadLetters
+from tracehoused.delivery import Context
+from tracehoused.exceptions import LeaseHeld
+from tracehoused.lease import Lease
+from tracehoused.reader import Epoch, read_manifest
+from tracehoused.uploader import Outcome, Uploader, destination_dir
+
+__all__ = ["Destination", "Engine", "Report"]
+
+_CREATORS = 8
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a session goes, and as whom: acknowledgements are kept apart by this."""
+
+    api_base: str
+    identity: str
+
+    @property
+    def hash(self) -> str:
+        return sha256(f"{self.api_base}\n{self.identity}".encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a pass over one session left. ``manifest`` is None when it could not be read; ``outcome.trouble`` says why."""
+
+    session: str
+    manifest: Manifest | None
+    destination: Destination | None
+    outcome: Outcome
+    dead: int = 0
+    live: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one command overrides: another destination, a profile, anonymous upload, and closing what nobody can prove dead."""
+
+    api_base: str | None = None
+    profile: str | None = None
+    anonymous: bool = False
+    close_dead: bool = False
+
+
+class Engine:
+    """Safe to use from several threads, one session a thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        options: Options | None = None,
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._options = options or Options()
+        self._sent: Callable[[int, int], None] = lambda records, size: None
+        self._limits = Limits(settings.batch_points, settings.batch_spans, settings.batch_bytes)
+        self._clients: dict[tuple[str, str], Client] = {}
+        self._lock = threading.Lock()
+        self._creators = ThreadPoolExecutor(_CREATORS, thread_name_prefix="tracehouse-create")
+        self._strikes: dict[str, dict[object, int]] = {}
+
+    def on_sent(self, tell: Callable[[int, int], None]) -> None:
+        """Have ``tell(records, bytes)`` called for every batch that is accepted."""
+        self._sent = tell
+
+    def close(self) -> None:
+        self._creators.shutdown()
+        for client in self._clients.values():
+            client.close()
+
+    def drain(self, session: str) -> Report:
+        """One pass over one session. Never raises for what a session contains."""
+        manifest = None
+        try:
+            manifest = read_manifest(session)
+            credential = self.credential(manifest)
+            if isinstance(credential, NoCredential):
+                return Report(session, manifest, None, Outcome(False, f"{credential.reason}; {credential.hint}"))
+            destination = Destination(credential.api_base, credential.identity)
+            return self._drain_to(session, manifest, credential, destination)
+        except LeaseHeld as held:
+            return Report(session, manifest, None, Outcome(False, f"{held.message} ({held.holder})", scope="lease"))
+        except (TracehouseError, OSError) as error:
+            return Report(session, manifest, None, Outcome(False, str(error)))
+
+    def credential(self, manifest: Manifest, *, make: bool = True) -> Credential | NoCredential:
+        """The key for a session, or why there is none."""
+        api_base = self._options.api_base or manifest.api_base
+        public = manifest.credential == "anon" or (self._options.anonymous and manifest.credential is None)
+        if public:
+            client = self._client(api_base, None)
+            return anonymous(api_base, self._settings.state_dir, client if make else None)
+        return find(
+            api_base,
+            manifest.credential if api_base == manifest.api_base else None,
+            environ=self._environ,
+            profile=self._options.profile,
+            allow_plain_http=self._settings.allow_plain_http,
+        )
+
+    def known_credential(self, manifest: Manifest) -> Credential | NoCredential:
+        """Like ``credential``, but makes no anonymous identity where there is none yet."""
+        return self.credential(manifest, make=False)
+
+    def checkpoint(self, session: str, manifest: Manifest, destination: Destination) -> Checkpoint:
+        """What is settled of a session there, without taking its lease: for looking only."""
+        copy = os.path.join(self._settings.state_dir, "acks", manifest.uid, f"{destination.hash}.json")
+        return Checkpoint(destination_dir(session, destination.hash), copy)
+
+    def _drain_to(self, session: str, manifest: Manifest, credential: Credential, destination: Destination) -> Report:
+        client = self._client(credential.api_base, credential.token).speaking_for(
+            machine_id=manifest.machine_id, hostname=manifest.hostname, agent_version=manifest.version
+        )
+        lease = Lease(session)
+        try:
+            checkpoint = self.checkpoint(session, manifest, destination)
+            before = checkpoint.state.to_dict()
+            context = self._context(session, manifest, destination, client, checkpoint, lease)
+            uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
+            outcome = uploader.drain_once()
+            if not checkpoint.trusted or (checkpoint.state.to_dict() != before and not uploader.live):
+                checkpoint.save_copy()
+        finally:
+            lease.release()
+        dead = int(checkpoint.state.facts.get("dead", 0))
+        return Report(session, manifest, destination, outcome, dead, live=uploader.live)
+
+    def _context(
+        self,
+        session: str,
+        manifest: Manifest,
+        destination: Destination,
+        client: Client,
+        checkpoint: Checkpoint,
+        lease: Lease,
+    ) -> Context:
+        capabilities = client.capabilities()
+        return Context(
+            session=session,
+            uid=manifest.uid,
+            destination=destination.hash,
+            client=client,
+            capabilities=capabilities,
+            checkpoint=checkpoint,
+            dead=DeadLetters(checkpoint.directory),
+            renders=wire.renders(capabilities.nonfinite),
+            still_ours=lease.still_ours,
+            now=_utc_now,
+            sleep=time.sleep,
+            strikes=self._strikes.setdefault(session, {}),  # type: ignore[arg-type]
+            sent=self._sent,
+        )
+
+    def _client(self, api_base: str, token: str | None) -> Client:
+        with self._lock:
+            key = (api_base, token or "")
+            if key not in self._clients:
+                self._clients[key] = Client(
+                    api_base,
+                    token=token,
+                    machine_id="unknown",
+                    timeout=self._settings.timeout,
+                    ca_file=self._settings.ca_file,
+                    limit_rate=self._settings.limit_rate,
+                )
+            return self._clients[key]
+
+    def liveness(self, session: str) -> Callable[[Epoch], bool | None]:
+        """For a session's writers: True it lives, False it is proven dead, None nobody can say."""
+        writers = os.path.join(os.path.dirname(session), layout.WRITERS)
+
+        def lives(epoch: Epoch) -> bool | None:
+            lock = liveness.read_lock(writers, epoch.id)
+            proven = liveness.lives_here(lock) if lock else None
+            if proven is None and self._options.close_dead:
+                return False
+            if proven is None and lock and lock["genuine"]:
+                return False if _server_age(writers, lock["heartbeat"]) > self._settings.dead_after else None
+            return proven
+
+        return lives
+
+
+def _server_age(directory: str, mtime: float) -> float:
+    """Seconds since a file was touched, by the clock of the server that holds it."""
+    probe = os.path.join(directory, f".clock-{os.getpid()}-{threading.get_ident()}")
+    try:
+        with open(probe, "wb"):
+            pass
+        age = os.stat(probe).st_mtime - mtime
+        os.unlink(probe)
+    except OSError:
+        return 0.0  # nothing can be proven here
+    return age
+
+
+def _utc_now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,105 @@
+"""Rollouts: the traces in a run's directory, and the server's ids of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from tracehouse.spool import layout
+from tracehouse.spool import record as framing
+from tracehoused import wire
+from tracehoused.batch import CREATE, Record
+from tracehoused.delivery import Context, Halt
+from tracehoused.reader import Scan, open_checked, scan
+from tracehoused.retry import Answer, Verdict
+from tracehoused.rounds import Round
+
+__all__ = ["Ids", "find_record"]
+
+# ids of so many rollouts are kept at hand; an older one's is asked for again
+_MOST = 10_000
+
+
+class Ids:
+    """Creates rollouts at the server and knows their ids."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._known: OrderedDict[str, str] = OrderedDict()
+
+    def create(self, records: list[Record], run_id: str, pool: ThreadPoolExecutor, found: Round) -> list[Record]:
+        """Upsert them, several at a time; returns those to be tried again later."""
+        failed = []
+        for record, answer in zip(records, pool.map(partial(self._ask, run_id=run_id), records)):
+            session_id = _session_id(record)
+            if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
+                self._remember(session_id, str(answer.body["id"]))
+            elif answer.verdict is Verdict.RETRY:
+                self._context.troubles.append(answer.reason)
+                failed.append(record)
+            elif answer.verdict is Verdict.MISSING:
+                raise Halt("forgotten", answer.reason, scope="session")
+            else:
+                self._context.bury(
+                    found.epoch.id, found.end[0], record, CREATE, answer.status, answer.reason, parked=False
+                )
+        return failed
+
+    def id_of(self, session_id: str, run_id: str) -> str | None:
+        """The server's id of a rollout, by upserting its record again if need be; None when there is no record of it."""
+        if session_id not in self._known:
+            data = find_record(self._context, b"trace", session_id)
+            if data is None:
+                return None
+            answer = self._ask(Record(0, b"trace", data, 0, 0), run_id=run_id)
+            if answer.verdict is Verdict.RETRY:
+                raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
+            if answer.verdict is not Verdict.ACCEPTED or answer.body is None:
+                return None
+            self._remember(session_id, str(answer.body["id"]))
+        return self._known[session_id]
+
+    def _ask(self, record: Record, *, run_id: str) -> Answer:
+        context = self._context
+        key = f"{context.uid}-{context.generation}-create-{_session_id(record)}"
+        return context.ask(wire.create_request("trace", record.data, run_id, _safe_key(key)))
+
+    def _remember(self, session_id: str, server_id: str) -> None:
+        if self._known.get(session_id) != server_id:
+            self._known[session_id] = server_id
+            self._context.checkpoint.note_id("trace", session_id, server_id)
+        if len(self._known) > _MOST:
+            self._known.popitem(last=False)
+
+
+def _session_id(record: Record) -> str:
+    return str(json.loads(record.data).get("session_id"))
+
+
+def _safe_key(key: str) -> str:
+    from hashlib import sha256
+
+    return key if re.fullmatch(r"[\x21-\x7e]{1,200}", key) else sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
+def find_record(context: Context, kind: bytes, session_id: str) -> bytes | None:
+    """The data of a session's or rollout's first creation record, wherever it lies in the segments."""
+    id_name = "client_run_id" if kind == b"run" else "session_id"
+    for name in sorted(os.listdir(context.session)):
+        segment = layout.parse_segment_name(name)
+        if segment is None:
+            continue
+        path = os.path.join(context.session, name)
+        fd = open_checked(path)
+        try:
+            seed = framing.checksum_seed(context.uid, segment.epoch)
+            for record in scan(fd, seed, 0, os.fstat(fd).st_size, Scan(0)):
+                if record.type == kind and json.loads(record.data).get(id_name) == session_id:
+                    return record.data
+        finally:
+            os.close(fd)
+    return None

@@ -1,0 +1,157 @@
+"""What can be said of the sessions in a spool without sending anything or taking a lease."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tracehouse.exceptions import TracehouseError
+from tracehouse.spool import layout
+from tracehouse.spool import record as framing
+from tracehouse.spool.manifest import Manifest
+from tracehoused.checkpoint import Checkpoint, State
+from tracehoused.closing import final
+from tracehoused.credentials import NoCredential
+from tracehoused.endings import end_of
+from tracehoused.engine import Destination, Engine
+from tracehoused.reader import Epoch, measure, open_checked, read_manifest, writers
+
+__all__ = ["SessionStatus", "look"]
+
+_TAIL = 64 * 1024
+
+
+@dataclass(frozen=True)
+class SessionStatus:
+    """One session. ``records`` counts all lines written, headers and bookkeeping too; ``acknowledged`` those settled at the destination.
+
+    ``state``: what the job is: running, finished, failed, crashed, killed, ended (a trace), unknown. ``uploaded``: nothing is left to send.
+    """
+
+    session: str
+    kind: str
+    id: str
+    uid: str
+    project: str | None
+    state: str
+    records: int
+    acknowledged: int
+    bytes: int
+    acknowledged_bytes: int
+    dead_letters: int
+    dropped: int
+    damaged_bytes: int
+    uploaded: bool
+    destination: str | None
+    identity: str | None
+    server_id: str | None
+    trouble: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def look(engine: Engine, session: str) -> SessionStatus:
+    """The status of one session; what cannot be read is told in ``trouble``."""
+    try:
+        manifest = read_manifest(session)
+        credential = engine.known_credential(manifest)
+        epochs = writers(session)
+        measure(session, epochs)
+    except (TracehouseError, OSError) as error:
+        return _unreadable(session, str(error))
+    if isinstance(credential, NoCredential):
+        trouble = f"{credential.reason}; {credential.hint}"
+        return _status(engine, session, manifest, epochs, None, None, trouble)
+    destination = Destination(credential.api_base, credential.identity)
+    checkpoint = engine.checkpoint(session, manifest, destination)
+    return _status(engine, session, manifest, epochs, destination, checkpoint, "")
+
+
+def _status(
+    engine: Engine,
+    session: str,
+    manifest: Manifest,
+    epochs: list[Epoch],
+    destination: Destination | None,
+    checkpoint: Checkpoint | None,
+    trouble: str,
+) -> SessionStatus:
+    state = checkpoint.state if checkpoint else State()
+    facts = state.facts
+    size = sum(sum(epoch.sizes.values()) for epoch in epochs)
+    done = sum(_bytes_done(epoch, state) for epoch in epochs)
+    return SessionStatus(
+        session=session,
+        kind=manifest.kind,
+        id=manifest.id,
+        uid=manifest.uid,
+        project=manifest.project,
+        state=_state(engine, session, manifest, epochs, state),
+        records=sum(last_seq(session, manifest.uid, epoch) for epoch in epochs),
+        acknowledged=sum(map(len, state.done.values())) + sum(map(len, state.lanes.values())),
+        bytes=size,
+        acknowledged_bytes=done,
+        dead_letters=int(facts.get("dead", 0)),
+        dropped=sum(int(count) for count, _ in dict(facts.get("dropped") or {}).values()),
+        damaged_bytes=sum(int(number) for _, number in dict(facts.get("damage") or {}).values()),
+        uploaded=done >= size and checkpoint is not None,
+        destination=destination.api_base if destination else manifest.api_base,
+        identity=destination.identity if destination else None,
+        server_id=facts.get("server_id"),
+        trouble=trouble or str(facts.get("trouble") or ""),
+    )
+
+
+def _bytes_done(epoch: Epoch, state: State) -> int:
+    n, offset = state.cursors.get(epoch.id, (0, 0))
+    return sum(min(size, offset) if number == n else size for number, size in epoch.sizes.items() if number <= n)
+
+
+def _state(engine: Engine, session: str, manifest: Manifest, epochs: list[Epoch], state: State) -> str:
+    """From what was read of the writers' ends so far, and from who lives now."""
+    known = dict(state.facts.get("ends") or {})
+    lives = engine.liveness(session)
+    alive = {epoch.id: lives(epoch) for epoch in epochs if not known.get(epoch.id, {}).get("done")}
+    if any(alive.values()):
+        return "running"
+    if not epochs:
+        return "empty"
+    dead = {epoch for epoch, proven in alive.items() if proven is False}
+    end = final(end_of(epoch, known.get(epoch.id, {}), epoch.id in dead) for epoch in epochs)
+    if end is not None and end.status:
+        return end.status
+    return "unknown" if len(dead) < len(alive) else "ended"
+
+
+def last_seq(session: str, uid: str, epoch: Epoch) -> int:
+    """The greatest seq a writer reached in a session, from the end of its last segment that has a whole record."""
+    seed = framing.checksum_seed(uid, epoch.id)
+    for n in sorted(epoch.sizes, reverse=True):
+        try:
+            fd = open_checked(os.path.join(session, layout.segment_name(epoch.id, n)))
+        except (TracehouseError, OSError):
+            continue
+        try:
+            reach = _TAIL
+            while True:
+                start = max(0, epoch.sizes[n] - reach)
+                lines = os.pread(fd, reach, start).split(b"\n")
+                found = [parsed[0] for line in lines if (parsed := framing.parse(line, seed))]
+                if found:
+                    return max(found)
+                if start == 0:
+                    break
+                reach *= 16
+        finally:
+            os.close(fd)
+    return 0
+
+
+def _unreadable(session: str, trouble: str) -> SessionStatus:
+    name = os.path.basename(session)
+    kind = name.partition("-")[0]
+    return SessionStatus(
+        session, kind, name, "", None, "unreadable", 0, 0, 0, 0, 0, 0, 0, False, None, None, None, trouble
+    )

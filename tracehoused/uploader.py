@@ -1,0 +1,297 @@
+"""Drains one session to one destination. Only ``Uploader.drain_once`` knows the order:
+
+the session's creation, then round by round: rollouts' creation, batches of spans, metrics, media, artifacts, then patches; and when all is
+settled and no writer lives, the closing patch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from tracehouse.spool.manifest import Manifest
+from tracehoused import rollouts, wire
+from tracehoused.batch import CREATE, LOCAL, PATCHES, Batch, Limits, Record
+from tracehoused.delivery import Context, Delivery, Halt
+from tracehoused.endings import Endings
+from tracehoused.patches import Patch, fold
+from tracehoused.reader import Epoch, measure, writers
+from tracehoused.retry import Answer, Verdict
+from tracehoused.rounds import Reading, Round, read_batch
+
+__all__ = ["Outcome", "Uploader"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pass left: ``complete`` when all there was is settled; ``stopped`` when this session needs no further try."""
+
+    complete: bool
+    trouble: str = ""
+    stopped: bool = False
+    retry_after: float | None = None
+    scope: str = "session"
+
+
+class Uploader:
+    """One session and one destination. ``liveness(epoch)``: True a writer lives, False it is proven dead, None unknown."""
+
+    def __init__(
+        self, context: Context, manifest: Manifest, limits: Limits, liveness: Any, creators: ThreadPoolExecutor
+    ):
+        self._context = context
+        self._checkpoint = context.checkpoint
+        self._manifest = manifest
+        self._limits = limits
+        self._endings = Endings(context, manifest.kind, liveness)
+        self._creators = creators
+        # ids in a spool from elsewhere prove nothing: they are confirmed by an upsert
+        self._confirmed = self._checkpoint.trusted
+        self._rollouts = rollouts.Ids(context)
+        self._forgotten_once = False
+        self.live = False  # some writer is not known to have ended
+
+    def drain_once(self) -> Outcome:
+        """Everything that is in the session now. Network trouble and refusals are in the outcome; OSError is the caller's."""
+        facts = self._checkpoint.state.facts
+        if facts.get("stopped"):
+            return Outcome(False, str(facts["stopped"]), stopped=True)
+        try:
+            outcome = self._drain()
+        except Halt as halt:
+            outcome = self._halted(halt)
+        self._checkpoint.fact("trouble", outcome.trouble)
+        self._checkpoint.commit()
+        return outcome
+
+    def _halted(self, halt: Halt) -> Outcome:
+        if halt.kind == "deleted":
+            self._checkpoint.fact("stopped", f"deleted at the destination: {halt.reason}")
+            return Outcome(False, halt.reason, stopped=True)
+        if halt.kind == "forgotten":
+            return self._start_again(halt)
+        return Outcome(False, halt.reason, retry_after=halt.retry_after, scope=halt.scope)
+
+    def _start_again(self, halt: Halt) -> Outcome:
+        """The server forgot: create it there once more, and send again what is still here."""
+        facts = self._checkpoint.state.facts
+        if facts.get("forgotten_at") == self._context.generation and self._forgotten_once:
+            return Outcome(False, f"the server forgot this session again: {halt.reason}")
+        self._forgotten_once = True
+        self._checkpoint.fact("generation", self._context.generation + 1)
+        self._checkpoint.fact("forgotten_at", self._context.generation)
+        for name in ("server_id", "status_sent", "ends", "outcome_sent"):
+            self._checkpoint.fact(name, None)
+        self._checkpoint.reset()
+        self._confirmed = False
+        try:
+            return self._drain()
+        except Halt as again:
+            return Outcome(False, again.reason, retry_after=again.retry_after, scope=again.scope)
+
+    def _drain(self) -> Outcome:
+        epochs = writers(self._context.session)
+        dead = self._endings.dead(epochs)
+        measure(self._context.session, epochs)
+        self._delivery = Delivery(self._context, self._server_id() if epochs else None)
+        complete = self._finish_in_flight(epochs)
+        for epoch in epochs:
+            complete = self._drain_epoch(epoch) and complete
+        if epochs:
+            self.live = not self._endings.tell(epochs, dead, complete)
+        trouble = self._context.troubles[-1] if self._context.troubles else ""
+        self._context.troubles.clear()
+        return Outcome(complete, trouble)
+
+    def _finish_in_flight(self, epochs: list[Epoch]) -> bool:
+        """What was journalled and perhaps sent when an agent last stopped: the same bytes, with the same keys."""
+        attempts = {epoch.id: epoch.attempt for epoch in epochs}
+        complete = True
+        for bounds in list(self._checkpoint.state.in_flight):
+            context = self._context
+            batch = read_batch(context.session, context.uid, bounds, attempts.get(bounds.epoch, 1), context.renders)
+            if batch is None or self._delivery.deliver(batch):
+                self._settle(bounds.epoch, bounds.lane, [[bounds.first, bounds.last]])
+            else:
+                complete = False
+        return complete
+
+    def _drain_epoch(self, epoch: Epoch) -> bool:
+        context = self._context
+        reading = Reading(context.session, context.uid, epoch, self._checkpoint.state, self._limits, context.renders)
+        complete = True
+        while (found := reading.next()) is not None:
+            complete = self._run(found, contiguous=complete) and complete
+        return complete
+
+    def _run(self, found: Round, *, contiguous: bool) -> bool:
+        """One round. With all before it settled, all of it is settled as one range and the cursor moves on."""
+        epoch = found.epoch.id
+        for batch in found.batches:
+            self._checkpoint.note({"op": "batch", "bounds": list(batch.bounds)})
+        self._checkpoint.commit()
+        created = self._create(found)
+        delivered = [batch for batch in found.batches if self._delivery.deliver(batch)]
+        patched = self._patch(found)
+        self._endings.note(found)
+        unresolved = any(bounds.epoch == epoch for bounds in self._others_in_flight(found.batches))
+        complete = len(delivered) == len(found.batches) and created and patched and not unresolved and not found.foreign
+        self._count(found)
+        if complete and contiguous:
+            ranges = found.seen.to_list()
+            self._checkpoint.note({"op": "done", "epoch": epoch, "ranges": ranges, "cursor": list(found.end)})
+        else:
+            self._settle_apart(found, delivered)
+        return complete
+
+    def _others_in_flight(self, batches: list[Batch]) -> list[Any]:
+        ours = {batch.bounds for batch in batches}
+        return [bounds for bounds in self._checkpoint.state.in_flight if bounds not in ours]
+
+    def _settle_apart(self, found: Round, delivered: list[Batch]) -> None:
+        for batch in delivered:
+            self._settle(found.epoch.id, batch.bounds.lane, [[batch.bounds.first, batch.bounds.last]])
+        self._settle(found.epoch.id, LOCAL, [[record.seq, record.seq] for record in found.locals])
+
+    def _settle(self, epoch: str, lane: str, ranges: list[list[int]]) -> None:
+        if ranges:
+            self._checkpoint.note({"op": "settle", "epoch": epoch, "lane": lane, "ranges": ranges})
+
+    def _count(self, found: Round) -> None:
+        """Damage is counted once: what a round has read is behind the cursor for good, or read again with the count unchanged."""
+        if found.damaged_bytes:
+            places = dict(self._checkpoint.state.facts.get("damage") or {})
+            places[f"{found.epoch.id}-{found.end[0]}-{found.end[1]}"] = [found.damaged_lines, found.damaged_bytes]
+            self._checkpoint.fact("damage", places)
+
+    # creation
+
+    def _server_id(self) -> str:
+        """The server's id of the session, by upsert if it is not known for sure."""
+        known = self._checkpoint.state.facts.get("server_id")
+        if known and self._confirmed:
+            return str(known)
+        record = self._checkpoint.state.facts.get("create") or self._creation_record()
+        return self._upsert(record.encode())
+
+    def _creation_record(self) -> str:
+        found = rollouts.find_record(
+            self._context, b"run" if self._manifest.kind == "run" else b"trace", self._manifest.id
+        )
+        if found is not None:
+            return found.decode("utf-8", "replace")
+        return json.dumps(_from_manifest(self._manifest))
+
+    def _upsert(self, data: bytes) -> str:
+        context = self._context
+        key = f"{context.uid}-{context.generation}-create-{_digest(data)}"
+        answer = context.ask(wire.create_request(self._manifest.kind, data, None, key))
+        if answer.verdict is Verdict.DELETED:
+            raise Halt("deleted", answer.reason, scope="session")
+        if answer.verdict is not Verdict.ACCEPTED or answer.body is None:
+            kind = "unavailable" if answer.verdict is Verdict.RETRY else "paused"
+            raise Halt(kind, f"the server refused to create it: {answer.reason}", scope="session")
+        server_id = str(answer.body["id"])
+        if self._checkpoint.state.facts.get("server_id") != server_id:
+            self._checkpoint.fact("server_id", server_id)
+            self._checkpoint.fact("create", data.decode("utf-8", "replace"))
+            self._checkpoint.commit()
+            self._checkpoint.note_id(self._manifest.kind, self._manifest.id, server_id)
+        self._confirmed = True
+        return server_id
+
+    def _create(self, found: Round) -> bool:
+        main = [record for record in found.creates if self._is_main(record)]
+        known = self._checkpoint.state.facts.get("create")
+        for record in main:
+            if record.data.decode("utf-8", "replace") != known:
+                self._upsert(record.data)
+        others = [record for record in found.creates if not self._is_main(record)]
+        failed = self._rollouts.create(others, str(self._checkpoint.state.facts["server_id"]), self._creators, found)
+        self._settle(
+            found.epoch.id, CREATE, [[r.seq, r.seq] for r in found.creates if r not in failed] if failed else []
+        )
+        return not failed
+
+    def _is_main(self, record: Record) -> bool:
+        if self._manifest.kind == "run":
+            return record.type == b"run"
+        return True
+
+    # patches
+
+    def _patch(self, found: Round) -> bool:
+        patches = fold(found.patches, self._manifest.kind, self._manifest.id)
+        for patch in patches:
+            self._note_patch(found, patch)
+        sent = self._creators.map(
+            self._ask_patch, [(found.epoch.id, patch, self._target_id(patch)) for patch in patches]
+        )
+        settled = [self._settle_patch(found, patch, answer) for patch, answer in zip(patches, list(sent))]
+        return all(settled)
+
+    def _note_patch(self, found: Round, patch: Patch) -> None:
+        if patch.status is not None:
+            self._endings.note_end(found.epoch, status=patch.status, explicit=True, at=patch.ended_at or "")
+        if patch.outcome and patch.target == self._manifest.id:
+            self._checkpoint.fact("outcome_sent", patch.outcome)
+
+    def _ask_patch(self, item: tuple[str, Patch, str | None]) -> Answer | None:
+        """None when there is nothing to send, or nobody to send it to."""
+        epoch, patch, server_id = item
+        if server_id is None or not (patch.fields or patch.is_card):
+            return None
+        context = self._context
+        key = f"{context.uid}-{context.generation}-{epoch}-patch-{patch.seqs[0]}-{_digest(wire.dumps(patch.fields))}"
+        if patch.is_card:
+            return context.ask(wire.push_card_request(server_id, wire.dumps(patch.fields), key))
+        return context.ask(wire.patch_request(patch.kind, server_id, patch.fields, key))
+
+    def _settle_patch(self, found: Round, patch: Patch, answer: Answer | None) -> bool:
+        if answer is None:
+            if patch.fields or patch.is_card:
+                self._bury(found, patch, None, f"nothing is known of {patch.target!r}, which it patches")
+        elif answer.verdict in (Verdict.MISSING, Verdict.DELETED) and patch.target == self._manifest.id:
+            kind = "forgotten" if answer.verdict is Verdict.MISSING else "deleted"
+            raise Halt(kind, answer.reason, scope="session")
+        elif answer.verdict is Verdict.RETRY and answer.status != 501:
+            self._context.troubles.append(answer.reason)
+            return False
+        elif answer.verdict is not Verdict.ACCEPTED:
+            self._bury(found, patch, answer.status, answer.reason)
+        self._settle(found.epoch.id, PATCHES, [[seq, seq] for seq in patch.seqs])
+        return True
+
+    def _target_id(self, patch: Patch) -> str | None:
+        if patch.target == self._manifest.id and patch.kind == self._manifest.kind:
+            return str(self._checkpoint.state.facts["server_id"])
+        return self._rollouts.id_of(patch.target, str(self._checkpoint.state.facts["server_id"]))
+
+    def _bury(self, found: Round, patch: Patch, status: int | None, reason: str) -> None:
+        for record in found.patches:
+            if record.seq in patch.seqs:
+                self._context.bury(found.epoch.id, found.end[0], record, PATCHES, status, reason, False)
+
+
+def _from_manifest(manifest: Manifest) -> dict[str, Any]:
+    """What can be said of a session whose creation record is lost."""
+    common: dict[str, Any] = {"started_at": manifest.created_at}
+    if manifest.project is not None:
+        common["project"] = manifest.project
+    if manifest.kind == "run":
+        return {"name": manifest.name or manifest.id, "client_run_id": manifest.id, **common}
+    return {"session_id": manifest.id, "scaffold": "python-sdk", **common}
+
+
+def _digest(data: bytes) -> str:
+    from hashlib import sha256
+
+    return sha256(data).hexdigest()[:16]
+
+
+def destination_dir(session: str, destination: str) -> str:
+    """Where the agent keeps what it knows of a session at a destination."""
+    return os.path.join(session, "upload", destination)
