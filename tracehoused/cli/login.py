@@ -1,0 +1,57 @@
+"""`tracehouse login`: keep an API key for the agent."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from tracehouse.spool import keys
+from tracehouse.spool.layout import fingerprint
+from tracehoused.config import resolve
+
+__all__ = ["login"]
+
+
+@click.command()
+@click.option(
+    "--api-base",
+    metavar="URL",
+    help="The server that the key is for.  [default: TRACEHOUSE_API_BASE, or tracehouse.ai]",
+)
+@click.option("--profile", default=keys.DEFAULT_PROFILE, show_default=True, help="A name for this identity.")
+def login(api_base: str | None, profile: str) -> None:
+    """Keep an API key, readable by you alone, so that uploads to one server find it.
+
+    The key is asked for without echo, or read from standard input: `tracehouse login < key-file`. A profile that is there
+    already gets the new key, and keeps what was acknowledged to it.
+    """
+    settings = resolve({"api_base": api_base}, environ=os.environ)
+    _check_profile(profile)
+    directory = keys.default_config_dir(os.environ)
+    before = {(entry.api_base, entry.profile): entry for entry in keys.load(directory)}
+    key = keys.check_key(_ask(settings.api_base))
+    path = keys.save_key(key, settings.api_base, profile, source="login", config_dir=directory)
+    old = before.get((settings.api_base, profile))
+    changed = old is not None and old.key != key
+    click.echo(f"{'replaced' if changed else 'kept'} the key of profile {profile!r} for {settings.api_base}")
+    click.echo(f"fingerprint {fingerprint(key)}, in {path}")
+    if settings.api_base.startswith("http:") and not keys.is_loopback(settings.api_base):
+        click.echo("note: this address is not encrypted; uploads there need --allow-plain-http", err=True)
+
+
+def _ask(api_base: str) -> str:
+    if sys.stdin.isatty():
+        told: str = click.prompt(f"API key for {api_base} (it is not shown)", hide_input=True)
+        return told
+    return sys.stdin.readline()
+
+
+def _check_profile(profile: str) -> None:
+    fit = profile.isascii() and all(c.isalnum() or c in "._-" for c in profile) and 0 < len(profile) <= 64
+    if not fit or profile.startswith(("anon-", "key-")):
+        raise click.BadParameter(
+            "a profile is named by up to 64 letters, digits, '.', '_' and '-', and not anon-… or key-…",
+            param_hint="--profile",
+        )
