@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
 
-from tracehouse import clock, ids
+from tracehouse import clock, exits, ids
 from tracehouse.spool import layout
 from tracehouse.spool.manifest import Manifest
-from tracehouse.spool.segment import SessionLog
-from tracehouse.spool.writer import Writer, writer_of
+from tracehouse.spool.segment import log_of
+from tracehouse.spool.writer import writer_of
 from tracehouse.values import encode
+from tracehouse.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,48 +21,121 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """``kind`` is "trace" or "run", ``id`` its session_id or client_run_id. Never raises for the disk's sake."""
+    """``kind`` is "trace" or "run", ``id`` its session_id or client_run_id. Never raises for the disk's sake.
+
+    ``append(type, text)`` records the JSON text of an object.
+    """
 
     def __init__(self, kind: str, id: str, settings: Settings, *, project: str | None, name: str | None) -> None:  # noqa: A002
         self.kind = kind
         self.id = id
         self.settings = settings
-        self.writer: Writer = writer_of(settings.spool_dir, clock.now)
         self.creator_pid = os.getpid()
-        self.log = SessionLog(self.writer, _manifest(kind, id, settings, self.writer.epoch, project, name))
+        writer = writer_of(settings.spool_dir, clock.now)
+        self.log = log_of(writer, _manifest(kind, id, settings, writer.epoch, project, name))
         self.append = self.log.append
+        self.directory = self.log.directory
         self.log.prepare()
-        self.writer.register(self.log)
+        self.resumed = self.log.resumed
+        self.began_attempt = self.log.began_attempt
+        self.tells: tuple[str, ...] = ()  # which statuses the end of this process may give the run
+        self._is_open = True
+        exits.watch(self)
 
     @property
-    def directory(self) -> str:
-        return self.log.directory
-
-    @property
-    def is_creator(self) -> bool:
-        """This writer made the session, and is not a forked child of the one that did."""
-        return self.log.manifest.epoch == self.writer.epoch
+    def origin(self) -> str:
+        """ "" where this writer made the session; else what tells it from all other writers, and from itself before."""
+        if not self.resumed and not self.in_child:
+            return ""
+        return f"{self.log.writer.epoch}-{self.log.opened_at}" if self.log.opened_at else self.log.writer.epoch
 
     @property
     def in_child(self) -> bool:
         """A forked child: what it logs is recorded, but the session is not its to finish."""
         return os.getpid() != self.creator_pid
 
+    @property
+    def has_written(self) -> bool:
+        """This very process, not only the one it was forked from, has begun to write here."""
+        return self.log.is_open
+
     def record(self, kind: str, payload: dict[str, Any]) -> None:
         self.append(kind, encode(payload))
 
-    def sync(self) -> bool:
-        """Wait for the disk; True when every record so far is there to stay."""
-        return self.log.sync()
+    def flush(self) -> bool:
+        """Wait for the disk; True when every record since the last time is there to stay."""
+        return self.log.flush()
+
+    def exit(self, status: str | None, exception: str | None, code: int | None) -> None:
+        """The process ends with this session open."""
+        redactor = self.settings.redactor
+        if redactor is not None and exception is not None:
+            exception = redactor.text(exception)
+        self.record("exit", {"status": status, "exception": exception, "code": code, "at": clock.now()})
+        self._let_go()
 
     def close(self) -> None:
         """This process is done with the session; a later record opens it again."""
-        self.record("close", {"at": clock.now()})
-        self.writer.unregister(self.log)
+        if self._is_open:
+            self.record("close", {"at": clock.now()})
+            self._let_go()
 
-    def server_id(self, session_id: str | None = None) -> str | None:
+    def _let_go(self) -> None:
+        self._is_open = False
+        exits.forget(self)
+        self.log.writer.release(self.log)
+
+    def server_id(self, kind: str, session_id: str) -> str | None:
         """The server's id of this session, or of a rollout in it, once an agent has uploaded it from here."""
-        return find_server_id(self.directory, self.kind, session_id or self.id)
+        return find_server_id(self.directory, kind, session_id)
+
+
+class NoLog:
+    """What of a session's log is used for more than appending, with nothing behind it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.next_step: int | None = 0
+
+    def lose(self, error: OSError) -> None:
+        """Nothing."""
+
+    def add_file(self, path: str) -> None:
+        """Nothing."""
+
+
+class NoSession:
+    """In place of a session where nothing is to be recorded (mode="disabled")."""
+
+    directory = ""
+    resumed = False
+    began_attempt = True
+    origin = ""
+    in_child = False
+    tells: tuple[str, ...] = ()
+
+    def __init__(self, kind: str, id: str, settings: Settings) -> None:  # noqa: A002
+        self.kind = kind
+        self.id = id
+        self.settings = settings
+        self.log = NoLog()
+
+    def append(self, kind: str, data: str) -> None:
+        """Nothing."""
+
+    def record(self, kind: str, payload: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def flush(self) -> bool:
+        """Nothing to wait for."""
+        return True
+
+    def close(self) -> None:
+        """Nothing."""
+
+    def server_id(self, kind: str, session_id: str) -> str | None:
+        """None."""
+        return None
 
 
 def _manifest(
@@ -71,8 +146,6 @@ def _manifest(
     project: str | None,
     name: str | None,
 ) -> Manifest:
-    from tracehouse.version import VERSION
-
     return Manifest(
         {
             "format": 1,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import sys
 
 from tracehouse.spool import layout
+
+if sys.platform != "win32":
+    import fcntl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,6 +122,18 @@ def _is_held(fd: int) -> bool:
         return False
     fcntl.flock(fd, fcntl.LOCK_UN)
     return False
+
+
+def is_locked(path: str) -> bool:
+    """Whether some process on this machine, or another one of a file system that tells, holds the lock of this file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return _is_held(fd)
+    finally:
+        os.close(fd)
 
 
 def lives_here(lock: dict[str, Any]) -> bool | None:

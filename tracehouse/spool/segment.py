@@ -12,7 +12,8 @@ import threading
 import time
 from collections import deque
 
-from tracehouse.spool import FORMAT, durable, layout, record
+from tracehouse.spool import durable, headers, layout, record
+from tracehouse.spool.losses import Losses, TooLong
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,53 +23,26 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 0.5
 
 
-class Losses:
-    """What had to be given up, by reason, until a ``dropped`` record tells it."""
-
-    def __init__(self) -> None:
-        self.records = 0
-        self.bytes = 0
-        self.reasons: dict[str, int] = {}
-        self.since = ""
-
-    def add(self, reason: str, size: int, at: str) -> None:
-        self.records += 1
-        self.bytes += size
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
-        self.since = self.since or at
-
-    def to_json(self, until: str) -> str:
-        from json import dumps
-
-        return dumps(
-            {
-                "records": self.records,
-                "bytes": self.bytes,
-                "reasons": self.reasons,
-                "since": self.since,
-                "until": until,
-            },
-            separators=(",", ":"),
-        )
-
-
 class SessionLog:
     """Appends this process's records to one session. Thread-safe, reentrant (signal handlers may log), fork-safe."""
 
-    def __init__(self, writer: Writer, manifest: Manifest) -> None:
+    def __init__(self, writer: Writer, manifest: Manifest, directory: str) -> None:
         self.writer = writer
         self.manifest = manifest  # ours until the session is open, then the one that holds
-        self.directory = os.path.join(
-            writer.root, layout.session_dir(manifest.kind, manifest.id, manifest.api_base, manifest.credential)
-        )
+        self.directory = directory
         self.attempt = 1
         self.claim = 1
+        self.resumed = False  # others wrote here before, or this process did
+        self.began_attempt = True  # when it was opened, no writer lived here
+        self.opened_at = 0  # number of the segment that was to be this log's first
         self.next_step: int | None = None
         self.used = False  # since the writer last looked for a segment to seal
         self._reset()
 
     def _reset(self) -> None:
-        self._lock = threading.RLock()
+        # also for what is decided together with the order of records; a new one after a fork
+        self.lock = threading.RLock()
+        self._sync_lock = threading.RLock()
         self._fd = -1
         self._path = ""
         self._n = 0
@@ -101,8 +75,8 @@ class SessionLog:
     def append(self, kind: str, data: str) -> None:
         """Hand one record to the kernel: ``data`` is its JSON object. ValueError for one of over 16 MiB; the disk never raises."""
         if len(data) > record.MAX_RECORD - 256:
-            raise ValueError(_too_long(kind, len(data)))
-        with self._lock:
+            raise TooLong(kind, len(data))
+        with self.lock:
             self._seq = seq = self._seq + 1
             if self._fd < 0 or self._waiting:
                 self._keep(seq, kind, data)
@@ -130,9 +104,22 @@ class SessionLog:
                 self._dirty = True
                 self.writer.note_dirty(self)
 
+    @property
+    def is_open(self) -> bool:
+        """This process has begun to write here."""
+        return self._is_open
+
+    def lose(self, error: OSError) -> None:
+        """Count, and tell, what the disk kept from becoming a record: a media file."""
+        with self.lock:
+            self._failed(error)
+            self._losses.add(self._failure, 0, self.writer.now())
+            self._lost_since_flush = True
+            self._write_waiting(now=True)
+
     def add_file(self, path: str) -> None:
         """A media file that the next sync is to cover, before the segments."""
-        with self._lock:
+        with self.lock:
             parent = os.path.dirname(path)
             if parent not in self._unsynced_dirs:
                 self._unsynced_dirs[:0] = [parent, self.directory]
@@ -140,7 +127,7 @@ class SessionLog:
 
     def prepare(self) -> bool:
         """Settle directory, manifest and attempt now; False when the disk does not let us (append goes on regardless)."""
-        with self._lock:
+        with self.lock:
             try:
                 self._open_session()
             except OSError as error:
@@ -149,25 +136,36 @@ class SessionLog:
 
     def seal_if_idle(self) -> bool:
         """Give up the open file, for another session's sake, unless this one is being written to."""
-        if not self._lock.acquire(blocking=False):
+        if not self.lock.acquire(blocking=False):
             return False
         try:
             self._seal()
         finally:
-            self._lock.release()
+            self.lock.release()
         return True
 
+    def flush(self) -> bool:
+        """``sync``, and False as well when anything was given up since the last flush."""
+        done = self.sync()
+        with self.lock:
+            lost, self._lost_since_flush = self._lost_since_flush, False
+        return done and not lost
+
     def sync(self) -> bool:
-        """Write what waits and wait for the disk: data, then names. True when every record so far is there to stay."""
-        with self._lock:
+        """Write what waits and wait for the disk: data, then names. False when some of it waits still."""
+        # one at a time: what another one has in hand is not on the disk yet
+        with self._sync_lock:
+            return self._sync()
+
+    def _sync(self) -> bool:
+        with self.lock:
             self._dirty = False
             self._write_waiting(now=True)
             paths, self._unsynced_paths = self._unsynced_paths, []
             dirs, self._unsynced_dirs = self._unsynced_dirs, []
             fd = os.dup(self._fd) if self._fd >= 0 else -1
             path, start, size = self._path, self._synced_size, self._size
-            ok = not self._waiting and not self._lost_since_flush
-            self._lost_since_flush = False
+            is_written = not self._waiting
         try:
             self._sync_all(paths, dirs, fd)
         except OSError as error:
@@ -176,17 +174,17 @@ class SessionLog:
         finally:
             if fd >= 0:
                 os.close(fd)
-        with self._lock:
+        with self.lock:
             if path == self._path:
                 self._synced_size = size
             if self._waiting and not self._dirty:
                 self._dirty = True
                 self.writer.note_dirty(self)
-        return ok
+        return is_written
 
     def close(self) -> None:
         """Seal the open segment; a later append opens the next one."""
-        with self._lock:
+        with self.lock:
             self._write_waiting(now=True)
             self._seal()
 
@@ -246,13 +244,29 @@ class SessionLog:
         fresh = not os.path.isdir(self.directory)
         durable.private_dir(self.directory)
         self.manifest = self.writer.publish(self.directory, self.manifest)
-        self.attempt, self.claim = self.writer.claim(self.directory)
+        self.attempt, self.claim, self.began_attempt = self.writer.claim(self.directory)
         self._seed = record.checksum_seed(self.manifest.uid, self.writer.epoch)
+        self._go_on_from_own()
+        self.opened_at = self._n
+        self.resumed = self.claim > 1 or self._n > 0
         self._unsynced_paths.append(os.path.join(self.directory, layout.MANIFEST))
         self._unsynced_dirs.append(self.directory)
         if fresh:
             self._unsynced_dirs += [self.writer.root, os.path.dirname(self.writer.root)]
         self._is_open = True
+
+    def _go_on_from_own(self) -> None:
+        """What this process wrote here before, when it had the session open and let it go."""
+        if self._n:
+            return
+        own = headers.segments_of(self.directory, self.writer.epoch)
+        if not own:
+            return
+        self._n = own[-1] + 1
+        last = os.path.join(self.directory, layout.segment_name(self.writer.epoch, own[-1]))
+        before = max((seq for seq, _, _ in headers.records_in(last, self._seed)), default=0)
+        self._seq += before
+        self._waiting = deque((seq + before, kind, data) for seq, kind, data in self._waiting)
 
     def _open_segment(self) -> None:
         self.writer.make_room(self)
@@ -278,23 +292,16 @@ class SessionLog:
             self._unsynced_dirs.append(self.directory)
 
     def _header(self) -> str:
-        from json import dumps
-
-        fields = {
-            "format": FORMAT,
-            "epoch": self.writer.epoch,
-            "n": self._n,
-            "attempt": self.attempt,
-            "claim": self.claim,
-            "pid": os.getpid(),
-            "host": os.uname().nodename,
-            "boot_id": self.writer.boot_id,
-            "at": self.writer.now(),
-            "session": self.manifest.to_dict(),
-        }
-        if self.next_step is not None:
-            fields["next_step"] = self.next_step
-        return dumps(fields, separators=(",", ":"))
+        return headers.text(
+            self.manifest,
+            epoch=self.writer.epoch,
+            n=self._n,
+            attempt=self.attempt,
+            claim=self.claim,
+            boot_id=self.writer.boot_id,
+            at=self.writer.now(),
+            next_step=self.next_step,
+        )
 
     def _abandon(self) -> None:
         """Leave a segment with a torn line at its end; what is in it stays readable."""
@@ -319,7 +326,7 @@ class SessionLog:
 
     def _rewrite(self, paths: list[str], dirs: list[str], current: str, start: int, error: OSError) -> None:
         """After a failed fsync the disk may lack what was written since the last good one: write it again elsewhere."""
-        with self._lock:
+        with self.lock:
             self._failed(error)
             if current and current == self._path:
                 self._abandon()
@@ -337,20 +344,16 @@ class SessionLog:
 
     def _read_back(self, path: str, offset: int) -> None:
         try:
-            with open(path, "rb") as file:
-                file.seek(offset)
-                for line in file:
-                    parsed = record.parse(line[:-1], self._seed)
-                    if parsed and parsed[1] != b"segment" and self.writer.take_memory(len(parsed[2]) + 64):
-                        self._waiting.append(
-                            (parsed[0], parsed[1].decode(), parsed[2].decode("utf-8", "surrogatepass"))
-                        )
+            for seq, kind, data in headers.records_in(path, self._seed, offset):
+                if kind != b"segment" and self.writer.take_memory(len(data) + 64):
+                    self._waiting.append((seq, kind.decode(), data.decode("utf-8", "surrogatepass")))
         except OSError as error:
             self._failed(error)
 
 
-def _too_long(kind: str, size: int) -> str:
-    return (
-        f"a {kind} record of {size} bytes is over the limit of {record.MAX_RECORD}: "
-        "log it in parts, or as a file (log_image, log_video, add_artifact); nothing of it was recorded"
+def log_of(writer: Writer, manifest: Manifest) -> SessionLog:
+    """The writer's log of the session that ``manifest`` is to begin, shared with whoever has it open in this process."""
+    directory = os.path.join(
+        writer.root, layout.session_dir(manifest.kind, manifest.id, manifest.api_base, manifest.credential)
     )
+    return writer.share(directory, lambda: SessionLog(writer, manifest, directory))

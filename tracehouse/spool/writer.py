@@ -9,15 +9,17 @@ import os
 import sys
 import threading
 import time
+from weakref import WeakValueDictionary
 
-from tracehouse.spool import durable, layout, liveness, manifest, record
+from tracehouse.spool import durable, headers, layout, liveness, manifest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tracehouse.spool.losses import Losses
     from tracehouse.spool.manifest import Manifest
-    from tracehouse.spool.segment import Losses, SessionLog
+    from tracehouse.spool.segment import SessionLog
 
 SEGMENT_BYTES = 32 * 1024 * 1024
 MEMORY_BYTES = 8 * 1024 * 1024
@@ -44,7 +46,9 @@ class Writer:
         self.root = root
         self.now = now
         self.segment_bytes = segment_bytes
-        self.logs: list[SessionLog] = []
+        self._in_use: dict[SessionLog, int] = {}
+        # one for each directory, closed ones too: two would give out the same seq
+        self._all: WeakValueDictionary[str, SessionLog] = WeakValueDictionary()
         self.boot_id = liveness.boot_id()
         self._told_at = -TELL_SECONDS
         self._reset()
@@ -65,19 +69,27 @@ class Writer:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
         self._reset()
-        for log in self.logs:
+        for log in list(self._all.values()):
             log.forget_parent()
 
-    def register(self, log: SessionLog) -> None:
+    def share(self, directory: str, make: Callable[[], SessionLog]) -> SessionLog:
+        """This process's one log of a session, for one more user of it; it stays open until each has released it."""
         with self._lock:
-            self.logs.append(log)
+            log = self._all.get(directory)
+            if log is None:
+                log = self._all[directory] = make()
+            self._in_use[log] = self._in_use.get(log, 0) + 1
+            return log
 
-    def unregister(self, log: SessionLog) -> None:
-        """A session that this process is done with: seal it and let it go."""
-        log.close()
+    def release(self, log: SessionLog) -> None:
+        """A user of the session is done with it; after the last one it is sealed and let go."""
         with self._lock:
-            if log in self.logs:
-                self.logs.remove(log)
+            users = self._in_use.get(log, 1) - 1
+            if users > 0:
+                self._in_use[log] = users
+                return
+            self._in_use.pop(log, None)
+        log.close()
 
     def open(self) -> None:
         """Directories and lock file; OSError when the disk does not let us."""
@@ -96,22 +108,25 @@ class Writer:
             # a newer format, or a file nobody can read: not ours to touch
             raise OSError(5, str(error), directory) from error
 
-    def claim(self, directory: str) -> tuple[int, int]:
-        """(attempt, claim) of this writer in a session: the current attempt if a writer lives in it, else the next."""
+    def claim(self, directory: str) -> tuple[int, int, bool]:
+        """(attempt, claim, whether the attempt begins with it) of this writer in a session: what it had there before;
+        else the current attempt if a writer lives in it, else the next."""
         attempts, claims, living = [0], [0], False
-        for epoch, (attempt, claim) in self._others(directory).items():
+        for epoch, (attempt, claim) in self._writers_of(directory).items():
+            if epoch == self.epoch:
+                return attempt, claim, True
             attempts.append(attempt)
             claims.append(claim)
             living = living or liveness.probably_lives(self._writers_dir, epoch, time.time())
         attempt = max(attempts)
-        return (attempt if living else attempt + 1), max(claims) + 1
+        return (attempt if living else attempt + 1), max(claims) + 1, not living
 
-    def _others(self, directory: str) -> dict[str, tuple[int, int]]:
+    def _writers_of(self, directory: str) -> dict[str, tuple[int, int]]:
         found: dict[str, tuple[int, int]] = {}
         for name in sorted(os.listdir(directory)):
             segment = layout.parse_segment_name(name)
-            if segment is not None and segment.epoch != self.epoch and segment.epoch not in found:
-                header = read_header(os.path.join(directory, name))
+            if segment is not None and segment.epoch not in found:
+                header = headers.claim_in(os.path.join(directory, name))
                 if header is not None:
                     found[segment.epoch] = header
         return found
@@ -182,7 +197,7 @@ class Writer:
             log.sync()
 
     def stop(self) -> None:
-        """At a clean exit: end the thread and take the lock file away."""
+        """At a clean exit, all being synced: end the thread and take the lock file away."""
         self._stop.set()
         self._wake.set()
         with self._lock:
@@ -190,14 +205,14 @@ class Writer:
         if thread is not None and thread is not threading.current_thread():
             thread.join(5)
         self._stop = threading.Event()
-        if self._lock_fd >= 0 and not self.logs:
+        if self._lock_fd >= 0:
             path = os.path.join(self._writers_dir, layout.lock_name(self.epoch))
             try:
                 os.unlink(path)
             except OSError:
                 pass  # the agent removes locks of the dead
             os.close(self._lock_fd)
-            self._reset()
+            self._lock_fd = -1
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._run, args=(self._stop,), name="tracehouse-sync", daemon=True)
@@ -233,17 +248,11 @@ class Writer:
             pass  # a full or vanished disk: the flock and the pid still tell
 
 
-def read_header(path: str) -> tuple[int, int] | None:
-    """(attempt, claim) that a segment's first line states, or None."""
-    import json
-
-    try:
-        with open(path, "rb") as file:
-            parsed = record.peek(file.readline(2 * manifest.MAX_MANIFEST).rstrip(b"\n"))
-        fields = json.loads(parsed[2]) if parsed else {}
-        return int(fields["attempt"]), int(fields["claim"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def stop_all() -> None:
+    """Sync everything this process has written, and end as a writer."""
+    for writer in list(_writers.values()):
+        writer.sync_dirty()
+        writer.stop()
 
 
 def _after_fork() -> None:

@@ -1,0 +1,83 @@
+"""Finding a run that another process has begun: a worker's parent's, or one on a shared file system."""
+
+from __future__ import annotations
+
+import os
+
+from tracehouse import config
+from tracehouse.exceptions import ArgumentError, NotActiveError, SpoolError
+from tracehouse.spool import layout, manifest
+from tracehouse.training import RUN_VARIABLE, TrainingRun, open_session
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tracehouse.redact import Redaction
+    from tracehouse.session import NoSession, Session
+
+
+def attach_run(
+    client_run_id: str | None = None,
+    *,
+    spool_dir: str | os.PathLike[str] | None = None,
+    mode: str | None = None,
+    redact: Redaction = None,
+) -> TrainingRun:
+    """A run that another process began, to log to it and roll out in it; it is never finished from here.
+
+    It is looked for in ``spool_dir`` by its ``client_run_id``, or else where TRACEHOUSE_RUN says, which ``init_run`` sets for the
+    processes it starts. Works on any node that sees the spool. Raises NotActiveError where neither leads to a run, ArgumentError where
+    several runs bear the id (for different keys or servers).
+    """
+    settings = config.resolve(os.environ, spool_dir=spool_dir, mode=mode, redact=redact)
+    told = os.environ.get(RUN_VARIABLE, "")
+    if settings.disabled or (client_run_id is None and told == "disabled"):
+        settings.disabled = True
+        return _attached(open_session(client_run_id or "disabled", settings, None, None))
+    directory = _found(client_run_id, settings.spool_dir, told)
+    try:
+        known = manifest.read(directory)
+    except (OSError, ValueError) as error:
+        raise SpoolError(f"the run cannot be read: {error}", path=directory) from error
+    found = config.of_manifest(known, os.path.dirname(directory), redact)
+    return _attached(open_session(known.id, found, known.project, known.name))
+
+
+def _attached(session: Session | NoSession) -> TrainingRun:
+    run = TrainingRun.__new__(TrainingRun)
+    run.begin_attached(session)
+    return run
+
+
+def _found(client_run_id: str | None, spool_dir: str, told: str) -> str:
+    if client_run_id is None:
+        if not told:
+            raise NotActiveError(
+                f"no run to attach to: give its client_run_id, or start this process from one that called init_run ({RUN_VARIABLE})"
+            )
+        if not os.path.isdir(told):
+            raise NotActiveError(f"no run to attach to: {RUN_VARIABLE} names {told}, which is not there")
+        return told
+    known = told and _id_of(told) == client_run_id
+    paths = [told] if known else _named(client_run_id, spool_dir)
+    if not paths:
+        raise NotActiveError(f"no run {client_run_id!r} in {spool_dir}")
+    if len(paths) > 1:
+        raise ArgumentError(f"several runs are {client_run_id!r}, for different keys or servers: {', '.join(paths)}")
+    return paths[0]
+
+
+def _named(client_run_id: str, spool_dir: str) -> list[str]:
+    try:
+        names = sorted(os.listdir(spool_dir))
+    except OSError:
+        return []
+    start = layout.session_dir("run", client_run_id, "", None)[:-16]
+    paths = [os.path.join(spool_dir, name) for name in names if name.startswith(start) and layout.is_session_dir(name)]
+    return [path for path in paths if _id_of(path) == client_run_id]
+
+
+def _id_of(directory: str) -> str | None:
+    try:
+        return manifest.read(directory).id
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,186 @@
+"""What is said and done in a trace, as spans: the part of it that is called most."""
+
+from __future__ import annotations
+
+from tracehouse.clock import now
+from tracehouse.exceptions import ArgumentError
+from tracehouse.ids import uuid4
+from tracehouse.span import OpenSpan, Span, attributes_of, check_kind, parent_in
+from tracehouse.values import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any, Callable
+
+    from tracehouse.redact import Redactor
+
+
+class ChatLog:
+    """``log``, its helpers and ``span`` of a trace whose session is begun."""
+
+    session_id: str
+    _append: Callable[[str, str], None]
+    _redactor: Redactor | None
+
+    def log(
+        self,
+        *,
+        kind: str,
+        name: str,
+        text: Any = None,
+        attributes: Mapping[str, Any] | None = None,
+        parent_span_id: str | None = None,
+        status: str | None = None,
+    ) -> Span:
+        """Record one span. ``text`` becomes ``attributes["text"]`` unless ``text`` or ``result_text`` is there already.
+
+        Without ``parent_span_id`` the innermost open ``span()`` of this trace is its parent. Raises ArgumentError for a kind that
+        is none of user_msg, assistant_msg, tool_use, tool_result, thinking, attachment.
+        """
+        check_kind(kind)
+        return self._span(kind, name, _with_text(attributes, text), parent_span_id, status)
+
+    def log_user(
+        self,
+        text: Any,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        parent_span_id: str | None = None,
+        status: str | None = None,
+    ) -> Span:
+        """What the user, or the environment, says."""
+        return self._span("user_msg", "user message", _with_text(attributes, text), parent_span_id, status)
+
+    def log_assistant(
+        self,
+        text: Any,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        parent_span_id: str | None = None,
+        status: str | None = None,
+    ) -> Span:
+        """What the model says."""
+        return self._span("assistant_msg", "assistant message", _with_text(attributes, text), parent_span_id, status)
+
+    def log_thinking(
+        self,
+        text: Any,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        parent_span_id: str | None = None,
+        status: str | None = None,
+    ) -> Span:
+        """What the model thinks and does not say."""
+        return self._span("thinking", "thinking", _with_text(attributes, text), parent_span_id, status)
+
+    def log_tool_use(
+        self,
+        tool: str,
+        input: Mapping[str, Any] | None = None,  # noqa: A002
+        *,
+        text: Any = None,
+        parent_span_id: str | None = None,
+        status: str | None = None,
+    ) -> Span:
+        """The model calls ``tool`` with ``input``. ArgumentError for an input that is no mapping."""
+        attributes = {"tool_input": attributes_of(input, "input")}
+        return self._span("tool_use", tool, _with_text(attributes, text), parent_span_id, status)
+
+    def log_tool_result(
+        self,
+        text: Any,
+        *,
+        tool: str = "tool_result",
+        parent_span_id: str | None = None,
+        status: str | None = None,
+    ) -> Span:
+        """What ``tool`` answered; ``parent_span_id`` is the id of the span of its call."""
+        return self._span("tool_result", tool, {"result_text": text}, parent_span_id, status)
+
+    def log_attachment(
+        self,
+        name: str,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        text: Any = None,
+        parent_span_id: str | None = None,
+        status: str | None = None,
+    ) -> Span:
+        """Something that belongs to the conversation, told by its attributes."""
+        return self._span("attachment", name, _with_text(attributes, text), parent_span_id, status)
+
+    def _span(
+        self, kind: str, name: str, attributes: dict[str, Any], parent_span_id: str | None, status: str | None
+    ) -> Span:
+        if parent_span_id is None:
+            parent_span_id = parent_in(self.session_id)
+        at = now()
+        return self._record(Span(uuid4(), self.session_id, kind, name, at, at, parent_span_id, attributes, status))
+
+    def _record(self, span: Span) -> Span:
+        redactor = self._redactor
+        if redactor is not None:
+            span.name = redactor.clean(span.name)
+            span.attributes = redactor.clean(span.attributes)
+        self._append("span", encode(span.to_payload()))
+        return span
+
+    def span(
+        self,
+        kind: str,
+        name: str | None = None,
+        *,
+        text: Any = None,
+        input: Mapping[str, Any] | None = None,  # noqa: A002
+        attributes: Mapping[str, Any] | None = None,
+        parent_span_id: str | None = None,
+    ) -> OpenSpan:
+        """A span with a true start and end: ``with run.span("tool_use", "Read", input={"path": "x"}) as s: …``.
+
+        It is recorded once, at its end. What is recorded inside the block has it as its parent.
+        """
+        check_kind(kind)
+        held = _with_text(attributes, text)
+        if input is not None:
+            held["tool_input"] = attributes_of(input, "input")
+        parent = parent_span_id or parent_in(self.session_id)
+        return OpenSpan(self._record, self.session_id, kind, name or kind, held, parent)
+
+    def push_spans(self, spans: Iterable[Span]) -> None:
+        """Record spans as they are. One whose id was recorded before updates that one."""
+        for span in list(spans):
+            if not isinstance(span, Span):
+                raise ArgumentError(f"push_spans takes tracehouse.Span objects, got {span!r:.100}")
+            self._append("span", encode(self._cleaned(span).to_payload()))
+
+    def _cleaned(self, span: Span) -> Span:
+        if self._redactor is None:
+            return span
+        clean = self._redactor.clean
+        fields = {name: getattr(span, name) for name in Span.__slots__}
+        return Span(**{**fields, "name": clean(span.name), "attributes": clean(span.attributes)})
+
+    def log_messages(self, messages: Iterable[Any]) -> list[Span]:
+        """Record a list of messages as OpenAI's or Anthropic's interfaces have them, dicts or objects: one span for each text, call,
+        result, thought and image in it. A result's parent is its call, where that is in the list."""
+        from tracehouse.messages import spans_of
+
+        logged: dict[str, str] = {}
+        spans = []
+        for part in spans_of(messages):
+            parent = logged.get(part.answers) if part.answers else None
+            span = self._span(part.kind, part.name, part.attributes, parent, part.status)
+            if part.call:
+                logged[part.call] = span.id
+            spans.append(span)
+        return spans
+
+
+def _with_text(given: Mapping[str, Any] | None, text: object) -> dict[str, Any]:
+    if given is None:
+        return {} if text is None else {"text": text}
+    attributes = attributes_of(given)
+    if text is not None and "text" not in attributes and "result_text" not in attributes:
+        attributes["text"] = text
+    return attributes

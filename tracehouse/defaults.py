@@ -1,0 +1,137 @@
+"""The one default trace and the one default run of a process, as ``tracehouse.init`` and ``tracehouse.init_run`` begin them."""
+
+from __future__ import annotations
+
+from tracehouse.exceptions import NotActiveError
+from tracehouse.run import Run
+from tracehouse.training import TrainingRun
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from tracehouse.span import Span
+
+_run: Run | None = None
+_training_run: TrainingRun | None = None
+
+
+def init(**kwargs: Any) -> Run:
+    """Begin a trace and make it the one that ``log`` and its like mean; the arguments are those of ``Run``.
+
+    The one before is ended, without an outcome. When this raises, it is left as it was.
+
+    >>> run = init(project="my-bot", session_id="run-001")
+    >>> log_user("hello").kind
+    'user_msg'
+    """
+    global _run
+    begun = Run(**kwargs)
+    earlier, _run = _run, begun
+    if earlier is not None:
+        earlier.end()
+    return begun
+
+
+def current() -> Run:
+    """The default trace; NotActiveError when there is none."""
+    if _run is None:
+        raise NotActiveError("no active run — call tracehouse.init() first")
+    return _run
+
+
+def log(**kwargs: Any) -> Span:
+    """``Run.log`` of the default trace."""
+    return current().log(**kwargs)
+
+
+def log_user(text: Any, **kwargs: Any) -> Span:
+    """``Run.log_user`` of the default trace."""
+    return current().log_user(text, **kwargs)
+
+
+def log_assistant(text: Any, **kwargs: Any) -> Span:
+    """``Run.log_assistant`` of the default trace."""
+    return current().log_assistant(text, **kwargs)
+
+
+def log_thinking(text: Any, **kwargs: Any) -> Span:
+    """``Run.log_thinking`` of the default trace."""
+    return current().log_thinking(text, **kwargs)
+
+
+def log_tool_use(tool: str, input: Mapping[str, Any] | None = None, **kwargs: Any) -> Span:  # noqa: A002
+    """``Run.log_tool_use`` of the default trace."""
+    return current().log_tool_use(tool, input, **kwargs)
+
+
+def log_tool_result(text: Any, **kwargs: Any) -> Span:
+    """``Run.log_tool_result`` of the default trace."""
+    return current().log_tool_result(text, **kwargs)
+
+
+def log_attachment(name: str, attributes: Mapping[str, Any] | None = None, **kwargs: Any) -> Span:
+    """``Run.log_attachment`` of the default trace."""
+    return current().log_attachment(name, attributes, **kwargs)
+
+
+def log_messages(messages: Any) -> list[Span]:
+    """``Run.log_messages`` of the default trace."""
+    return current().log_messages(messages)
+
+
+def span(kind: str, name: str | None = None, **kwargs: Any) -> Any:
+    """``Run.span`` of the default trace."""
+    return current().span(kind, name, **kwargs)
+
+
+def flush() -> bool:
+    """Wait for the disk, for the default trace and the default run: True if all that was logged to them is there to stay."""
+    flushed = [one.flush() for one in (_run, _training_run) if one is not None]
+    return all(flushed)
+
+
+def finish(**kwargs: Any) -> bool:
+    """``Run.finish`` of the default trace, which is none from then on; without one, nothing."""
+    global _run
+    if _run is None:
+        return True
+    done = _run.finish(**kwargs)
+    _run = None
+    return done
+
+
+def init_run(**kwargs: Any) -> TrainingRun:
+    """Begin a training run and make it the one that ``run_log`` means; the arguments are those of ``TrainingRun``.
+
+    The one before is finished as ``killed``. When this raises, it is left as it was.
+    """
+    global _training_run
+    begun = TrainingRun(**kwargs)
+    earlier, _training_run = _training_run, begun
+    if earlier is not None:
+        earlier.end("killed")
+    return begun
+
+
+def current_run() -> TrainingRun:
+    """The default training run; NotActiveError when there is none."""
+    if _training_run is None:
+        raise NotActiveError("no active training run — call tracehouse.init_run() first")
+    return _training_run
+
+
+def run_log(values: Mapping[str, Any] | None, **kwargs: Any) -> None:
+    """``TrainingRun.log`` of the default run."""
+    current_run().log(values, **kwargs)
+
+
+def run_finish(**kwargs: Any) -> bool:
+    """``TrainingRun.finish`` of the default run, which is none from then on; without one, nothing."""
+    global _training_run
+    if _training_run is None:
+        return True
+    done = _training_run.finish(**kwargs)
+    _training_run = None
+    return done

@@ -1,0 +1,113 @@
+"""Text taken out before it reaches the spool: by a function of the user's, or by patterns, some of them ready made.
+
+``"keys"``: API keys and tokens of well-known services, JSON web tokens, private key blocks, passwords in URLs.
+``"emails"``: e-mail addresses.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tracehouse.exceptions import ArgumentError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Callable, Union
+
+    Redaction = Union[Callable[[str], str], str, re.Pattern[str], Iterable[Union[str, re.Pattern[str]]], None]
+
+REPLACEMENT = "[redacted]"
+
+_KEYS = "|".join(
+    (
+        r"\bba_[A-Za-z0-9_-]{8,}",
+        r"\banon_[A-Za-z0-9_-]{8,}",
+        r"\bsk-[A-Za-z0-9_-]{16,}",  # OpenAI, Anthropic
+        r"\bhf_[A-Za-z0-9]{16,}",
+        r"\bgh[pousr]_[A-Za-z0-9]{20,}",
+        r"\bgithub_pat_[A-Za-z0-9_]{20,}",
+        r"\bglpat-[A-Za-z0-9_-]{16,}",
+        r"\bxox[abprse]-[A-Za-z0-9-]{10,}",
+        r"\bAIza[A-Za-z0-9_-]{30,}",
+        r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
+        r"\bpypi-[A-Za-z0-9_-]{16,}",
+        r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+        r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)",
+        r"(?i:(?<=bearer )[A-Za-z0-9._~+/-]{16,}=*)",
+    )
+)
+_NAMED = {"keys": _KEYS, "emails": r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"}
+
+
+class Redactor:
+    """``redact`` is a function of a text to a text, a pattern, or several: regular expressions, compiled or not, "keys", "emails".
+
+    Raises ArgumentError for what is none of these.
+    """
+
+    def __init__(self, redact: Redaction) -> None:
+        self._text = redact if callable(redact) else _substitution(redact)
+        self._told = False
+
+    def text(self, text: str) -> str:
+        """The text as it may be recorded. A function that fails, or gives no text, costs the text, never lets it through."""
+        try:
+            clean: object = self._text(text)
+        except Exception as error:  # noqa: BLE001 - the user's function can raise anything
+            return self._dropped(f"it raised {type(error).__name__}")
+        return clean if isinstance(clean, str) else self._dropped(f"it returned {type(clean).__name__}, not str")
+
+    def optional(self, text: str | None) -> str | None:
+        """The text as it may be recorded, or None."""
+        return None if text is None else self.text(str(text))
+
+    def clean(self, value: Any) -> Any:
+        """The value in plain JSON form, each text in it and each key cleaned."""
+        from tracehouse.plain import plain
+        from tracehouse.values import MAX_DEPTH
+
+        return self._walk(plain(value, MAX_DEPTH))
+
+    def _walk(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self._walk(member) for member in value]
+        if isinstance(value, dict):
+            return {self.text(key): self._walk(member) for key, member in value.items()}
+        return value
+
+    def _dropped(self, why: str) -> str:
+        if not self._told:
+            self._told = True
+            import logging
+
+            logging.getLogger("tracehouse").warning("redact= failed on a text (%s): such texts are dropped", why)
+        return f"[dropped: redact failed, {why}]"
+
+
+def _substitution(redact: Any) -> Callable[[str], str]:
+    given = [redact] if isinstance(redact, (str, re.Pattern)) else redact
+    try:
+        patterns = [_pattern(one) for one in given]
+    except TypeError:
+        raise ArgumentError(f"redact must be a function or patterns, got {redact!r}") from None
+
+    def substitute(text: str) -> str:
+        for pattern in patterns:
+            text = pattern.sub(REPLACEMENT, text)
+        return text
+
+    return substitute
+
+
+def _pattern(given: str | re.Pattern[str]) -> re.Pattern[str]:
+    if isinstance(given, re.Pattern):
+        return given
+    try:
+        return re.compile(_NAMED.get(given, given))
+    except (re.error, TypeError) as error:
+        told = f"redact takes regular expressions, {' and '.join(map(repr, _NAMED))}; got {given!r}: {error}"
+        raise ArgumentError(told) from None

@@ -1,0 +1,71 @@
+"""What a segment says in its first line, and what a writer reads back of segments: its own, and who else is there."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from tracehouse.spool import FORMAT, layout, record
+from tracehouse.spool.manifest import MAX_MANIFEST
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tracehouse.spool.manifest import Manifest
+
+
+def text(
+    manifest: Manifest,
+    *,
+    epoch: str,
+    n: int,
+    attempt: int,
+    claim: int,
+    boot_id: str,
+    at: str,
+    next_step: int | None,
+) -> str:
+    """The data of a segment's first record."""
+    fields = {
+        "format": FORMAT,
+        "epoch": epoch,
+        "n": n,
+        "attempt": attempt,
+        "claim": claim,
+        "pid": os.getpid(),
+        "host": os.uname().nodename,
+        "boot_id": boot_id,
+        "at": at,
+        "session": manifest.to_dict(),
+    }
+    if next_step is not None:
+        fields["next_step"] = next_step
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def claim_in(path: str) -> tuple[int, int] | None:
+    """(attempt, claim) that a segment's first line states, or None."""
+    try:
+        with open(path, "rb") as file:
+            parsed = record.peek(file.readline(2 * MAX_MANIFEST).rstrip(b"\n"))
+        fields = json.loads(parsed[2]) if parsed else {}
+        return int(fields["attempt"]), int(fields["claim"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def segments_of(directory: str, epoch: str) -> list[int]:
+    """Numbers of a writer's segments in a session, ascending."""
+    named = (layout.parse_segment_name(name) for name in os.listdir(directory))
+    return sorted(segment.n for segment in named if segment is not None and segment.epoch == epoch)
+
+
+def records_in(path: str, seed: int, offset: int = 0) -> Iterator[record.Parsed]:
+    """The valid records of a segment from an offset on."""
+    with open(path, "rb") as file:
+        file.seek(offset)
+        for line in file:
+            parsed = record.parse(line.rstrip(b"\n"), seed)
+            if parsed is not None:
+                yield parsed

@@ -1,0 +1,45 @@
+"""What could not be recorded: counted, and told as a ``dropped`` record when the disk takes one again."""
+
+from __future__ import annotations
+
+from tracehouse.spool.record import MAX_RECORD
+
+
+class Losses:
+    """What had to be given up, by reason, until a ``dropped`` record tells it."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.bytes = 0
+        self.reasons: dict[str, int] = {}
+        self.since = ""
+
+    def add(self, reason: str, size: int, at: str) -> None:
+        self.records += 1
+        self.bytes += size
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        self.since = self.since or at
+
+    def to_json(self, until: str) -> str:
+        from json import dumps
+
+        return dumps(
+            {
+                "records": self.records,
+                "bytes": self.bytes,
+                "reasons": self.reasons,
+                "since": self.since,
+                "until": until,
+            },
+            separators=(",", ":"),
+        )
+
+
+class TooLong(ValueError):
+    """A record over the limit of the format; nothing of it was recorded."""
+
+    def __init__(self, kind: str, size: int) -> None:
+        super().__init__(
+            f"a {kind} record of {size} bytes is over the limit of {MAX_RECORD}: "
+            "log it in parts, or as a file (log_image, log_video, add_artifact); nothing of it was recorded"
+        )
