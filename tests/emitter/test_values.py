@@ -218,7 +218,7 @@ class Floating:
         (Indexed(), 7),
         (Floating(), 0.5),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_e5_the_form_of_a_type(value: object, form: object) -> None:
     assert through(value) == form
