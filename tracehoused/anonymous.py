@@ -133,7 +133,7 @@ def _load(path: str) -> AnonymousIdentity | None:
 
 def _make(api_base: str, answer: Answer) -> AnonymousIdentity | NoCredential:
     if answer.verdict is Verdict.FORBIDDEN:
-        return NoCredential(f"{api_base} takes no anonymous uploads", f"`tracehoused login --api-base {api_base}`")
+        return NoCredential(f"{api_base} takes no anonymous uploads", f"`tracehouse login --api-base {api_base}`")
     if answer.verdict is not Verdict.ACCEPTED or answer.body is None:
         return NoCredential(f"no anonymous identity could be had from {api_base}: {answer.reason}", "it is tried again")
     texts = [answer.body.get(name) for name in ("token", "read_token", "claim_token", "web_url")]

@@ -282,7 +282,7 @@ def _checked(api_base: str) -> str:
 def _checked_token(token: str | None, api_base: str) -> str | None:
     if token is not None and not (token.isascii() and token.isprintable() and token.strip() == token and token):
         message = f"the key for {api_base} has characters that no key has"
-        raise CredentialError(message, api_base=api_base, hint="log in again: tracehoused login")
+        raise CredentialError(message, api_base=api_base, hint="log in again: tracehouse login")
     return token
 
 

@@ -32,7 +32,10 @@ def login(api_base: str | None, profile: str) -> None:
     directory = keys.default_config_dir(os.environ)
     before = {(entry.api_base, entry.profile): entry for entry in keys.load(directory)}
     key = keys.check_key(_ask(settings.api_base))
-    path = keys.save_key(key, settings.api_base, profile, source="login", config_dir=directory)
+    try:
+        path = keys.save_key(key, settings.api_base, profile, source="login", config_dir=directory)
+    except OSError as error:
+        raise click.ClickException(f"cannot keep the key in {directory}: {error}") from None
     old = before.get((settings.api_base, profile))
     changed = old is not None and old.key != key
     click.echo(f"{'replaced' if changed else 'kept'} the key of profile {profile!r} for {settings.api_base}")

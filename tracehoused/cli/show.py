@@ -14,7 +14,7 @@ from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehoused.batch import Record
 from tracehoused.cli.common import resolve_spools
-from tracehoused.config import load
+from tracehoused.config import resolve
 from tracehoused.reader import Scan, measure, open_checked, read_manifest, scan, session_dirs, writers
 from tracehoused.text import printable
 
@@ -52,7 +52,7 @@ def show(session: str, spool: str | None, full: bool) -> None:
 def _find(session: str, spool: str | None) -> str:
     if os.path.isdir(session) and layout.is_session_dir(os.path.basename(os.path.normpath(session))):
         return os.path.abspath(session)
-    roots = resolve_spools(spool, load(environ=os.environ, flags={}))
+    roots = resolve_spools(spool, resolve({}, environ=os.environ))
     paths = [path for root in roots for path in session_dirs(root)]
     ids = {path: read_manifest(path).id for path in paths}
     found = [path for path in paths if ids[path] == session] or [

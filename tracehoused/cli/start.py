@@ -10,7 +10,7 @@ import sys
 import click
 
 from tracehoused.agent import Agent
-from tracehoused.config import load
+from tracehoused.config import resolve
 from tracehoused.engine import Engine
 
 __all__ = ["start"]
@@ -21,7 +21,7 @@ __all__ = ["start"]
 @click.option("--spool", "spools", multiple=True, help="A spool to watch; may be given several times.")
 def start(foreground: bool, spools: tuple[str, ...]) -> None:
     """Watch the spool and upload what jobs write, until SIGTERM or Ctrl-C; a second signal stops at once."""
-    settings = load(environ=os.environ, flags={"spools": list(spools) or None})
+    settings = resolve({"spools": list(spools) or None}, environ=os.environ)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     engine = Engine(settings, os.environ)

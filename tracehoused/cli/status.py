@@ -9,7 +9,7 @@ import click
 
 from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.progress import human
-from tracehoused.config import load
+from tracehoused.config import resolve
 from tracehoused.engine import Engine
 from tracehoused.reader import session_dirs
 from tracehoused.status import SessionStatus, look
@@ -23,7 +23,7 @@ __all__ = ["status"]
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def status(spool: str | None, as_json: bool) -> None:
     """What is in SPOOL (default: the one jobs here write to), and how much of it its destination has acknowledged."""
-    settings = load(environ=os.environ, flags={})
+    settings = resolve({}, environ=os.environ)
     engine = Engine(settings, os.environ)
     roots = resolve_spools(spool, settings)
     found = [look(engine, path) for root in roots for path in session_dirs(root)]

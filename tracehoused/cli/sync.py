@@ -16,7 +16,7 @@ import click
 
 from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.progress import Progress
-from tracehoused.config import load
+from tracehoused.config import resolve
 from tracehoused.engine import Engine, Options, Report
 from tracehoused.reader import session_dirs
 from tracehoused.status import SessionStatus, look
@@ -85,7 +85,7 @@ def sync(
     Exit code 0: the destination has acknowledged everything; 1: something is left or was refused, said on standard error; 2: usage.
     Interrupted, it stops cleanly; the next sync goes on from there.
     """
-    settings = load(environ=os.environ, flags={"jobs": jobs})
+    settings = resolve({"jobs": jobs}, environ=os.environ)
     sessions = [path for root in resolve_spools(spool, settings) for path in session_dirs(root)]
     engine = Engine(settings, os.environ, Options(api_base, profile, anonymous, close_dead))
     statuses = [look(engine, path) for path in sessions]
