@@ -6,9 +6,11 @@ segment and covers a run of sequence numbers without a gap (counting the records
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Callable, NamedTuple
+from itertools import accumulate
+from typing import Callable, NamedTuple, Protocol
 
 __all__ = ["LANES", "Batch", "Bounds", "Limits", "Planner", "Record", "Render", "batch_key", "halves", "without"]
 
@@ -75,101 +77,127 @@ class Limits:
 
 @dataclass
 class Batch:
-    """Bounds and content. ``parts``: rendered records in order; ``units``: points or spans in them."""
+    """Bounds and content. ``parts``: rendered records in order; ``units``: points or spans in them; ``count``: records."""
 
     bounds: Bounds
     attempt: int
-    records: list[Record] = field(default_factory=list)
     parts: list[bytes] = field(default_factory=list)
     units: int = 0
     size: int = 0
+    count: int = 0
 
 
-# a record's text on the wire and how many points or spans that is
-Render = Callable[[Record], "tuple[bytes, int]"]
+# each record's text on the wire, and how many points or spans that is
+Render = Callable[[bytes], "tuple[bytes, int]"]
+
+
+class Settled(Protocol):
+    """What is not to be planned: settled, or in a batch whose bounds are already fixed."""
+
+    def any(self, lane: str, first: int, last: int) -> bool: ...
+
+    def has(self, lane: str, seq: int) -> bool: ...
+
+
+class Lines(Protocol):
+    """Records of one type that follow one another with consecutive seqs."""
+
+    type: bytes
+    first: int
+    start: int
+    datas: list[bytes]
+    ends: list[int]
+
+    @property
+    def last(self) -> int: ...
+
+    def part(self, begin: int, end: int) -> Lines: ...
 
 
 class Planner:
-    """Cuts one segment's records into batches. Feed it records in file order, then ``finish``."""
+    """Cuts one segment's records into batches. Feed it runs in file order, then ``finish``."""
 
     def __init__(
-        self,
-        epoch: str,
-        n: int,
-        attempt: int,
-        limits: Limits,
-        is_settled: Callable[[str, int], bool],
-        renders: dict[str, Render],
+        self, epoch: str, n: int, attempt: int, limits: Limits, settled: Settled, renders: dict[str, Render]
     ) -> None:
         self._epoch, self._n, self._attempt = epoch, n, attempt
         self._most = {SPANS: limits.spans, METRICS: limits.points}
         self._bytes = limits.bytes
-        self._is_settled = is_settled
+        self._settled = settled
         self._renders = renders
         self._open: dict[str, Batch] = {}
         self._previous = 0
 
-    def feed(self, record: Record) -> Iterator[Batch]:
-        """Batches that are complete before this record."""
-        if record.seq != self._previous + 1:
+    def feed(self, run: Lines) -> Iterator[Batch]:
+        """Batches that this run completes."""
+        if run.first != self._previous + 1:
             yield from self.finish()
-        self._previous = record.seq
-        lane = LANES.get(record.type)
+        self._previous = run.last
+        lane = LANES.get(run.type)
         if lane not in _BATCHED:
             return
-        if self._is_settled(lane, record.seq):
-            if lane in self._open:
-                yield self._close(lane)
+        if not self._settled.any(lane, run.first, run.last):
+            yield from self._add(lane, run)
             return
-        render = self._renders.get(lane)
-        part, units = render(record) if render else (record.data, 1)
-        batch = self._open.get(lane)
-        if batch is not None and (
-            batch.units + units > self._most.get(lane, 0) or batch.size + len(part) + 1 > self._bytes
-        ):
-            yield self._close(lane)
-            batch = None
-        if batch is None:
-            bounds = Bounds(lane, self._epoch, self._n, record.start, record.end, record.seq, record.seq)
-            batch = self._open[lane] = Batch(bounds, self._attempt)
-        batch.records.append(record)
-        batch.parts.append(part)
-        batch.units += units
-        batch.size += len(part) + 1
-        if lane not in _JOINED:
-            yield self._close(lane)
+        for at in range(len(run.datas)):
+            if not self._settled.has(lane, run.first + at):
+                yield from self._add(lane, run.part(at, at + 1))
+            elif lane in self._open:
+                yield self._open.pop(lane)
 
     def finish(self) -> Iterator[Batch]:
         """What is open, in the order of its first record."""
         for lane in list(self._open):
-            yield self._close(lane)
+            yield self._open.pop(lane)
 
-    def _close(self, lane: str) -> Batch:
-        batch = self._open.pop(lane)
-        last = batch.records[-1]
-        batch.bounds = batch.bounds._replace(end=last.end, last=last.seq)
-        return batch
+    def _add(self, lane: str, run: Lines) -> Iterator[Batch]:
+        render = self._renders.get(lane)
+        rendered = [render(data) for data in run.datas] if render else [(data, 1) for data in run.datas]
+        sizes = [0, *accumulate(len(part) + 1 for part, _ in rendered)]
+        units = [0, *accumulate(number for _, number in rendered)]
+        at = 0
+        while at < len(rendered):
+            batch = self._open.get(lane) or Batch(self._bounds(lane, run, at), self._attempt)
+            to = self._fitting(batch, sizes, units, at) if lane in _JOINED else at + 1
+            if to > at:
+                batch.parts += [part for part, _ in rendered[at:to]]
+                batch.units += units[to] - units[at]
+                batch.size += sizes[to] - sizes[at]
+                batch.count += to - at
+                batch.bounds = batch.bounds._replace(end=run.ends[to - 1], last=run.first + to - 1)
+                self._open[lane] = batch
+            if to < len(rendered) or lane not in _JOINED:
+                yield self._open.pop(lane)
+            at = to
+
+    def _fitting(self, batch: Batch, sizes: list[int], units: list[int], at: int) -> int:
+        """Up to where records from ``at`` on fit into a batch; an empty one takes at least one."""
+        by_size = bisect_right(sizes, sizes[at] + self._bytes - batch.size) - 1
+        by_units = bisect_right(units, units[at] + self._most[batch.bounds.lane] - batch.units) - 1
+        return max(min(by_size, by_units), at if batch.count else at + 1)
+
+    def _bounds(self, lane: str, run: Lines, at: int) -> Bounds:
+        seq = run.first + at
+        return Bounds(lane, self._epoch, self._n, run.ends[at - 1] if at else run.start, run.ends[at], seq, seq)
 
 
-def halves(batch: Batch) -> tuple[Bounds, Bounds]:
+def halves(bounds: Bounds, records: list[Record]) -> tuple[Bounds, Bounds]:
     """Bounds of the two halves of a batch of at least two records."""
-    middle = batch.records[len(batch.records) // 2]
-    before = batch.records[len(batch.records) // 2 - 1]
-    whole = batch.bounds
-    return whole._replace(end=before.end, last=before.seq), whole._replace(start=middle.start, first=middle.seq)
+    before, middle = records[len(records) // 2 - 1], records[len(records) // 2]
+    return bounds._replace(end=before.end, last=before.seq), bounds._replace(start=middle.start, first=middle.seq)
 
 
-def without(batch: Batch, have: tuple[tuple[int, int], ...]) -> list[Bounds]:
+def without(bounds: Bounds, records: list[Record], have: tuple[tuple[int, int], ...]) -> list[Bounds]:
     """Bounds of what a batch has beside the ranges that the server holds already."""
     cut: list[Bounds] = []
     joined = False
-    for record in batch.records:
+    for record in records:
         if any(first <= record.seq <= last for first, last in have):
             joined = False
         elif joined:
             cut[-1] = cut[-1]._replace(end=record.end, last=record.seq)
         else:
-            cut.append(batch.bounds._replace(start=record.start, end=record.end, first=record.seq, last=record.seq))
+            cut.append(bounds._replace(start=record.start, end=record.end, first=record.seq, last=record.seq))
             joined = True
     return cut
 

@@ -10,7 +10,7 @@ from typing import Callable
 from tracehouse.exceptions import SpoolError
 from tracehouse.spool import layout
 from tracehoused import wire
-from tracehoused.batch import MEDIA, METRICS, Batch, Bounds, Record, Render, batch_key, halves, without
+from tracehoused.batch import MEDIA, METRICS, SPANS, Batch, Bounds, Record, Render, batch_key, halves, without
 from tracehoused.capabilities import Capabilities
 from tracehoused.checkpoint import Checkpoint
 from tracehoused.client import Client
@@ -19,7 +19,7 @@ from tracehoused.exceptions import BodyError
 from tracehoused.reader import open_checked
 from tracehoused.request import FileBody, Request
 from tracehoused.retry import Answer, Verdict
-from tracehoused.rounds import read_batch
+from tracehoused.rounds import read_batch, read_records
 
 __all__ = ["Context", "Delivery", "Halt"]
 
@@ -147,10 +147,10 @@ class Delivery:
             self.failed_in_a_row = 0
             self.succeeded = True
             self._context.strikes.pop(batch.bounds, None)
-            self._context.sent(len(batch.records), batch.size)
+            self._context.sent(batch.count, batch.size)
             return True
         if verdict is Verdict.OVERLAP:
-            return self._redeliver(batch, without(batch, answer.have))
+            return self._redeliver(batch, without(batch.bounds, self._records(batch), answer.have))
         if verdict is Verdict.MISSING:
             raise Halt("forgotten", answer.reason, scope="session")
         if verdict is Verdict.DELETED and not self._is_joined(batch):
@@ -159,9 +159,12 @@ class Delivery:
             return self._strike(batch, answer)
         return self._refused(batch, answer, parked=False)
 
+    def _records(self, batch: Batch) -> list[Record]:
+        return read_records(self._context.session, self._context.uid, batch.bounds)
+
     def _is_joined(self, batch: Batch) -> bool:
         """Of several traces: only some of them may be deleted there."""
-        return batch.bounds.lane == "spans" and len(batch.records) > 1
+        return batch.bounds.lane == SPANS and batch.count > 1
 
     def _strike(self, batch: Batch, answer: Answer) -> bool:
         """A 5xx: another time, or, when it is this batch only, down to the record that it cannot take."""
@@ -176,9 +179,9 @@ class Delivery:
         return self._refused(batch, answer, parked=True)
 
     def _refused(self, batch: Batch, answer: Answer, *, parked: bool) -> bool:
-        if len(batch.records) == 1:
+        if batch.count == 1:
             return self._bury(batch, answer.status, answer.reason, parked=parked)
-        parts = list(halves(batch))
+        parts = list(halves(batch.bounds, self._records(batch)))
         for part in parts:
             self._context.strikes[part] = self._context.strikes.get(batch.bounds, 0)
         return self._redeliver(batch, parts)
@@ -186,7 +189,7 @@ class Delivery:
     def _redeliver(self, batch: Batch, parts: list[Bounds]) -> bool:
         """Send parts of a batch, each with a key of its own, journalled before; what is not in any of them is settled."""
         context = self._context
-        settled = _complement(batch, parts)
+        settled = _complement(self._records(batch), parts)
         for part in parts:
             context.checkpoint.note({"op": "batch", "bounds": list(part)})
         self._note_settled(batch.bounds, settled)
@@ -208,7 +211,7 @@ class Delivery:
 
     def _bury(self, batch: Batch, status: int | None, reason: str, *, parked: bool) -> bool:
         bounds = batch.bounds
-        for record in batch.records:
+        for record in self._records(batch):
             self._context.bury(bounds.epoch, bounds.n, record, bounds.lane, status, reason, parked)
         self._context.strikes.pop(bounds, None)
         return True
@@ -254,9 +257,9 @@ def _checked_media(path: str, size: int, sha256: str) -> FileBody | str:
     return FileBody(path, size, opener=lambda: open_checked(path))
 
 
-def _complement(batch: Batch, parts: list[Bounds]) -> list[list[int]]:
+def _complement(records: list[Record], parts: list[Bounds]) -> list[list[int]]:
     return [
         [record.seq, record.seq]
-        for record in batch.records
+        for record in records
         if not any(part.first <= record.seq <= part.last for part in parts)
     ]

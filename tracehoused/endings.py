@@ -37,10 +37,9 @@ class Endings:
 
     def note(self, found: Round) -> None:
         """What a round tells of its writer: its last record's time, its exit, what it dropped."""
-        if found.last is not None:
-            times = _TIME.findall(found.last.data)
-            if times:
-                self.note_end(found.epoch, last_at=times[-1].decode("ascii", "replace"))
+        times = _TIME.findall(found.last)
+        if times:
+            self.note_end(found.epoch, last_at=times[-1].decode("ascii", "replace"))
         for record in found.locals:
             if record.type in (b"exit", b"close"):
                 self._note_exit(found.epoch, record)

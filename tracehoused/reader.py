@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate, count
 from typing import Any
 
 from tracehouse.exceptions import SpoolError, SpoolFormatError
@@ -15,7 +16,18 @@ from tracehouse.spool import record as framing
 from tracehouse.spool.manifest import MAX_MANIFEST, FormatError, Manifest, decode
 from tracehoused.batch import Record
 
-__all__ = ["Epoch", "Scan", "measure", "open_checked", "read_file", "read_manifest", "scan", "session_dirs", "writers"]
+__all__ = [
+    "Epoch",
+    "Scan",
+    "measure",
+    "open_checked",
+    "read_file",
+    "read_manifest",
+    "scan",
+    "scan_runs",
+    "session_dirs",
+    "writers",
+]
 
 BLOCK = 1024 * 1024
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -170,29 +182,53 @@ def _size(path: str) -> int:
         return 0
 
 
+class Run:
+    """Valid lines that follow one another with one type and consecutive seqs: ``datas`` their data, ``ends`` their end offsets."""
+
+    __slots__ = ("datas", "ends", "first", "start", "type")
+
+    def __init__(self, kind: bytes, first: int, start: int, datas: list[bytes], ends: list[int]) -> None:
+        self.type = kind
+        self.first = first
+        self.start = start
+        self.datas = datas
+        self.ends = ends
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.datas) - 1
+
+    def part(self, begin: int, end: int) -> Run:
+        """The records begin..end-1 of it."""
+        start = self.ends[begin - 1] if begin else self.start
+        return Run(self.type, self.first + begin, start, self.datas[begin:end], self.ends[begin:end])
+
+    def records(self) -> Iterator[Record]:
+        start = self.start
+        for seq, data, end in zip(count(self.first), self.datas, self.ends):
+            yield Record(seq, self.type, data, start, end)
+            start = end
+
+
 def scan(fd: int, seed: int, start: int, stop: int, result: Scan) -> Iterator[Record]:
     """Valid records between two offsets, in file order; ``result`` is kept up as they are taken."""
-    parse = framing.parse
+    for run in scan_runs(fd, seed, start, stop, result):
+        yield from run.records()
+
+
+def scan_runs(fd: int, seed: int, start: int, stop: int, result: Scan) -> Iterator[Run]:
+    """Like ``scan``, by runs: most of a segment is a few of them, which then cost little more than their checksums."""
     at = start
     rest = b""
     while at < stop:
         block = os.pread(fd, min(BLOCK, stop - at), at)
         if not block:
             break
+        offset = at - len(rest)
         at += len(block)
         lines = (rest + block).split(b"\n") if rest else block.split(b"\n")
         rest = lines.pop()
-        offset = at - len(rest) - sum(map(len, lines)) - len(lines)
-        for line in lines:
-            end = offset + len(line) + 1
-            parsed = parse(line, seed)
-            result.end = end
-            if parsed is None:
-                result.damaged_lines += 1
-                result.damaged_bytes += len(line) + 1
-            else:
-                yield Record(parsed[0], parsed[1], parsed[2], offset, end)
-            offset = end
+        yield from _runs(lines, seed, offset, result)
         if len(rest) > framing.MAX_RECORD:
             # no record is so long: damage, whatever comes; go on at the next newline
             result.damaged_bytes += len(rest)
@@ -200,3 +236,24 @@ def scan(fd: int, seed: int, start: int, stop: int, result: Scan) -> Iterator[Re
             result.end = at
             rest = b""
     result.tail = len(rest)
+
+
+def _runs(lines: list[bytes], seed: int, offset: int, result: Scan) -> Iterator[Run]:
+    at = 0
+    while at < len(lines):
+        parsed = framing.parse(lines[at], seed)
+        if parsed is None:
+            offset += len(lines[at]) + 1
+            result.damaged_lines += 1
+            result.damaged_bytes += len(lines[at]) + 1
+            result.end = offset
+            at += 1
+            continue
+        seq, kind, data = parsed
+        skip = len(lines[at]) - len(data) - 1
+        to = at + framing.alike(lines, at + 1, seq + 1, kind, skip, seed) + 1
+        ends = [offset + size for size in accumulate(len(line) + 1 for line in lines[at:to])]
+        result.end = ends[-1]
+        yield Run(kind, seq, offset, [line[skip:-1] for line in lines[at:to]], ends)
+        offset = ends[-1]
+        at = to

@@ -9,16 +9,17 @@ from tracehouse.spool import layout, record
 from tracehoused.batch import CREATE, LANES, LOCAL, PATCHES, Batch, Bounds, Limits, Planner, Record, Render
 from tracehoused.checkpoint import State
 from tracehoused.intervals import Intervals
-from tracehoused.reader import Epoch, Scan, open_checked, scan
+from tracehoused.reader import Epoch, Run, Scan, open_checked, scan, scan_runs
 
-__all__ = ["Reading", "Round", "read_batch"]
+__all__ = ["Reading", "Round", "read_batch", "read_records"]
 
 ROUND_BYTES = 8 * 1024 * 1024
 
 
 @dataclass
 class Round:
-    """``seen``: all valid records read; ``end``: the cursor behind them. ``foreign``: of types this version does not know."""
+    """``seen``: all valid records read; ``end``: the cursor behind them; ``last``: the last one's data; ``foreign``: how many are of
+    types that this version does not know."""
 
     epoch: Epoch
     end: tuple[int, int]
@@ -27,7 +28,7 @@ class Round:
     batches: list[Batch] = field(default_factory=list)
     patches: list[Record] = field(default_factory=list)
     locals: list[Record] = field(default_factory=list)
-    last: Record | None = None
+    last: bytes = b""
     size: int = 0
     foreign: int = 0
     damaged_lines: int = 0
@@ -63,15 +64,15 @@ class Reading:
         found.end = (n, start)
         if start >= size:
             return  # nothing new, or a copy that is behind what was acknowledged elsewhere: wait
-        planner = Planner(self._epoch.id, n, self._epoch.attempt, self._limits, self._is_settled, self._renders)
+        planner = Planner(self._epoch.id, n, self._epoch.attempt, self._limits, self, self._renders)
         result = Scan(end=start)
         fd = open_checked(os.path.join(self._session, layout.segment_name(self._epoch.id, n)))
         try:
             stop = min(size, start + ROUND_BYTES - found.size)
             if stop < size:
                 stop = _line_end(fd, stop, size)
-            for entry in scan(fd, self._seed, start, stop, result):
-                self._sort(found, planner, entry)
+            for run in scan_runs(fd, self._seed, start, stop, result):
+                self._sort(found, planner, run)
         finally:
             os.close(fd)
         found.batches += planner.finish()
@@ -85,26 +86,40 @@ class Reading:
         found.damaged_lines += result.damaged_lines
         found.damaged_bytes += result.damaged_bytes
 
-    def _sort(self, found: Round, planner: Planner, entry: Record) -> None:
-        if entry.seq in self._seen:
+    def _sort(self, found: Round, planner: Planner, run: Run) -> None:
+        if run.first > self._seen.last:
+            self._take(found, planner, run)
             return
-        self._seen.add(entry.seq, entry.seq)
-        found.seen.add(entry.seq, entry.seq)
-        found.last = entry
-        lane = LANES.get(entry.type)
-        if lane in (CREATE, PATCHES, LOCAL):
-            if not self._is_settled(lane, entry.seq):
-                {CREATE: found.creates, PATCHES: found.patches, LOCAL: found.locals}[lane].append(entry)
-        elif lane is None:
-            found.foreign += 1
-        found.batches += planner.feed(entry)
+        for at, seq in enumerate(range(run.first, run.last + 1)):
+            if seq not in self._seen:
+                self._take(found, planner, run.part(at, at + 1))
 
-    def _is_settled(self, lane: str, seq: int) -> bool:
-        """Not to be planned: settled, or in a batch whose bounds are already fixed. The planner is for joined lanes only."""
-        epoch = self._epoch.id
-        if self._state.is_settled(epoch, lane, seq):
+    def _take(self, found: Round, planner: Planner, run: Run) -> None:
+        self._seen.add(run.first, run.last)
+        found.seen.add(run.first, run.last)
+        found.last = run.datas[-1]
+        lane = LANES.get(run.type)
+        if lane in (CREATE, PATCHES, LOCAL):
+            into = {CREATE: found.creates, PATCHES: found.patches, LOCAL: found.locals}[lane]
+            into += [entry for entry in run.records() if not self.has(lane, entry.seq)]
+        elif lane is None:
+            found.foreign += len(run.datas)
+        found.batches += planner.feed(run)
+
+    def any(self, lane: str, first: int, last: int) -> bool:
+        """Whether some of these may be settled, or in a batch whose bounds are already fixed."""
+        state, epoch = self._state, self._epoch.id
+        done, settled = state.done.get(epoch), state.lanes.get((epoch, lane))
+        if (done is not None and done.last >= first) or (settled is not None and settled.last >= first):
             return True
-        return any(b.epoch == epoch and b.lane == lane and b.first <= seq <= b.last for b in self._state.in_flight)
+        return any(b.epoch == epoch and b.lane == lane and b.last >= first for b in state.in_flight)
+
+    def has(self, lane: str, seq: int) -> bool:
+        """Whether this one is settled, or in a batch whose bounds are already fixed."""
+        state, epoch = self._state, self._epoch.id
+        if state.is_settled(epoch, lane, seq):
+            return True
+        return any(b.epoch == epoch and b.lane == lane and b.first <= seq <= b.last for b in state.in_flight)
 
 
 def _line_end(fd: int, offset: int, size: int) -> int:
@@ -120,26 +135,30 @@ def _line_end(fd: int, offset: int, size: int) -> int:
     return size
 
 
-def read_batch(session: str, uid: str, bounds: Bounds, attempt: int, renders: dict[str, Render]) -> Batch | None:
-    """The batch that journalled bounds mean, the same bytes as before; None when its segment is gone."""
-    batch = Batch(bounds, attempt)
+def read_records(session: str, uid: str, bounds: Bounds) -> list[Record]:
+    """The records that journalled bounds mean; none when the segment is gone."""
     seed = record.checksum_seed(uid, bounds.epoch)
     try:
         fd = open_checked(os.path.join(session, layout.segment_name(bounds.epoch, bounds.n)))
     except FileNotFoundError:
-        return None
-    render = renders.get(bounds.lane)
-    seen = set()
+        return []
+    found: dict[int, Record] = {}
     try:
         for entry in scan(fd, seed, bounds.start, bounds.end, Scan(bounds.start)):
-            wanted = LANES.get(entry.type) == bounds.lane and bounds.first <= entry.seq <= bounds.last
-            if wanted and entry.seq not in seen:
-                seen.add(entry.seq)
-                part, units = render(entry) if render else (entry.data, 1)
-                batch.records.append(entry)
-                batch.parts.append(part)
-                batch.units += units
-                batch.size += len(part) + 1
+            if LANES.get(entry.type) == bounds.lane and bounds.first <= entry.seq <= bounds.last:
+                found.setdefault(entry.seq, entry)
     finally:
         os.close(fd)
-    return batch if batch.records else None
+    return list(found.values())
+
+
+def read_batch(session: str, uid: str, bounds: Bounds, attempt: int, renders: dict[str, Render]) -> Batch | None:
+    """The batch that journalled bounds mean, the same bytes as before; None when its segment is gone."""
+    records = read_records(session, uid, bounds)
+    if not records:
+        return None
+    render = renders.get(bounds.lane)
+    rendered = [render(entry.data) if render else (entry.data, 1) for entry in records]
+    parts = [part for part, _ in rendered]
+    size = sum(map(len, parts)) + len(parts)
+    return Batch(bounds, attempt, parts, sum(units for _, units in rendered), size, len(parts))

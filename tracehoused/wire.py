@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any
 
-from tracehoused.batch import ARTIFACTS, MEDIA, METRICS, SPANS, Batch, Record, Render
+from tracehoused.batch import ARTIFACTS, MEDIA, METRICS, SPANS, Batch, Render
 from tracehoused.request import FileBody, Request, api_path
 
 __all__ = ["batch_request", "create_request", "patch_request", "points", "renders"]
@@ -25,8 +25,8 @@ _PATHS = {METRICS: "metrics", MEDIA: "media", ARTIFACTS: "artifacts"}
 def renders(nonfinite: bool) -> dict[str, Render]:
     """How each lane's records become parts of a body; ``nonfinite``: the server takes tagged NaN and infinities."""
 
-    def metrics(record: Record) -> tuple[bytes, int]:
-        return points(record.data, nonfinite)
+    def metrics(data: bytes) -> tuple[bytes, int]:
+        return points(data, nonfinite)
 
     return {METRICS: metrics}
 

@@ -65,3 +65,19 @@ def peek(line: bytes) -> Parsed | None:
     """Like ``parse`` without the checksum: for a header, whose data tells the seed to check it with."""
     found = _LINE.fullmatch(line)
     return None if found is None else (int(found[2]), found[3], found[4])
+
+
+def alike(lines: list[bytes], at: int, seq: int, kind: bytes, skip: int, seed: int) -> int:
+    """How many lines from ``at`` on are valid, of this type, with data from byte ``skip`` on, and count on from ``seq``.
+
+    The quick way for the bulk of a segment: what does not pass here is for ``parse`` to judge.
+    """
+    begin = at
+    while at < len(lines):
+        line = lines[at]
+        head = b'{"crc":"%08x","seq":%d,"type":"%b","data":{' % (crc32(line[_CRC_AT:], seed), seq, kind)
+        if not line.startswith(head) or len(head) != skip + 1 or not line.endswith(b"}}"):
+            break
+        at += 1
+        seq += 1
+    return at - begin
