@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import ssl
 import threading
 import time
@@ -56,13 +57,22 @@ class _Reply(httpx.SyncByteStream):
 
 
 class _Upload:
-    """Opened when the first byte is wanted: what is never sent leaves no file open."""
+    """A file, opened before anything is sent, so that a bad one costs no connection."""
 
     def __init__(self, body: FileBody) -> None:
         self._body = body
+        self._fd: int | None = body.open()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._body.read(self._body.open())
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            yield from self._body.read(fd)
+
+    def close(self) -> None:
+        """Of use only where nothing was read."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
 
 
 class _Transport(httpx.BaseTransport):
@@ -187,9 +197,10 @@ class Client:
         return Capabilities(known=page or answer.status in (400, 404, 405, 410, 501))
 
     def _send(self, request: Request, headers: list[tuple[str, str]]) -> Answer:
+        upload = _Upload(request.body) if isinstance(request.body, FileBody) else None
         self._server.backend.exchange.begin(request.size, self._timeout, self._rate)
         try:
-            response = self._server.transport.handle_request(self._build(request, headers))
+            response = self._server.transport.handle_request(self._build(request, headers, upload))
             try:
                 body = _read(cast(httpx.SyncByteStream, response.stream))
             finally:
@@ -197,6 +208,9 @@ class Client:
         except _TROUBLE as error:
             told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             return Answer(Verdict.RETRY, None, None, self._hidden(printable(told)))
+        finally:
+            if upload is not None:
+                upload.close()
         if body is None:
             return Answer(Verdict.RETRY, response.status_code, None, f"{response.status_code}: reply of over 1 MiB")
         answer = judge(response.status_code, response.headers, body, expect=request.expect, now=time.time())
@@ -213,20 +227,17 @@ class Client:
         """A reason goes into logs and files, where no key may stand, though a server may send it back."""
         return reason.replace(self._token, "…") if self._token else reason
 
-    def _build(self, request: Request, headers: list[tuple[str, str]]) -> httpx.Request:
+    def _build(self, request: Request, headers: list[tuple[str, str]], upload: _Upload | None) -> httpx.Request:
         headers = [*_FIXED, *headers, *_own_headers(request)]
         url = self.api_base + request.path
         if request.query:
             url += "?" + urlencode(request.query, errors="surrogatepass")
-        content: bytes | _Upload | None
-        if isinstance(request.body, FileBody):
-            headers.append(("Content-Length", str(request.body.size)))
-            content = _Upload(request.body)
-        elif request.body is not None and self._zips(request, request.body):
+        content = upload if isinstance(request.body, FileBody) else request.body
+        if upload is not None:
+            headers.append(("Content-Length", str(request.size)))
+        elif isinstance(content, bytes) and self._zips(request, content):
             headers.append(("Content-Encoding", "gzip"))
-            content = gzip.compress(request.body, 1, mtime=0)
-        else:
-            content = request.body
+            content = gzip.compress(content, 1, mtime=0)
         return httpx.Request(
             request.method,
             _url(url),

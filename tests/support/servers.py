@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ class Server:
     script: list[Behaviour]
     host: str = "127.0.0.1"
     read_bodies: bool = True
+    tls: ssl.SSLContext | None = None
     received: list[Received] = field(default_factory=list)
     connections: int = 0
 
@@ -57,7 +59,7 @@ class Server:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         self._listener = socket.create_server((self.host, 0), family=family)
         host = f"[{self.host}]" if ":" in self.host else self.host
-        self.url = f"http://{host}:{self._listener.getsockname()[1]}"
+        self.url = f"{'https' if self.tls else 'http'}://{host}:{self._listener.getsockname()[1]}"
         self._open: list[socket.socket] = []
         self.stopped = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -82,6 +84,12 @@ class Server:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
+        if self.tls is not None:
+            try:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            except OSError:
+                return  # the client does not trust it
+            self._open.append(connection)
         with connection, connection.makefile("rb") as file:
             try:
                 while True:
@@ -104,13 +112,16 @@ class Server:
         for line in iter(file.readline, b"\r\n"):
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
-        body = file.read(int(headers.get("content-length", 0))) if self.read_bodies else b""
-        return Received(method, target, headers, body or b"")
+        size = int(headers.get("content-length", 0)) if self.read_bodies else 0
+        body = file.read(size) or b""
+        return Received(method, target, headers, body) if len(body) == size else None
 
 
 @contextmanager
-def serving(*script: Behaviour, host: str = "127.0.0.1", read_bodies: bool = True) -> Iterator[Server]:
-    server = Server(list(script), host=host, read_bodies=read_bodies)
+def serving(
+    *script: Behaviour, host: str = "127.0.0.1", read_bodies: bool = True, tls: ssl.SSLContext | None = None
+) -> Iterator[Server]:
+    server = Server(list(script), host=host, read_bodies=read_bodies, tls=tls)
     try:
         yield server
     finally:
