@@ -49,8 +49,8 @@ Types
 =====
 
 ========================  ==========================================================================================================
-``segment``               first line of each segment: ``format``, ``epoch``, ``n``, ``attempt``, ``claim``, ``pid``, ``host``, ``boot_id``, ``at``,
-                          ``next_step`` (of a run: what its automatic step had reached), ``session`` (the manifest)
+``segment``               first line of each segment: ``format``, ``epoch``, ``n``, ``attempt``, ``claim``, ``pid``, ``host``, ``boot_id``,
+                          ``at``, ``next_step`` (of a run: what its automatic step had reached), ``session`` (the manifest)
 ``trace``                 body of ``POST /v1/traces``; a rollout's has ``rollout_step`` and lies in its run's directory
 ``span``                  a span as it goes over the wire, byte for byte
 ``trace_patch``           ``session_id`` and what is to be changed: ``outcome``, ``metadata``, ``task_name``, ``model``, ``scaffold``

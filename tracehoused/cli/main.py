@@ -8,7 +8,6 @@ import sys
 import click
 
 from tracehouse.exceptions import TracehouseError
-from tracehouse.version import VERSION
 
 __all__ = ["tracehouse", "tracehoused"]
 
@@ -58,12 +57,12 @@ class _Lazy(click.Group):
 
 
 @click.group(cls=_Lazy, lazy=_TRACEHOUSE, help="Upload, look at and serve what jobs logged with tracehouse.")
-@click.version_option(VERSION, prog_name="tracehouse")
+@click.version_option(package_name="tracehouse-sdk", prog_name="tracehouse")
 def tracehouse() -> None:
     pass
 
 
 @click.group(cls=_Lazy, lazy=_TRACEHOUSED, help="The agent: watches the spool in the background and uploads it.")
-@click.version_option(VERSION, prog_name="tracehoused")
+@click.version_option(package_name="tracehouse-sdk", prog_name="tracehoused")
 def tracehoused() -> None:
     pass
