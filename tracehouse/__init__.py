@@ -45,7 +45,7 @@ from tracehouse.exceptions import (
     TracehouseError,
 )
 from tracehouse.run import Run
-from tracehouse.span import Span
+from tracehouse.spans import Span
 from tracehouse.training import TrainingRun
 from tracehouse.version import VERSION
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracehouse.clock import now
 from tracehouse.exceptions import ArgumentError
 from tracehouse.ids import uuid4
-from tracehouse.span import OpenSpan, Span, attributes_of, check_kind, parent_in
+from tracehouse.spans import OpenSpan, Span, attributes_of, check_kind, encode_span, parent_in
 from tracehouse.values import encode
 
 TYPE_CHECKING = False
@@ -123,7 +123,11 @@ class ChatLog:
         if redactor is not None:
             span.name = redactor.clean(span.name)
             span.attributes = redactor.clean(span.attributes)
-        self._append("span", encode(span.to_payload()))
+        self._append("span", encode_span(span))
+        return span
+
+    def _record_open(self, span: Span) -> Span:
+        self._append("span", encode(self._cleaned(span).to_payload()))
         return span
 
     def span(
@@ -145,7 +149,7 @@ class ChatLog:
         if input is not None:
             held["tool_input"] = attributes_of(input, "input")
         parent = parent_span_id or parent_in(self.session_id)
-        return OpenSpan(self._record, self.session_id, kind, name or kind, held, parent)
+        return OpenSpan(self._record_open, self.session_id, kind, name or kind, held, parent)
 
     def push_spans(self, spans: Iterable[Span]) -> None:
         """Record spans as they are. One whose id was recorded before updates that one."""

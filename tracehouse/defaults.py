@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from tracehouse.span import Span
+    from tracehouse.spans import Span
 
 _run: Run | None = None
 _training_run: TrainingRun | None = None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from tracehouse.clock import now
 from tracehouse.exceptions import ArgumentError, MediaError, NotActiveError
-from tracehouse.values import encode
+from tracehouse.values import encode_flat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, Callable
 
     from tracehouse.redact import Redactor
     from tracehouse.session import NoLog, NoSession, Session
@@ -25,6 +25,7 @@ class MetricLog:
 
     _session: Session | NoSession
     _log: SessionLog | NoLog
+    _append: Callable[[str, str], None]
     _redactor: Redactor | None
     _is_active: bool
 
@@ -47,9 +48,9 @@ class MetricLog:
             raise NotActiveError("run is not active")
         if type(values) is dict and _PLAIN.issuperset(map(type, values.values())) and not (wall_time or self._redactor):
             if values:
-                text = encode(values)
+                text = encode_flat(values)
                 step = self._take_step(step)
-                self._session.append("metrics", f'{{"step":{step},"wall_time":"{now()}","values":{text}}}')
+                self._append("metrics", f'{{"step":{step},"wall_time":"{now()}","values":{text}}}')
             return
         rest, media = split(values)
         if rest or media:

@@ -11,7 +11,7 @@ from tracehouse.exceptions import ArgumentError, NotActiveError
 from tracehouse.exits import status_of, told
 from tracehouse.ids import uuid4
 from tracehouse.session import NoSession, Session
-from tracehouse.span import attributes_of
+from tracehouse.spans import attributes_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

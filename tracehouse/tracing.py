@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+from typing import Any, Callable, TypeVar, overload
 
 from tracehouse import defaults
 from tracehouse.exceptions import NotActiveError
-from tracehouse.span import OpenSpan, check_kind
+from tracehouse.spans import OpenSpan, check_kind
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Callable, TypeVar, overload
-
-    F = TypeVar("F", bound=Callable[..., Any])
-else:
-
-    def overload(function: object) -> object:
-        return function
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @overload

@@ -16,7 +16,7 @@ from tracehouse.rollouts import RolloutIds
 from tracehouse.run import Run
 from tracehouse.session import NoSession, Session
 from tracehouse.sidework import SideWork
-from tracehouse.span import attributes_of
+from tracehouse.spans import attributes_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class TrainingRun(MetricLog):
         self.summary = RecordedDict({}, self._log_summary)
         self._session = session
         self._log = session.log
+        self._append = session.append
         self._redactor = settings.redactor
         self._rollout_ids = RolloutIds(session.id)
         self._sidework = SideWork(self._add_environment, self._log_sample)

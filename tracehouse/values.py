@@ -87,4 +87,12 @@ def encode(payload: Payload) -> str:
     return text
 
 
-__all__ = ["MAX_DEPTH", "encode"]
+def encode_flat(payload: Payload) -> str:
+    """``encode`` of an object that is known to hold no containers: nothing needs to be said of its depth."""
+    try:
+        return "".join(_encode(payload, 0))
+    except Exception:  # noqa: BLE001 - as above
+        return encode(payload)
+
+
+__all__ = ["MAX_DEPTH", "encode", "encode_flat"]

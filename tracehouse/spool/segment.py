@@ -11,9 +11,11 @@ import os
 import threading
 import time
 from collections import deque
+from os import write
 
 from tracehouse.spool import durable, headers, layout, record
 from tracehouse.spool.losses import Losses, TooLong
+from tracehouse.spool.record import MAX_RECORD, frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from tracehouse.spool.writer import Writer
 
 RETRY_SECONDS = 0.5
+_LONGEST = MAX_RECORD - 256
 
 
 class SessionLog:
@@ -36,7 +39,6 @@ class SessionLog:
         self.began_attempt = True  # when it was opened, no writer lived here
         self.opened_at = 0  # number of the segment that was to be this log's first
         self.next_step: int | None = None
-        self.used = False  # since the writer last looked for a segment to seal
         self._reset()
 
     def _reset(self) -> None:
@@ -50,6 +52,7 @@ class SessionLog:
         self._seed = 0
         self._room = 0
         self._size = 0
+        self._looked_at_size = 0
         self._synced_size = 0
         self._is_open = False  # directory, manifest and attempt are settled
         self._dirty = False
@@ -74,7 +77,7 @@ class SessionLog:
 
     def append(self, kind: str, data: str) -> None:
         """Hand one record to the kernel: ``data`` is its JSON object. ValueError for one of over 16 MiB; the disk never raises."""
-        if len(data) > record.MAX_RECORD - 256:
+        if len(data) > _LONGEST:
             raise TooLong(kind, len(data))
         with self.lock:
             self._seq = seq = self._seq + 1
@@ -82,9 +85,9 @@ class SessionLog:
                 self._keep(seq, kind, data)
                 self._write_waiting()
             else:
-                line = record.frame(self._seed, seq, kind, data)
+                line = frame(self._seed, seq, kind, data)
                 try:
-                    written = os.write(self._fd, line)
+                    written = write(self._fd, line)
                 except OSError:
                     written = 0  # the next segment may do better; if not, that failure is told
                 except BaseException:
@@ -96,10 +99,9 @@ class SessionLog:
                     self._keep(seq, kind, data)
                     self._write_waiting()
                 else:
-                    self._size += written
-                    if self._size > self._room:
+                    self._size = size = self._size + written
+                    if size > self._room:
                         self._seal()
-            self.used = True
             if not self._dirty:
                 self._dirty = True
                 self.writer.note_dirty(self)
@@ -135,7 +137,10 @@ class SessionLog:
             return self._is_open
 
     def seal_if_idle(self) -> bool:
-        """Give up the open file, for another session's sake, unless this one is being written to."""
+        """Give up the open file, for another session's sake, unless this one was written to since the last time, or is being now."""
+        size, self._looked_at_size = self._looked_at_size, self._size
+        if size != self._size:
+            return False
         if not self.lock.acquire(blocking=False):
             return False
         try:
@@ -219,9 +224,9 @@ class SessionLog:
     def _write_one(self, seq: int, kind: str, data: str) -> None:
         if self._fd < 0:
             self._open_segment()
-        line = record.frame(self._seed, seq, kind, data)
+        line = frame(self._seed, seq, kind, data)
         try:
-            written = os.write(self._fd, line)
+            written = write(self._fd, line)
         except OSError:
             self._abandon()
             raise
@@ -274,9 +279,9 @@ class SessionLog:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(path, flags, durable.FILE_MODE)
         self._seq += 1
-        header = record.frame(self._seed, self._seq, "segment", self._header())
+        header = frame(self._seed, self._seq, "segment", self._header())
         try:
-            written = os.write(fd, header)
+            written = write(fd, header)
             if written != len(header):
                 raise OSError(errno.ENOSPC, "short write", path)
         except BaseException:

@@ -161,8 +161,7 @@ class Writer:
                 chances -= 1
                 other = next(iter(self._open))
                 del self._open[other]
-                if other.used or other is log or not other.seal_if_idle():
-                    other.used = False
+                if other is log or not other.seal_if_idle():
                     self._open[other] = None
             self._open[log] = None
 
