@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -192,6 +193,17 @@ def test_media_are_served_by_range_under_their_own_type(client: httpx.Client) ->
         assert (part.status_code, part.content) == (206, data[255:258])
         assert (part.headers["content-type"], part.headers["x-content-type-options"]) == ("video/mp4", "nosniff")
     assert client.get(held["url"]).content == data
+
+
+def test_captions_and_keys_may_be_any_text(client: httpx.Client) -> None:
+    run_id, caption = new_run(client), "\ud800\x00" + "long " * 12_000
+    query = urlencode({"key": "\udfff/k", "media_type": "image", "caption": caption}, errors="surrogatepass")
+    assert client.post(f"/v1/runs/{run_id}/media?{query}", content=b"x").status_code == 200
+    [held] = client.get(f"/v1/runs/{run_id}/media").json()["media"]
+    assert (held["key"], held["caption"]) == ("\udfff/k", caption)
+    assert client.get(f"/r/{run_id}").status_code == 200
+    for bad in ("key=k&key=k&media_type=image", "key=%ff&media_type=image"):
+        assert client.post(f"/v1/runs/{run_id}/media?{bad}", content=b"x").status_code == 400
 
 
 def test_artifacts_and_model_card(client: httpx.Client) -> None:

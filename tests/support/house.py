@@ -67,6 +67,11 @@ class House:
         self._process = None
         return code
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def output(self) -> str:
         return self._output.read_text(encoding="utf-8")
 

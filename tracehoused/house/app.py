@@ -16,7 +16,7 @@ from tracehoused.house.api import misc, read, write_runs, write_traces
 from tracehoused.house.api.respond import json_answer, on_refusal
 from tracehoused.house.auth import Auth
 from tracehoused.house.blobs import Blobs
-from tracehoused.house.errors import Refusal
+from tracehoused.house.errors import Refusal, StorageFailure
 from tracehoused.house.guard import Guard
 from tracehoused.house.state import House, Options
 from tracehoused.house.store.store import Store
@@ -61,6 +61,7 @@ def create_app(store: Store, blobs: Blobs, auth: Auth, options: Options) -> Star
         exception_handlers={
             Refusal: on_refusal,
             HTTPException: _on_http,
+            StorageFailure: _on_storage,
             ClientDisconnect: _on_disconnect,
             Exception: _on_error,
         },
@@ -75,6 +76,10 @@ async def _on_http(_request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else None
     message = error.detail if isinstance(error, HTTPException) else "refused"
     return json_answer({"reason": reason, "message": message}, status, headers)
+
+
+async def _on_storage(_request: Request, error: Exception) -> Response:
+    return json_answer({"reason": "storage", "message": f"not stored, try again later: {error}"}, 503)
 
 
 async def _on_disconnect(_request: Request, _error: Exception) -> Response:

@@ -42,8 +42,11 @@ class Incoming:
         return sha256, self.size
 
     def discard(self) -> None:
-        self.file.close()
         self.path.unlink(missing_ok=True)
+        try:
+            self.file.close()
+        except OSError:
+            pass  # what could not be written is not wanted any more
 
 
 class Blobs:

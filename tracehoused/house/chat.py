@@ -7,7 +7,7 @@ from typing import Any
 
 from tracehoused.house import fields
 from tracehoused.house.errors import Refusal, invalid
-from tracehoused.house.store.text import stored, stored_or_none
+from tracehoused.house.text import stored, stored_or_none
 from tracehoused.house.values import MOST_ID, check_depth, dump, is_time
 
 KINDS = frozenset({"user_msg", "assistant_msg", "tool_use", "tool_result", "thinking", "attachment"})

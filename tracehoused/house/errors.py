@@ -23,6 +23,10 @@ class Refusal(Exception):
         return {"reason": self.reason, "message": self.message, **self.fields}
 
 
+class StorageFailure(Exception):
+    """The disk or database could not make a change durable; nothing of it was applied, and it may be tried again."""
+
+
 def invalid(message: str, **fields: Any) -> Refusal:
     """The content is wrong and will stay so: 422."""
     return Refusal(422, "invalid", message, **fields)

@@ -96,6 +96,8 @@ def run(settings: Settings, ready: Callable[[Opened], None]) -> None:
             access_log=False,
             server_header=False,
             lifespan="off",
+            # Captions and keys of media travel in the address.
+            h11_max_incomplete_event_size=256 * 1024,
             timeout_graceful_shutdown=10,
         )
         _Server(config, lambda: ready(opened)).run(sockets=[bound])

@@ -28,6 +28,7 @@ def _no_constant(name: str) -> NoReturn:
     raise malformed(f"{name} is not JSON; a non-finite number is {{'_type': 'number', 'value': {name!r}}}")
 
 
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
@@ -55,9 +56,9 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 def dump(value: Any) -> str:
     """JSON in ASCII, so that NUL and lone surrogates survive every database; floats beyond range in tagged form."""
     try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+        return _ENCODER.encode(value)
     except ValueError:
-        return json.dumps(tagged(value), allow_nan=False, separators=(",", ":"))
+        return _ENCODER.encode(tagged(value))
 
 
 def tagged(value: Any) -> Any:
@@ -119,7 +120,10 @@ def is_time(text: Any) -> bool:
     if not isinstance(text, str) or len(text) > 64:
         return False
     try:
-        micros(text)
+        if _READS_Z and text.endswith("Z"):
+            datetime.fromisoformat(text)
+        else:
+            micros(text)
     except (ValueError, OverflowError):
         return False
     return True

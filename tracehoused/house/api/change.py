@@ -15,10 +15,8 @@ from starlette.responses import Response
 from tracehoused.house.api.identify import writer
 from tracehoused.house.api.receive import digest_of, once_of, read_body
 from tracehoused.house.api.respond import json_answer
-from tracehoused.house.errors import Refusal
 from tracehoused.house.state import house_of
 from tracehoused.house.store.once import Answer, Caller, Once, apply_once
-from tracehoused.house.store.writer import StorageFailure
 from tracehoused.house.values import parse_object
 
 T = TypeVar("T")
@@ -74,9 +72,6 @@ async def commit(request: Request, change: Change[T], apply: Step[T], known: Ste
             lambda inner: Answer(known(inner, change)),
         )
 
-    try:
-        answer = await asyncio.wrap_future(house_of(request).store.write(run))
-    except StorageFailure as failure:
-        raise Refusal(503, "storage", f"not stored, try again: {failure}") from failure
+    answer = await asyncio.wrap_future(house_of(request).store.write(run))
     headers = {"Idempotency-Replayed": "true"} if answer.replayed else None
     return json_answer(answer.body, answer.status, headers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
@@ -45,6 +46,19 @@ def _range(text: str | None) -> Range | None:
     if not first <= last < INT64 - 1:
         raise malformed("X-Tracehouse-Range must have first ≤ last, within 63 bits")
     return Range(match[1], match[2], first, last)
+
+
+def query_of(request: Request) -> dict[str, str]:
+    """The query's parameters, each given once, lone surrogates included; Refusal 400."""
+    try:
+        text = request.scope.get("query_string", b"").decode("ascii")
+        pairs = parse_qsl(text, keep_blank_values=True, errors="surrogatepass", max_num_fields=100)
+    except ValueError as error:
+        raise malformed(f"the query cannot be read: {error}") from None
+    query = dict(pairs)
+    if len(query) != len(pairs):
+        raise malformed("a parameter of the query is given more than once")
+    return query
 
 
 def digest_of(request: Request, body: bytes | str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +13,9 @@ from starlette.responses import Response
 from tracehoused.house import training
 from tracehoused.house.api.change import Change, change_json, commit
 from tracehoused.house.api.identify import writer
-from tracehoused.house.api.receive import check_length, digest_of, once_of
+from tracehoused.house.api.receive import check_length, digest_of, once_of, query_of
 from tracehoused.house.blobs import Blobs
-from tracehoused.house.errors import Refusal, invalid
+from tracehoused.house.errors import Refusal, StorageFailure
 from tracehoused.house.state import house_of
 from tracehoused.house.store import points, runs
 
@@ -81,12 +80,7 @@ async def post_media(request: Request) -> Response:
     """The bytes go to disk first; the row that names them makes them part of the run."""
     house, run_id = house_of(request), request.path_params["id"]
     caller, once = await writer(request), once_of(request, "media")
-    repeated = [
-        name for name, count in Counter(name for name, _ in request.query_params.multi_items()).items() if count > 1
-    ]
-    if repeated:
-        raise invalid(f"{repeated[0]} is given more than once")
-    new = training.new_media(request.query_params, request.headers.get("content-type"))
+    new = training.new_media(query_of(request), request.headers.get("content-type"))
     with house.in_flight.hold(caller.identity, once.key):
         check_length(request, house.blobs.limit)
         await run_in_threadpool(house.store.read, lambda connection: runs.run_row(connection, caller, run_id))
@@ -108,15 +102,18 @@ async def post_media(request: Request) -> Response:
 
 
 async def _stream(request: Request, blobs: Blobs) -> tuple[str, int]:
-    incoming = blobs.begin()
     try:
-        async for data in request.stream():
-            if data:
-                await run_in_threadpool(incoming.add, data)
-        return await run_in_threadpool(incoming.keep)
-    except BaseException:
-        incoming.discard()
-        raise
+        incoming = await run_in_threadpool(blobs.begin)
+        try:
+            async for data in request.stream():
+                if data:
+                    await run_in_threadpool(incoming.add, data)
+            return await run_in_threadpool(incoming.keep)
+        except BaseException:
+            incoming.discard()
+            raise
+    except OSError as error:
+        raise StorageFailure(str(error)) from error
 
 
 async def push_model_card(request: Request) -> Response:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, case, insert, select, update
-from sqlalchemy.engine import Dialect
 
-from tracehoused.house.store.dialect import run_many, upsert
+from tracehoused.house.store.dialect import Bulk, run_many
 from tracehoused.house.store.once import Once
 from tracehoused.house.store.schema import odd_values, points, rollups, runs, series
 from tracehoused.house.training import Point, Points
@@ -19,12 +18,8 @@ _FEW_KEYS = 200
 Bucket = list[Any]
 
 
-def _insert_points(dialect: Dialect) -> Any:
-    return insert(points).values(dict.fromkeys(("series", "step", "n", "us", "value")))
-
-
-def _insert_odd(dialect: Dialect) -> Any:
-    return insert(odd_values).values(dict.fromkeys(("series", "step", "n", "nonfinite", "json")))
+_INSERT_POINTS = Bulk(points, ("series", "step", "n", "us", "value"))
+_INSERT_ODD = Bulk(odd_values, ("series", "step", "n", "nonfinite", "json"))
 
 
 def _grow(new: Any) -> dict[str, Any]:
@@ -40,7 +35,7 @@ def _grow(new: Any) -> dict[str, Any]:
 
 
 _ROLLUP_COLUMNS = ("series", "level", "bucket", "least", "most", "total", "size", "first_us", "last_us")
-_UPSERT_ROLLUP = upsert(rollups, _ROLLUP_COLUMNS, ("series", "level", "bucket"), _grow)
+_UPSERT_ROLLUP = Bulk(rollups, _ROLLUP_COLUMNS, ("series", "level", "bucket"), _grow)
 
 
 def put_points(connection: Connection, run: Row[Any], once: Once, batch: Points) -> None:
@@ -60,8 +55,8 @@ def put_points(connection: Connection, run: Row[Any], once: Once, batch: Points)
             n += 1
         rolled += roll_up(series_id, sent)
         last.append(_last(series_id, sent))
-    run_many(connection, _insert_points, rows)
-    run_many(connection, _insert_odd, odd)
+    run_many(connection, _INSERT_POINTS, rows)
+    run_many(connection, _INSERT_ODD, odd)
     run_many(connection, _UPSERT_ROLLUP, rolled)
     if last:
         connection.execute(_UPDATE_LAST, last)

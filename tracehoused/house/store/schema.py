@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
-from tracehoused.house.store.text import SafeText
+from tracehoused.house.store.columns import SafeText
 
 metadata = MetaData()
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from tracehoused.house.chat import NewTrace, SpanBatch, TracePatch
 from tracehoused.house.errors import Refusal, deleted, unknown
-from tracehoused.house.store.dialect import run_many, upsert
+from tracehoused.house.store.dialect import Bulk, run_many
 from tracehoused.house.store.once import Caller
 from tracehoused.house.store.schema import runs, spans, traces
 from tracehoused.house.values import dump
@@ -36,7 +36,7 @@ def _changes(new: Any) -> dict[str, Any]:
     return {**{name: new[name] for name in _REPLACED}, **kept}
 
 
-_UPSERT_SPAN = upsert(spans, _SPAN_COLUMNS, ("trace", "id"), _changes)
+_UPSERT_SPAN = Bulk(spans, _SPAN_COLUMNS, ("trace", "id"), _changes)
 # SQLite's default allows 999 values in a statement.
 _MOST_NAMES = 500
 

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from tracehoused.house.errors import Refusal
+from tracehoused.house.errors import Refusal, StorageFailure
+from tracehoused.house.store.dialect import STORAGE_ERRORS
 
 T = TypeVar("T")
 Change = Callable[[Connection], Any]
@@ -23,10 +24,6 @@ _Job = tuple[Change, "Future[Any]"]
 
 MOST_PER_COMMIT = 64
 log = logging.getLogger("tracehouse.house")
-
-
-class StorageFailure(Exception):
-    """The database could not make a change durable; nothing of it was applied, and it may be tried again."""
 
 
 class Writer:
@@ -103,6 +100,8 @@ def _attempt(connection: Connection, change: Change) -> Any:
     except Refusal as refusal:
         savepoint.rollback()
         return refusal
+    except STORAGE_ERRORS:
+        raise
     except Exception as error:
         savepoint.rollback()
         log.exception("a change failed")

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
-
-from sqlalchemy import Text
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
 
 _MARK = "\x1aj"
 _UNSAFE = re.compile("[\x00\ud800-\udfff]")
 
 
 def stored(text: str) -> str:
+    if text.isascii() and "\x00" not in text and not text.startswith(_MARK):
+        return text
     if text.startswith(_MARK) or _UNSAFE.search(text):
         return _MARK + json.dumps(text)
     return text
@@ -32,16 +29,3 @@ def original(text: str) -> str:
     if text.startswith(_MARK):
         return str(json.loads(text[len(_MARK) :]))
     return text
-
-
-class SafeText(TypeDecorator[str]):
-    """A text column that holds every Python string."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return stored_or_none(value)
-
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> str | None:
-        return None if value is None else original(value)
