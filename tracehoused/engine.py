@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
+from random import Random
 from typing import Callable
 
 from tracehouse.exceptions import TracehouseError
@@ -26,6 +28,7 @@ from tracehoused.delivery import Context
 from tracehoused.exceptions import LeaseHeld
 from tracehoused.lease import Lease
 from tracehoused.reader import Epoch, read_manifest
+from tracehoused.retry import Breaker
 from tracehoused.uploader import Outcome, Uploader, destination_dir
 
 __all__ = ["Destination", "Engine", "Report"]
@@ -84,6 +87,7 @@ class Engine:
         self._clients: dict[tuple[str, str], Client] = {}
         self._lock = threading.Lock()
         self._creators = ThreadPoolExecutor(_CREATORS, thread_name_prefix="tracehouse-create")
+        self._breakers: dict[str, Breaker] = {}
         self._strikes: dict[str, dict[object, int]] = {}
 
     def on_sent(self, tell: Callable[[int, int], None]) -> None:
@@ -135,22 +139,46 @@ class Engine:
         return Checkpoint(destination_dir(session, destination.hash), copy)
 
     def _drain_to(self, session: str, manifest: Manifest, credential: Credential, destination: Destination) -> Report:
+        breaker = self._breaker(destination.api_base)
+        if not breaker.allow(time.monotonic()):
+            wait = breaker.wait(time.monotonic())
+            trouble = f"{destination.api_base} does not answer; it is asked again in {wait:.0f} s"
+            return Report(
+                session, manifest, destination, Outcome(False, trouble, retry_after=wait, scope="destination")
+            )
+        try:
+            with closing(Lease(session)) as lease:
+                report = self._drain_leased(session, manifest, credential, destination, lease)
+        except BaseException:
+            breaker.release()
+            raise
+        if report.outcome.scope == "destination":
+            breaker.failure(time.monotonic(), retry_after=report.outcome.retry_after)
+        else:
+            breaker.success()
+        return report
+
+    def _drain_leased(
+        self, session: str, manifest: Manifest, credential: Credential, destination: Destination, lease: Lease
+    ) -> Report:
         client = self._client(credential.api_base, credential.token).speaking_for(
             machine_id=manifest.machine_id, hostname=manifest.hostname, agent_version=manifest.version
         )
-        lease = Lease(session)
-        try:
-            checkpoint = self.checkpoint(session, manifest, destination)
-            before = checkpoint.state.to_dict()
-            context = self._context(session, manifest, destination, client, checkpoint, lease)
-            uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
-            outcome = uploader.drain_once()
-            if not checkpoint.trusted or (checkpoint.state.to_dict() != before and not uploader.live):
-                checkpoint.save_copy()
-        finally:
-            lease.release()
+        checkpoint = self.checkpoint(session, manifest, destination)
+        before = checkpoint.state.to_dict()
+        context = self._context(session, manifest, destination, client, checkpoint, lease)
+        uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
+        outcome = uploader.drain_once()
+        if not checkpoint.trusted or (checkpoint.state.to_dict() != before and not uploader.live):
+            checkpoint.save_copy()
         dead = int(checkpoint.state.facts.get("dead", 0))
         return Report(session, manifest, destination, outcome, dead, live=uploader.live)
+
+    def _breaker(self, api_base: str) -> Breaker:
+        with self._lock:
+            if api_base not in self._breakers:
+                self._breakers[api_base] = Breaker(Random())
+            return self._breakers[api_base]
 
     def _context(
         self,

@@ -23,7 +23,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Lease:
-    """Held from construction to ``release``; LeaseHeld when another agent has the session."""
+    """Held from construction to ``close``; LeaseHeld when another agent has the session."""
 
     def __init__(self, session: str) -> None:
         directory = os.path.join(session, layout.UPLOAD)
@@ -44,7 +44,7 @@ class Lease:
             self._renewed = time.monotonic()
         return ours
 
-    def release(self) -> None:
+    def close(self) -> None:
         if self.still_ours():
             os.unlink(self._path)
         os.close(self._fd)

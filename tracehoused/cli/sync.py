@@ -26,6 +26,7 @@ __all__ = ["sync"]
 # an unreachable destination is tried so often before sync gives up; what is left is left for the next one
 _TRIES = 3
 _LEASE_WAIT = 30.0
+_LONGEST_WAIT = 30.0
 
 
 @dataclass
@@ -36,6 +37,7 @@ class _Work:
     progress: Progress
     stop: threading.Event = field(default_factory=threading.Event)
     reports: dict[str, Report] = field(default_factory=dict)
+    outages: int = 0
 
     def drain(self, session: str) -> None:
         if self.stop.is_set():
@@ -46,17 +48,20 @@ class _Work:
             if report.outcome.scope == "lease":
                 if time.monotonic() > deadline or self.stop.wait(0.5):
                     break
-            elif (
-                report.destination is None
-                or tries >= _TRIES
-                or self.stop.wait(report.outcome.retry_after or 0.5 * tries)
-            ):
+            elif report.destination is None or self._gives_up(report, tries):
                 break
             else:
                 tries += 1
             report = self.engine.drain(session)
         self.reports[session] = report
         self.progress.session_done()
+
+    def _gives_up(self, report: Report, tries: int) -> bool:
+        """A server that does not answer is not waited for session by session."""
+        if report.outcome.scope == "destination":
+            self.outages += 1
+        wait = report.outcome.retry_after or 0.5 * tries
+        return tries >= _TRIES or self.outages >= 2 * _TRIES or wait > _LONGEST_WAIT or self.stop.wait(wait)
 
 
 @click.command()
