@@ -63,6 +63,9 @@ class Uploader:
             outcome = self._drain()
         except Halt as halt:
             outcome = self._halted(halt)
+        except BaseException:
+            self._checkpoint.commit()
+            raise
         self._checkpoint.fact("trouble", outcome.trouble)
         self._checkpoint.commit()
         return outcome
@@ -134,8 +137,16 @@ class Uploader:
             self._checkpoint.note({"op": "batch", "bounds": list(batch.bounds)})
         self._checkpoint.commit()
         created = self._create(found)
-        delivered = [batch for batch in found.batches if self._delivery.deliver(batch)]
-        patched = self._patch(found)
+        delivered: list[Batch] = []
+        try:
+            for batch in found.batches:
+                if self._delivery.deliver(batch):
+                    delivered.append(batch)  # noqa: PERF401 - what was delivered must be known when the next one raises
+            patched = self._patch(found)
+        except BaseException:
+            # what was acknowledged before the trouble must not go out again
+            self._settle_batches(found, delivered)
+            raise
         self._endings.note(found)
         unresolved = any(bounds.epoch == epoch for bounds in self._others_in_flight(found.batches))
         complete = len(delivered) == len(found.batches) and created and patched and not unresolved and not found.foreign
@@ -144,17 +155,17 @@ class Uploader:
             ranges = found.seen.to_list()
             self._checkpoint.note({"op": "done", "epoch": epoch, "ranges": ranges, "cursor": list(found.end)})
         else:
-            self._settle_apart(found, delivered)
+            self._settle_batches(found, delivered)
+            self._settle(epoch, LOCAL, [[record.seq, record.seq] for record in found.locals])
         return complete
 
     def _others_in_flight(self, batches: list[Batch]) -> list[Any]:
         ours = {batch.bounds for batch in batches}
         return [bounds for bounds in self._checkpoint.state.in_flight if bounds not in ours]
 
-    def _settle_apart(self, found: Round, delivered: list[Batch]) -> None:
+    def _settle_batches(self, found: Round, delivered: list[Batch]) -> None:
         for batch in delivered:
             self._settle(found.epoch.id, batch.bounds.lane, [[batch.bounds.first, batch.bounds.last]])
-        self._settle(found.epoch.id, LOCAL, [[record.seq, record.seq] for record in found.locals])
 
     def _settle(self, epoch: str, lane: str, ranges: list[list[int]]) -> None:
         if ranges:
