@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.support.house import House
 
@@ -52,3 +53,11 @@ def test_data_of_a_newer_house_is_refused(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tracehoused.cli.serve", "--port", "0", "--data", str(house.data)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, "format 99" in ended.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("content", ["", "\n", "ba_", "secret", "ba_short"])
+def test_a_damaged_key_file_lets_nobody_in(tmp_path: Path, content: str) -> None:
+    (tmp_path / "house.key").write_text(content)
+    command = [sys.executable, "-m", "tracehoused.cli.serve", "--port", "0", "--data", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, "does not hold a key" in ended.stderr) == (1, True)

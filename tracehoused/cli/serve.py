@@ -29,6 +29,7 @@ _OLDEST = (3, 10)
 def serve(host: str, port: int, data: Path | None, allow_anonymous: bool, allow_host: tuple[str, ...]) -> None:
     """Run a house: receive traces and runs, and show them in the browser."""
     _check_needs()
+    from tracehoused.house.auth import KeyFileError
     from tracehoused.house.server import PortInUse, Settings, run
     from tracehoused.house.state import Options
     from tracehoused.house.store.store import FormatError
@@ -38,7 +39,7 @@ def serve(host: str, port: int, data: Path | None, allow_anonymous: bool, allow_
         run(Settings(host, port, data or _default_data(), options), _announce)
     except PortInUse as error:
         raise click.ClickException(f"{error}; choose another with --port, e.g. --port {_another(port)}") from None
-    except FormatError as error:
+    except (FormatError, KeyFileError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"cannot serve on {host} port {port}: {error}") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
+import re
 import secrets
 import threading
 from dataclasses import dataclass
@@ -16,11 +16,13 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
+from tracehouse.spool import durable
 from tracehoused.house.store.schema import keys
 from tracehoused.house.store.store import Store
 
 OWNER = "owner"
 KEY_FILE = "house.key"
+_KEY = re.compile(r"ba_[A-Za-z0-9_-]{32,}")
 _BROWSER_US = 30 * 24 * 3600 * 1_000_000
 
 
@@ -45,17 +47,26 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+class KeyFileError(Exception):
+    """The key file holds no key."""
+
+
 def own_key(data: Path) -> tuple[str, bool]:
-    """The house's key and whether it was made now; made at the first start, in a file only its owner can read."""
+    """The house's key and whether it was made now; made at the first start, in a file only its owner can read.
+
+    Raises KeyFileError where the file holds something else: an empty key would let anybody in.
+    """
     path = data / KEY_FILE
-    try:
-        return path.read_text(encoding="ascii").strip(), False
-    except FileNotFoundError:
-        key = f"ba_{secrets.token_urlsafe(32)}"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(key + "\n")
-    return key, True
+    made = f"ba_{secrets.token_urlsafe(32)}"
+    is_new = not path.exists() and durable.publish_once(
+        str(path), f"{made}\n".encode("ascii"), secrets.token_hex(8), durable=True
+    )
+    if is_new:
+        durable.sync_dir(str(data))
+    key = path.read_text(encoding="utf-8", errors="replace").strip()
+    if not _KEY.fullmatch(key):
+        raise KeyFileError(f"{path} does not hold a key (ba_…); remove it, and the next start makes a new one")
+    return key, is_new
 
 
 class Auth:

@@ -65,7 +65,7 @@ def number_text(value: float) -> str:
 
 
 def buckets(connection: Connection, series_id: int, wanted: int, first: int | None, last: int | None) -> Object:
-    """At most about `wanted` buckets between the steps first and last, both inclusive, each [step, end step, min, max,
+    """At most `wanted` buckets and one between the steps first and last, both inclusive, each [step, end step, min, max,
     mean, count, first time µs, last time µs], and where values were not finite: [[step, name], …], at most 1,000."""
     bounds = _bounds(connection, series_id, first, last)
     if bounds is None:
@@ -117,7 +117,7 @@ def _from_rollups(
 ) -> list[list[Any]]:
     """Buckets of whole rollups: the outermost may reach a rollup's width beyond low and high."""
     bits = LEVEL_BITS[level]
-    begin, per = low >> bits, max(1, width >> bits)
+    begin, per = low >> bits, -(-width >> bits)
     number = _floor_div(rollups.c.bucket, per, begin)
     query = (
         select(
