@@ -60,6 +60,8 @@ class Context:
     sleep: Callable[[float], None]
     strikes: dict[Bounds, int]
     sent: Callable[[int, int], None] = lambda records, size: None
+    answered: Callable[[str], None] = lambda verdict: None
+    stopping: Callable[[], bool] = lambda: False
     troubles: list[str] = field(default_factory=list)
 
     @property
@@ -80,7 +82,11 @@ class Context:
     def _ask_once(self, request: Request) -> Answer:
         if not self.still_ours():
             raise Halt("lease", "another agent has taken over this session", scope="session")
-        return self.client.send(request)
+        if self.stopping():
+            raise Halt("stopping", "the agent was stopped; the rest follows when it runs again", scope="session")
+        answer = self.client.send(request)
+        self.answered(answer.verdict.name.lower())
+        return answer
 
     def _halt_on(self, answer: Answer) -> None:
         verdict, reason = answer.verdict, answer.reason

@@ -83,6 +83,8 @@ class Engine:
         self._environ = environ
         self._options = options or Options()
         self._sent: Callable[[int, int], None] = lambda records, size: None
+        self._answered: Callable[[str], None] = lambda verdict: None
+        self._stopping = threading.Event()
         self._limits = Limits(settings.batch_points, settings.batch_spans, settings.batch_bytes)
         self._clients: dict[tuple[str, str], Client] = {}
         self._lock = threading.Lock()
@@ -93,6 +95,14 @@ class Engine:
     def on_sent(self, tell: Callable[[int, int], None]) -> None:
         """Have ``tell(records, bytes)`` called for every batch that is accepted."""
         self._sent = tell
+
+    def on_answer(self, tell: Callable[[str], None]) -> None:
+        """Have ``tell(verdict)`` called for every request of a session, from the thread that sent it."""
+        self._answered = tell
+
+    def stop(self) -> None:
+        """Begin no more requests: passes under way end with the one they are at."""
+        self._stopping.set()
 
     def close(self) -> None:
         self._creators.shutdown()
@@ -204,6 +214,8 @@ class Engine:
             sleep=time.sleep,
             strikes=self._strikes.setdefault(session, {}),  # type: ignore[arg-type]
             sent=self._sent,
+            answered=self._answered,
+            stopping=self._stopping.is_set,
         )
 
     def _client(self, api_base: str, token: str | None) -> Client:
