@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from tracehouse.session import Session
+    from tracehouse.spool.segment import SessionLog
 
 _UNKNOWN = object()
+# the last instructions of functions that return a constant, and a variable
+_RETURNS = ((lambda: None).__code__.co_code[-2], (lambda value: value).__code__.co_code[-2])
 
 
 class Ending:
@@ -118,10 +121,15 @@ def forget(session: Session) -> None:
 def at_exit() -> None:
     """Write how the process ended into the open sessions, and wait for the disk."""
     ending = _watch.ending() if _watch is not None else Ending("finished", None, None)
-    for session in list(_open):
+    parts: dict[SessionLog, list[Session]] = {}
+    for session in _open:
         if session.has_written:
-            tells = not session.in_child and ending.status in session.tells
-            session.exit(ending.status if tells else None, ending.exception, ending.code)
+            parts.setdefault(session.log, []).append(session)
+    for sharing in parts.values():
+        tells = any(ending.status in session.tells and not session.in_child for session in sharing)
+        sharing[0].exit(ending.status if tells else None, ending.exception, ending.code)
+        for session in sharing:
+            session.let_go()
     writer.stop_all()
 
 
@@ -164,14 +172,12 @@ def _outermost_frame() -> FrameType | None:
 
 def _was_left_by_exception(frame: FrameType) -> bool:
     """Whether the last instruction that the frame came to is no return."""
-    from opcode import opname
-
     running: FrameType | None = sys._getframe()  # noqa: SLF001
     while running is not None:
         if running is frame:
             return False
         running = running.f_back
-    return frame.f_lasti >= 0 and not opname[frame.f_code.co_code[frame.f_lasti]].startswith("RETURN_")
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] not in _RETURNS
 
 
 def _before_fork() -> None:

@@ -36,7 +36,8 @@ class Session:
         self.append = self.log.append
         self.directory = self.log.directory
         self.log.prepare()
-        self.resumed = self.log.resumed
+        self._opening = self.log.openings
+        self.resumed = self.log.resumed or self._opening > 1
         self.began_attempt = self.log.began_attempt
         self.tells: tuple[str, ...] = ()  # which statuses the end of this process may give the run
         self._is_open = True
@@ -44,10 +45,12 @@ class Session:
 
     @property
     def origin(self) -> str:
-        """ "" where this writer made the session; else what tells it from all other writers, and from itself before."""
+        """ "" where this object made the session; else what tells it from all else that writes there."""
         if not self.resumed and not self.in_child:
             return ""
-        return f"{self.log.writer.epoch}-{self.log.opened_at}" if self.log.opened_at else self.log.writer.epoch
+        log = self.log
+        is_first = log.opened_at == 0 and self._opening == 1
+        return log.writer.epoch if is_first else f"{log.writer.epoch}-{log.opened_at}-{self._opening}"
 
     @property
     def in_child(self) -> bool:
@@ -72,15 +75,15 @@ class Session:
         if redactor is not None and exception is not None:
             exception = redactor.text(exception)
         self.record("exit", {"status": status, "exception": exception, "code": code, "at": clock.now()})
-        self._let_go()
 
     def close(self) -> None:
         """This process is done with the session; a later record opens it again."""
         if self._is_open:
             self.record("close", {"at": clock.now()})
-            self._let_go()
+            self.let_go()
 
-    def _let_go(self) -> None:
+    def let_go(self) -> None:
+        """Nothing more is expected from here."""
         self._is_open = False
         exits.forget(self)
         self.log.writer.release(self.log)

@@ -22,8 +22,8 @@ MAX_LOCK = 4096
 def boot_id() -> str:
     """What tells this boot of this machine from any other; "" where the system does not say."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read().strip().decode()
     except OSError:
         return _sysctl("kern.boottime") if sys.platform == "darwin" else ""
 

@@ -38,6 +38,7 @@ class SessionLog:
         self.resumed = False  # others wrote here before, or this process did
         self.began_attempt = True  # when it was opened, no writer lived here
         self.opened_at = 0  # number of the segment that was to be this log's first
+        self.openings = 0  # how many users it has had
         self.next_step: int | None = None
         self._reset()
 
@@ -277,7 +278,13 @@ class SessionLog:
         self.writer.make_room(self)
         path = os.path.join(self.directory, layout.segment_name(self.writer.epoch, self._n))
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(path, flags, durable.FILE_MODE)
+        try:
+            fd = os.open(path, flags, durable.FILE_MODE)
+        except FileNotFoundError:
+            # someone removed the directory: what is logged from now on is worth a new one
+            self._is_open = False
+            self._open_session()
+            fd = os.open(path, flags, durable.FILE_MODE)
         self._seq += 1
         header = frame(self._seed, self._seq, "segment", self._header())
         try:

@@ -35,7 +35,8 @@ def writer_of(root: str, now: Callable[[], str], *, segment_bytes: int = SEGMENT
     """This process's writer for a spool directory (absolute path)."""
     writer = _writers.get(root)
     if writer is None:
-        writer = _writers[root] = Writer(root, now, segment_bytes)
+        # of two threads that come here at once, one's is the writer of both
+        writer = _writers.setdefault(root, Writer(root, now, segment_bytes))
     return writer
 
 
@@ -79,6 +80,7 @@ class Writer:
             if log is None:
                 log = self._all[directory] = make()
             self._in_use[log] = self._in_use.get(log, 0) + 1
+            log.openings += 1
             return log
 
     def release(self, log: SessionLog) -> None:
@@ -174,9 +176,11 @@ class Writer:
         now = time.monotonic()
         if now - self._told_at < TELL_SECONDS:
             return
+        try:
+            import logging
+        except (ImportError, OSError):
+            return  # no file can be opened now, not even that module's: it is told another time
         self._told_at = now
-        import logging
-
         logging.getLogger("tracehouse").warning(
             "cannot write to the spool %s: %s. Records wait in memory (up to %d MiB), then are dropped and counted (%d so far). "
             "Free space, or check quota and permissions; nothing already written is affected.",
