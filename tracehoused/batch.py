@@ -87,8 +87,8 @@ class Batch:
     count: int = 0
 
 
-# each record's text on the wire, and how many points or spans that is
-Render = Callable[[bytes], "tuple[bytes, int]"]
+# each record's text on the wire, and how many points or spans that is; None: not to be sent now
+Render = Callable[[bytes], "tuple[bytes, int] | None"]
 
 
 class Settled(Protocol):
@@ -115,7 +115,7 @@ class Lines(Protocol):
 
 
 class Planner:
-    """Cuts one segment's records into batches. Feed it runs in file order, then ``finish``."""
+    """Cuts one segment's records into batches. Feed it runs in file order, then ``finish``. ``held``: records left out for now."""
 
     def __init__(
         self, epoch: str, n: int, attempt: int, limits: Limits, settled: Settled, renders: dict[str, Render]
@@ -127,6 +127,7 @@ class Planner:
         self._renders = renders
         self._open: dict[str, Batch] = {}
         self._previous = 0
+        self.held = 0
 
     def feed(self, run: Lines) -> Iterator[Batch]:
         """Batches that this run completes."""
@@ -152,7 +153,18 @@ class Planner:
 
     def _add(self, lane: str, run: Lines) -> Iterator[Batch]:
         render = self._renders.get(lane)
-        rendered = [render(data) for data in run.datas] if render else [(data, 1) for data in run.datas]
+        made = [render(data) for data in run.datas] if render else [(data, 1) for data in run.datas]
+        begin = 0
+        for at in [at for at, one in enumerate(made) if one is None]:
+            # a batch has no gaps: it ends before what is not to be sent now
+            yield from self._join(lane, run.part(begin, at), [one for one in made[begin:at] if one])
+            if lane in self._open:
+                yield self._open.pop(lane)
+            self.held += 1
+            begin = at + 1
+        yield from self._join(lane, run.part(begin, len(made)) if begin else run, [one for one in made[begin:] if one])
+
+    def _join(self, lane: str, run: Lines, rendered: list[tuple[bytes, int]]) -> Iterator[Batch]:
         sizes = [0, *accumulate(len(part) + 1 for part, _ in rendered)]
         units = [0, *accumulate(number for _, number in rendered)]
         at = 0

@@ -6,41 +6,49 @@
     <crc> {"op":"cut", …bounds}         will not be sent as such: parts of it are journalled beside
     <crc> {"op":"settle", …}            these records of this lane are acknowledged, or lie in the dead letters
     <crc> {"op":"done", …}              all that was read here is settled, and reading goes on at ``cursor``
+    <crc> {"op":"strike", "bounds"}     the server failed at this batch; forgotten with the batch
     <crc> {"op":"fact", "name", "value"}
     <crc> {"op":"state", …}             everything so far (compaction)
 
 A line that fails its checksum is ignored: at worst something is sent again, with the same key and range. A copy of the state lies in the
-agent's own directory by session uid; what is settled is the union of both, so that an rsync over the session loses nothing.
+agent's own directory by session uid; what is settled is the union of both, so that an rsync over the session loses nothing. What was
+settled at an earlier generation of the server's object counts no more.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import threading
 from binascii import crc32
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tracehouse.spool import durable
 from tracehoused.batch import Bounds
 from tracehoused.intervals import Intervals
+from tracehoused.reader import read_file
 
 __all__ = ["Checkpoint", "State"]
 
 JOURNAL = "journal.jsonl"
 IDS = "ids.jsonl"
 COMPACT_BYTES = 256 * 1024
+_MOST = 256 * 1024 * 1024
+_SENSELESS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass
 class State:
     """``done``: settled in all lanes, by epoch; ``lanes``: settled beyond that, by (epoch, lane); ``cursors``: by epoch, the (segment
-    number, offset) before which all is settled; ``in_flight``: journalled, not settled; ``facts``: small named values."""
+    number, offset) before which all is settled; ``in_flight``: journalled, not settled, with the times the server failed at each;
+    ``facts``: small named values."""
 
     done: dict[str, Intervals] = field(default_factory=dict)
     lanes: dict[tuple[str, str], Intervals] = field(default_factory=dict)
     cursors: dict[str, tuple[int, int]] = field(default_factory=dict)
-    in_flight: dict[Bounds, None] = field(default_factory=dict)
+    in_flight: dict[Bounds, int] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
     def is_settled(self, epoch: str, lane: str, seq: int) -> bool:
@@ -50,13 +58,24 @@ class State:
         settled = self.lanes.get((epoch, lane))
         return settled is not None and seq in settled
 
+    @property
+    def generation(self) -> int:
+        """How often the server forgot the session."""
+        return int(self.facts.get("generation") or 0)
+
+    def is_partly_settled(self, bounds: Bounds) -> bool:
+        """Some of what a batch covers is settled: it cannot be sent as it was."""
+        return any(known is not None and known.meets(bounds.first, bounds.last) for known in self._known(bounds))
+
     def apply(self, entry: dict[str, Any]) -> None:
         """One journal line; what makes no sense raises ValueError, KeyError or TypeError."""
         op = entry["op"]
         if op == "batch":
-            self.in_flight[_bounds(entry["bounds"])] = None
+            self.in_flight.setdefault(_bounds(entry["bounds"]), int(entry.get("strikes", 0)))
         elif op == "cut":
             self.in_flight.pop(_bounds(entry["bounds"]), None)
+        elif op == "strike":
+            self.in_flight[_bounds(entry["bounds"])] += 1
         elif op == "settle":
             self._settle(str(entry["epoch"]), str(entry["lane"]), entry["ranges"])
         elif op == "done":
@@ -96,7 +115,12 @@ class State:
             self._done(epoch, ranges.to_list(), list(other.cursors.get(epoch, (0, 0))))
         for (epoch, lane), ranges in other.lanes.items():
             self._settle(epoch, lane, ranges.to_list())
-        self.in_flight.update(other.in_flight)
+        for bounds, strikes in other.in_flight.items():
+            if not any(known is not None and known.covers(bounds.first, bounds.last) for known in self._known(bounds)):
+                self.in_flight[bounds] = max(strikes, self.in_flight.get(bounds, 0))
+
+    def _known(self, bounds: Bounds) -> tuple[Intervals | None, Intervals | None]:
+        return self.done.get(bounds.epoch), self.lanes.get((bounds.epoch, bounds.lane))
 
     def forget_settled(self) -> None:
         """The server has nothing of this session any more: all is to be sent again."""
@@ -107,7 +131,7 @@ class State:
             "done": {epoch: ranges.to_list() for epoch, ranges in self.done.items()},
             "lanes": [[epoch, lane, ranges.to_list()] for (epoch, lane), ranges in self.lanes.items()],
             "cursors": {epoch: list(cursor) for epoch, cursor in self.cursors.items()},
-            "in_flight": [list(bounds) for bounds in self.in_flight],
+            "in_flight": [[*bounds, strikes] for bounds, strikes in self.in_flight.items()],
             "facts": self.facts,
         }
 
@@ -119,7 +143,7 @@ class State:
         for epoch, lane, ranges in fields["lanes"]:
             state.lanes[epoch, lane] = Intervals(ranges)
         state.cursors = {epoch: (int(n), int(offset)) for epoch, (n, offset) in fields["cursors"].items()}
-        state.in_flight = dict.fromkeys(_bounds(bounds) for bounds in fields["in_flight"])
+        state.in_flight = {_bounds(values[:7]): int(values[7]) for values in fields["in_flight"]}
         return state
 
 
@@ -129,18 +153,25 @@ def _bounds(values: list[Any]) -> Bounds:
 
 
 class Checkpoint:
-    """The journal of one session at one destination. ``state`` is what it says; ``commit`` makes changes durable."""
+    """The journal of one session at one destination. ``state`` is what it says; ``commit`` makes changes durable.
 
-    def __init__(self, directory: str, copy_path: str) -> None:
+    ``formerly``: (directory, copy's path) of destinations that were this one under another name. SpoolError when it cannot be read.
+    """
+
+    def __init__(self, directory: str, copy_path: str, formerly: Iterable[tuple[str, str]] = ()) -> None:
         self.directory = directory
         self._path = os.path.join(directory, JOURNAL)
         self._copy_path = copy_path
         self._pending: list[bytes] = []
         self._size = 0
+        self._compact_at = COMPACT_BYTES
         self._exists = False
         self.state = State()
         self.trusted = False  # this agent's own copy names the session: the ids in it are this user's
         self._load()
+        self._join(_copied(copy_path), own=True)
+        for other in [Checkpoint(*place) for place in formerly]:
+            self._join(other.state, own=other.trusted)
 
     def note(self, entry: dict[str, Any]) -> None:
         """Apply a change now; it is durable from the next ``commit``."""
@@ -151,13 +182,13 @@ class Checkpoint:
         if self.state.facts.get(name) != value or name not in self.state.facts:
             self.note({"op": "fact", "name": name, "value": value})
 
-    def commit(self) -> None:
-        """Wait until every noted change is on the disk."""
+    def commit(self, *, compacting: bool = True) -> None:
+        """Wait until every noted change is on the disk. Only the holder of the lease may compact: that replaces the journal."""
         if not self._pending:
             return
         if not self._exists:
             self._create()
-        elif self._size > COMPACT_BYTES:
+        elif compacting and self._size > self._compact_at:
             self._compact()
             return
         data = b"".join(self._pending)
@@ -165,6 +196,9 @@ class Checkpoint:
         try:
             durable.write_all(fd, data)
             durable.sync_data(fd)
+        except OSError:
+            self._pending.insert(0, b"\n")  # what may be there of it must not swallow the next line
+            raise
         finally:
             os.close(fd)
         self._size += len(data)
@@ -183,16 +217,13 @@ class Checkpoint:
         """Bring the agent's own copy up to date."""
         self.commit()
         durable.private_dir(os.path.dirname(self._copy_path))
-        durable.replace(self._copy_path, json.dumps(self.state.to_dict()).encode(), str(os.getpid()))
+        durable.replace(self._copy_path, json.dumps(self.state.to_dict()).encode(), _unique())
         self.trusted = True
 
     def note_id(self, kind: str, session: str, server_id: str) -> None:
         """Tell the job, which reads this file, what the server calls a session."""
-        fd = os.open(
-            os.path.join(self.directory, IDS),
-            os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
-            durable.FILE_MODE,
-        )
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(os.path.join(self.directory, IDS), flags, durable.FILE_MODE)
         try:
             line = json.dumps({"kind": kind, "session": session, "id": server_id}, separators=(",", ":"))
             durable.write_all(fd, line.encode() + b"\n")
@@ -209,14 +240,14 @@ class Checkpoint:
 
     def _compact(self) -> None:
         data = _line({"op": "state", **self.state.to_dict()})
-        durable.replace(self._path, data, str(os.getpid()))
+        durable.replace(self._path, data, _unique())
         self._size = len(data)
+        self._compact_at = max(COMPACT_BYTES, 2 * self._size)
         self._pending = []
 
     def _load(self) -> None:
         try:
-            with open(self._path, "rb") as file:
-                raw = file.read()
+            raw = read_file(self._path, _MOST)
             self._exists = True
         except FileNotFoundError:
             raw = b""
@@ -225,22 +256,33 @@ class Checkpoint:
             entry = _entry(line)
             if entry is not None:
                 _try_apply(self.state, entry)
+                if entry["op"] == "state":
+                    self._compact_at = max(COMPACT_BYTES, 2 * len(line))
         if raw and not raw.endswith(b"\n"):
             self._pending.append(b"\n")  # a torn last line must not swallow the next one
-        self._load_copy()
 
-    def _load_copy(self) -> None:
-        try:
-            with open(self._copy_path, "rb") as file:
-                copy = State.from_dict(json.load(file))
-        except (OSError, ValueError, KeyError, TypeError):
+    def _join(self, other: State | None, *, own: bool) -> None:
+        """What is known elsewhere of the same session at the same destination."""
+        if other is None or other.generation < self.state.generation:
             return
-        if copy.facts.get("generation", 0) > self.state.facts.get("generation", 0):
-            self.state = copy  # the session's own journal is from before the server forgot: an older copy of it
+        if other.generation > self.state.generation:
+            self.state = other  # what is here is from before the server forgot
         else:
-            self.state.merge(copy)
-            self.state.facts = {**copy.facts, **self.state.facts}
-        self.trusted = True
+            self.state.merge(other)
+            self.state.facts = {**other.facts, **self.state.facts}
+        self.trusted = self.trusted or own
+
+
+def _copied(path: str) -> State | None:
+    try:
+        with open(path, "rb") as file:
+            return State.from_dict(json.load(file))
+    except (OSError, *_SENSELESS):
+        return None
+
+
+def _unique() -> str:
+    return f"{os.getpid()}-{threading.get_ident()}"
 
 
 def _line(entry: dict[str, Any]) -> bytes:
@@ -253,13 +295,13 @@ def _entry(line: bytes) -> dict[str, Any] | None:
         if len(line) < 10 or int(line[:8], 16) != crc32(line[9:]):
             return None
         entry = json.loads(line[9:])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return entry if isinstance(entry, dict) else None
+    return entry if isinstance(entry, dict) and "op" in entry else None
 
 
 def _try_apply(state: State, entry: dict[str, Any]) -> None:
     try:
         state.apply(entry)
-    except (ValueError, KeyError, TypeError):
+    except _SENSELESS:
         pass  # written by nobody that knows the format: it settles nothing

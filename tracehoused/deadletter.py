@@ -41,8 +41,18 @@ class DeadLetters:
 
     def __init__(self, directory: str) -> None:
         self._path = os.path.join(directory, NAME)
+        self._known: set[tuple[str, int]] | None = None
 
-    def add(self, letter: DeadLetter) -> None:
+    def add(self, letter: DeadLetter) -> bool:
+        """Durably; False when the record lay here already, and only its reason is told anew."""
+        if self._known is None:
+            self._known = {(known.epoch, known.seq) for known in self._read()}
+        is_new = (letter.epoch, letter.seq) not in self._known
+        self._append(letter)
+        self._known.add((letter.epoch, letter.seq))
+        return is_new
+
+    def _append(self, letter: DeadLetter) -> None:
         durable.private_dir(os.path.dirname(self._path))
         fresh = not os.path.exists(self._path)
         fd = os.open(
@@ -51,7 +61,8 @@ class DeadLetters:
             durable.FILE_MODE,
         )
         try:
-            durable.write_all(fd, _line(letter))
+            # a torn line before it must not swallow it
+            durable.write_all(fd, (b"" if fresh else b"\n") + _line(letter))
             durable.sync_data(fd)
         finally:
             os.close(fd)
@@ -79,8 +90,8 @@ class DeadLetters:
         for line in raw.splitlines():
             try:
                 yield DeadLetter(**json.loads(line))
-            except (ValueError, TypeError):
-                continue  # torn by a power failure: the record was not skipped on its account
+            except (ValueError, TypeError, RecursionError):
+                continue  # empty, or torn by a power failure: the record was not skipped on its account
 
 
 def _line(letter: DeadLetter) -> bytes:

@@ -1,4 +1,8 @@
-"""One batch to the server, and what its answer means for the records in it: settled, cut again, in the dead letters, or left for later."""
+"""One batch to the server, and what its answer means for the records in it: settled, cut again, in the dead letters, or left for later.
+
+A 5xx is the batch's own fault only where the server takes other requests: by then it has failed ``STRIKES`` times, and something else
+succeeded in this pass or the session's upsert does so now.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +28,10 @@ from tracehoused.rounds import read_batch, read_records
 __all__ = ["Context", "Delivery", "Halt"]
 
 STRIKES = 5
+# failures in a row, with no success, that are the server's and not a record's: of batches, and of the parts of one that is bisected
+_MOST_BATCHES = 3
+_MOST_PARTS = 16
+_UNSUPPORTED = "unsupported"
 _WAIT = 0.5
 _MOST_WAITS = 20
 
@@ -48,6 +56,7 @@ class Context:
     """What all requests of one session at one destination share. ``still_ours`` is asked right before each of them."""
 
     session: str
+    kind: str
     uid: str
     destination: str
     client: Client
@@ -58,7 +67,6 @@ class Context:
     still_ours: Callable[[], bool]
     now: Callable[[], str]
     sleep: Callable[[float], None]
-    strikes: dict[Bounds, int]
     sent: Callable[[int, int], None] = lambda records, size: None
     answered: Callable[[str], None] = lambda verdict: None
     stopping: Callable[[], bool] = lambda: False
@@ -66,7 +74,7 @@ class Context:
 
     @property
     def generation(self) -> int:
-        return int(self.checkpoint.state.facts.get("generation", 0))
+        return self.checkpoint.state.generation
 
     def ask(self, request: Request) -> Answer:
         """Send, waiting while the same request is being handled there; Halt for every answer that is about more than its content."""
@@ -101,40 +109,44 @@ class Context:
 
     def bury(
         self, epoch: str, n: int, record: Record, lane: str, status: int | None, reason: str, parked: bool
-    ) -> None:
-        """Into the dead letters, durably."""
+    ) -> bool:
+        """Into the dead letters, durably; False when it lay there already."""
         kind = record.type.decode()
         letter = DeadLetter(
             epoch, n, record.start, record.end, record.seq, kind, lane, status, reason, self.now(), parked
         )
-        self.dead.add(letter)
-        facts = self.checkpoint.state.facts
-        self.checkpoint.fact("dead", int(facts.get("dead", 0)) + 1)
+        is_new = self.dead.add(letter)
+        if is_new:
+            self.count("dead")
+        return is_new
+
+    def count(self, name: str) -> None:
+        self.checkpoint.fact(name, int(self.checkpoint.state.facts.get(name) or 0) + 1)
 
 
 class Delivery:
-    """Sends batches of one session. ``failed_in_a_row`` counts 5xx answers with no success between."""
+    """Sends batches of one session. ``is_known()``: ask the server whether it still has the session; Halt when it cannot be asked."""
 
-    def __init__(self, context: Context, server_id: str | None) -> None:
+    def __init__(self, context: Context, server_id: str | None, is_known: Callable[[], bool]) -> None:
         self._context = context
         self._server_id = server_id
-        self.failed_in_a_row = 0
-        self.succeeded = False
+        self._is_known = is_known
+        self._failed_in_a_row = 0
+        self._bisecting = False
+        self._succeeded = False
 
     def deliver(self, batch: Batch) -> bool:
         """True when all of the batch's records are settled, one way or the other."""
         bounds = batch.bounds
         if bounds.lane == METRICS and batch.units == 0:
             return True  # nothing that the server could hold
-        if bounds.lane != MEDIA:
-            answer = self._ask(batch, None)
-        else:
-            media = self._media(batch)
-            if media is None:
-                return False
-            if isinstance(media, str):
-                return self._bury(batch, None, media, parked=True)
-            answer = self._ask(batch, media)
+        media = None
+        if bounds.lane == MEDIA:
+            found = self._media(batch)
+            if found is None or isinstance(found, str):
+                return found is not None and self._bury(batch, None, found, parked=True)
+            media = found
+        answer = self._ask(batch, media)
         return answer is not None and self._settle(batch, answer)
 
     def _ask(self, batch: Batch, media: FileBody | None) -> Answer | None:
@@ -150,16 +162,15 @@ class Delivery:
     def _settle(self, batch: Batch, answer: Answer) -> bool:
         verdict = answer.verdict
         if verdict is Verdict.ACCEPTED:
-            self.failed_in_a_row = 0
-            self.succeeded = True
-            self._context.strikes.pop(batch.bounds, None)
+            self._failed_in_a_row = 0
+            self._succeeded = True
             self._context.sent(batch.count, batch.size)
             return True
         if verdict is Verdict.OVERLAP:
             return self._redeliver(batch, without(batch.bounds, self._records(batch), answer.have))
-        if verdict is Verdict.MISSING:
+        if verdict is Verdict.MISSING and not self._is_known():
             raise Halt("forgotten", answer.reason, scope="session")
-        if verdict is Verdict.DELETED and not self._is_joined(batch):
+        if verdict is Verdict.DELETED and not self._is_of_rollouts(batch):
             raise Halt("deleted", answer.reason, scope="session")
         if verdict is Verdict.RETRY:
             return self._strike(batch, answer)
@@ -168,43 +179,46 @@ class Delivery:
     def _records(self, batch: Batch) -> list[Record]:
         return read_records(self._context.session, self._context.uid, batch.bounds)
 
-    def _is_joined(self, batch: Batch) -> bool:
-        """Of several traces: only some of them may be deleted there."""
-        return batch.bounds.lane == SPANS and batch.count > 1
+    def _is_of_rollouts(self, batch: Batch) -> bool:
+        """What is missing or deleted there is one of a run's rollouts, not the session."""
+        return batch.bounds.lane == SPANS and self._context.kind == "run"
 
     def _strike(self, batch: Batch, answer: Answer) -> bool:
         """A 5xx: another time, or, when it is this batch only, down to the record that it cannot take."""
-        context = self._context
-        self.failed_in_a_row += 1
-        context.troubles.append(answer.reason)
-        if self.failed_in_a_row >= 3 and not self.succeeded:
+        checkpoint = self._context.checkpoint
+        self._failed_in_a_row += 1
+        self._context.troubles.append(answer.reason)
+        most = _MOST_PARTS if self._bisecting else _MOST_BATCHES
+        if self._failed_in_a_row >= most and not self._succeeded:
             raise Halt("unavailable", answer.reason, scope="destination", retry_after=answer.retry_after)
-        count = context.strikes[batch.bounds] = context.strikes.get(batch.bounds, 0) + 1
-        if count < STRIKES:
+        if batch.bounds in checkpoint.state.in_flight:
+            checkpoint.note({"op": "strike", "bounds": list(batch.bounds)})
+        if checkpoint.state.in_flight.get(batch.bounds, 0) < STRIKES or not (self._succeeded or self._is_known()):
             return False
         return self._refused(batch, answer, parked=True)
 
     def _refused(self, batch: Batch, answer: Answer, *, parked: bool) -> bool:
         if batch.count == 1:
             return self._bury(batch, answer.status, answer.reason, parked=parked)
-        parts = list(halves(batch.bounds, self._records(batch)))
-        for part in parts:
-            self._context.strikes[part] = self._context.strikes.get(batch.bounds, 0)
-        return self._redeliver(batch, parts)
+        before, self._bisecting = self._bisecting, True
+        try:
+            return self._redeliver(batch, list(halves(batch.bounds, self._records(batch))))
+        finally:
+            self._bisecting = before
 
     def _redeliver(self, batch: Batch, parts: list[Bounds]) -> bool:
         """Send parts of a batch, each with a key of its own, journalled before; what is not in any of them is settled."""
         context = self._context
-        settled = _complement(self._records(batch), parts)
+        strikes = context.checkpoint.state.in_flight.get(batch.bounds, 0)
         for part in parts:
-            context.checkpoint.note({"op": "batch", "bounds": list(part)})
-        self._note_settled(batch.bounds, settled)
+            context.checkpoint.note({"op": "batch", "bounds": list(part), "strikes": strikes})
+        self._note_settled(batch.bounds, _complement(self._records(batch), parts))
         context.checkpoint.note({"op": "cut", "bounds": list(batch.bounds)})
         context.checkpoint.commit()
         complete = True
         for part in parts:
             smaller = read_batch(context.session, context.uid, part, batch.attempt, context.renders)
-            if smaller is None or self.deliver(smaller):
+            if smaller is not None and self.deliver(smaller):
                 self._note_settled(part, [[part.first, part.last]])
             else:
                 complete = False
@@ -218,8 +232,9 @@ class Delivery:
     def _bury(self, batch: Batch, status: int | None, reason: str, *, parked: bool) -> bool:
         bounds = batch.bounds
         for record in self._records(batch):
-            self._context.bury(bounds.epoch, bounds.n, record, bounds.lane, status, reason, parked)
-        self._context.strikes.pop(bounds, None)
+            is_new = self._context.bury(bounds.epoch, bounds.n, record, bounds.lane, status, reason, parked)
+            if is_new and reason.startswith(_UNSUPPORTED):
+                self._context.count("unsupported")
         return True
 
     def _media(self, batch: Batch) -> FileBody | str | None:
@@ -231,10 +246,10 @@ class Delivery:
         context = self._context
         types = context.capabilities.media_types
         if fields.get("media_type") not in types:
-            if context.capabilities.known:
-                context.checkpoint.fact("unsupported", int(context.checkpoint.state.facts.get("unsupported", 0)) + 1)
-                return f"unsupported: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
-            return None
+            if not context.capabilities.known:
+                context.troubles.append("the destination does not tell which media it takes")
+                return None
+            return f"{_UNSUPPORTED}: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
         path = os.path.join(context.session, layout.MEDIA, name)
         return _checked_media(path, size, name.partition(".")[0])
 

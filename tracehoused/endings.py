@@ -17,7 +17,9 @@ from tracehoused.rounds import Round
 
 __all__ = ["Endings", "end_of"]
 
-_TIME = re.compile(rb'"(?:wall_time|end_at|start_at|started_at|at)":"([^"\\]{10,40})"')
+# what tells a record's time, the later of two first
+_TIMES = ("end_at", "ended_at", "wall_time", "start_at", "started_at", "at")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[0-9.]{0,10}Z")
 
 
 class Endings:
@@ -30,62 +32,85 @@ class Endings:
 
     def dead(self, epochs: list[Epoch]) -> set[str]:
         """Writers that died without a word. To be asked before the segments are measured."""
-        known = self._known()
-        return {
-            epoch.id for epoch in epochs if not known.get(epoch.id, {}).get("done") and self._liveness(epoch) is False
-        }
+        return {epoch.id for epoch in epochs if not self._is_done(epoch) and self._liveness(epoch) is False}
+
+    def done(self, epochs: list[Epoch]) -> set[str]:
+        """Writers that said their last word, and whose process is not known to live on."""
+        return {epoch.id for epoch in epochs if self._is_done(epoch) and not self._liveness(epoch)}
+
+    def _is_done(self, epoch: Epoch) -> bool:
+        return bool(self._known().get(epoch.id, {}).get("done"))
 
     def note(self, found: Round) -> None:
-        """What a round tells of its writer: its last record's time, its exit, what it dropped."""
-        times = _TIME.findall(found.last)
-        if times:
-            self.note_end(found.epoch, last_at=times[-1].decode("ascii", "replace"))
-        for record in found.locals:
-            if record.type in (b"exit", b"close"):
-                self._note_exit(found.epoch, record)
-            elif record.type == b"dropped":
+        """What a round tells of its writer: its last record's time, how it ended, what it dropped."""
+        if found.last is not None:
+            at = _time_of(found.last)
+            if at:
+                self._note_end(found.epoch, {"last_at": at})
+        told = [*found.locals, *(r for r in found.patches if r.type == b"run_patch")]
+        told += [record for record in found.creates if record.type.decode() == self._kind]
+        for record in sorted(told, key=lambda record: record.seq):
+            if record.type == b"dropped":
                 self._note_dropped(found.epoch, record)
+            elif record.type != b"segment" and record.seq > self._known().get(found.epoch.id, {}).get("seq", 0):
+                self._note_word(found.epoch, record)
 
-    def note_end(self, epoch: Epoch, **news: Any) -> None:
+    def _note_word(self, epoch: Epoch, record: Record) -> None:
+        """What one record says of how the session goes on here."""
+        fields = json.loads(record.data)
+        known = self._known().get(epoch.id, {})
+        at = str(fields.get("ended_at") or fields.get("at") or "")
+        news: dict[str, Any] = {"seq": record.seq}
+        if record.type in (b"run", b"trace"):
+            if known.get("done"):  # taken up again by the process that had left it
+                news.update(done=False, status=None, explicit=False, at="", error="")
+        elif record.type == b"run_patch":
+            if fields.get("status"):
+                news.update(status=fields["status"], explicit=True, at=at)
+        else:
+            news.update(done=True, at=known.get("at") or at)
+            if fields.get("status") and not known.get("explicit"):
+                news.update(status=fields["status"], error=str(fields.get("exception") or ""))
+        self._note_end(epoch, news)
+
+    def _note_end(self, epoch: Epoch, news: dict[str, Any]) -> None:
         ends = self._known()
         attempt, claim, _ = epoch.order
         ends[epoch.id] = {**ends.get(epoch.id, {}), "attempt": attempt, "claim": claim, **news}
         self._context.checkpoint.fact("ends", ends)
 
-    def tell(self, epochs: list[Epoch], dead: set[str], complete: bool) -> bool:
+    def tell(self, epochs: list[Epoch], dead: set[str], complete: bool) -> tuple[bool, bool]:
         """Send the status that the writers' ends amount to, last of all and once; ``running`` again when a writer came back.
 
-        Returns whether all writers have ended.
+        Returns whether all writers have ended, and whether what was to be sent is.
         """
         known = self._known()
         ends = [end_of(epoch, known.get(epoch.id, {}), epoch.id in dead) for epoch in epochs]
+        over = all(one.over for one in ends)
+        last = max(one.attempt for one in ends)
+        goes_on = not all(one.over for one in ends if one.attempt == last)
         end = final(ends)
         sent = self._context.checkpoint.state.facts.get("status_sent")
-        if end is None:
+        told = True
+        if goes_on:
             if sent not in (None, "running") and self._kind == "run":
-                self._send({"status": "running"}, "running")
-        elif complete and sent != [end.status, end.at]:
-            self._close(end)
-        return all(one.over for one in ends)
+                told = self._send({"status": "running"}, "running")
+        elif end is not None and complete and sent != [end.status, end.at]:
+            told = self._close(end)
+        self._context.checkpoint.fact("untold", not told)
+        return over, told
 
-    def _close(self, end: End) -> None:
+    def _close(self, end: End) -> bool:
         mark = [end.status, end.at]
         if self._kind == "run":
-            self._send({"status": end.status, "ended_at": end.at or self._context.now()}, mark)
-        elif end.status == "crashed" and not self._context.checkpoint.state.facts.get("outcome_sent"):
+            return self._send({"status": end.status, "ended_at": end.at or self._context.now()}, mark)
+        if end.status == "crashed" and not self._context.checkpoint.state.facts.get("outcome_sent"):
             error = end.error or "the process ended without finishing the trace"
-            self._send({"outcome": "bad", "metadata": {"error": error}}, mark)
+            return self._send({"outcome": "bad", "metadata": {"error": error}}, mark)
+        return True
 
     def _known(self) -> dict[str, dict[str, Any]]:
         return dict(self._context.checkpoint.state.facts.get("ends") or {})
-
-    def _note_exit(self, epoch: Epoch, record: Record) -> None:
-        fields = json.loads(record.data)
-        known = self._known().get(epoch.id, {})
-        news: dict[str, Any] = {"done": True, "at": known.get("at") or fields.get("at") or ""}
-        if record.type == b"exit" and fields.get("status") and not known.get("explicit"):
-            news.update(status=fields["status"], error=str(fields.get("exception") or ""))
-        self.note_end(epoch, **news)
 
     def _note_dropped(self, epoch: Epoch, record: Record) -> None:
         fields = json.loads(record.data)
@@ -94,7 +119,7 @@ class Endings:
         dropped[f"{epoch.id}-{record.seq}"] = [fields.get("records", 0), fields.get("reasons", {})]
         checkpoint.fact("dropped", dropped)
 
-    def _send(self, fields: dict[str, Any], mark: Any) -> None:
+    def _send(self, fields: dict[str, Any], mark: Any) -> bool:
         context = self._context
         digest = sha256(wire.dumps([fields, mark])).hexdigest()[:16]
         key = f"{context.uid}-{context.generation}-close-{digest}"
@@ -106,7 +131,18 @@ class Endings:
             kind = "forgotten" if answer.verdict is Verdict.MISSING else "deleted"
             raise Halt(kind, answer.reason, scope="session")
         else:
-            context.troubles.append(answer.reason)
+            context.troubles.append(f"its status could not be told: {answer.reason}")
+        return answer.verdict is Verdict.ACCEPTED
+
+
+def _time_of(record: Record) -> str:
+    """When a record was written, as it says; "" where it does not."""
+    try:
+        fields = json.loads(record.data)
+    except (ValueError, RecursionError):
+        return ""
+    told = [fields.get(name) for name in _TIMES] if isinstance(fields, dict) else []
+    return next((at for at in told if isinstance(at, str) and _TIME.fullmatch(at)), "")
 
 
 def end_of(epoch: Epoch, known: dict[str, Any], dead: bool) -> End:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -14,11 +15,12 @@ from hashlib import sha256
 from random import Random
 from typing import Callable
 
-from tracehouse.exceptions import TracehouseError
+from tracehouse.exceptions import SpoolError, TracehouseError
 from tracehouse.spool import layout, liveness
 from tracehouse.spool.manifest import Manifest
 from tracehoused import wire
 from tracehoused.batch import Limits
+from tracehoused.capabilities import Capabilities
 from tracehoused.checkpoint import Checkpoint
 from tracehoused.client import Client
 from tracehoused.config import Settings
@@ -26,26 +28,34 @@ from tracehoused.credentials import Credential, NoCredential, anonymous, find
 from tracehoused.deadletter import DeadLetters
 from tracehoused.delivery import Context
 from tracehoused.exceptions import LeaseHeld
+from tracehoused.identity import refuse_plain_http
 from tracehoused.lease import Lease
 from tracehoused.reader import Epoch, read_manifest
 from tracehoused.retry import Breaker
+from tracehoused.text import printable
 from tracehoused.uploader import Outcome, Uploader, destination_dir
 
 __all__ = ["Destination", "Engine", "Report"]
 
 _CREATORS = 8
+_UID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a session goes, and as whom: acknowledgements are kept apart by this."""
+    """Where a session goes, and as whom: acknowledgements are kept apart by this, those under a former name counting too."""
 
     api_base: str
     identity: str
+    formerly: tuple[str, ...] = ()
 
     @property
     def hash(self) -> str:
         return sha256(f"{self.api_base}\n{self.identity}".encode()).hexdigest()[:16]
+
+    @property
+    def former_hashes(self) -> list[str]:
+        return [Destination(self.api_base, name).hash for name in self.formerly]
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,10 @@ class Engine:
         settings: Settings,
         environ: Mapping[str, str],
         options: Options | None = None,
+        *,
+        copy_every: float = 0.0,
     ) -> None:
+        """``copy_every``: seconds after which the acknowledgements of a live session are copied to the state directory again."""
         self._settings = settings
         self._environ = environ
         self._options = options or Options()
@@ -90,7 +103,8 @@ class Engine:
         self._lock = threading.Lock()
         self._creators = ThreadPoolExecutor(_CREATORS, thread_name_prefix="tracehouse-create")
         self._breakers: dict[str, Breaker] = {}
-        self._strikes: dict[str, dict[object, int]] = {}
+        self._copy_every = copy_every
+        self._copied_at: dict[str, float] = {}
 
     def on_sent(self, tell: Callable[[int, int], None]) -> None:
         """Have ``tell(records, bytes)`` called for every batch that is accepted."""
@@ -117,7 +131,7 @@ class Engine:
             credential = self.credential(manifest)
             if isinstance(credential, NoCredential):
                 return Report(session, manifest, None, Outcome(False, f"{credential.reason}; {credential.hint}"))
-            destination = Destination(credential.api_base, credential.identity)
+            destination = Destination(credential.api_base, credential.identity, credential.formerly)
             return self._drain_to(session, manifest, credential, destination)
         except LeaseHeld as held:
             return Report(session, manifest, None, Outcome(False, f"{held.message} ({held.holder})", scope="lease"))
@@ -126,17 +140,21 @@ class Engine:
 
     def credential(self, manifest: Manifest, *, make: bool = True) -> Credential | NoCredential:
         """The key for a session, or why there is none."""
-        api_base = self._options.api_base or manifest.api_base
-        public = manifest.credential == "anon" or (self._options.anonymous and manifest.credential is None)
-        if public:
-            client = self._client(api_base, None)
-            return anonymous(api_base, self._settings.state_dir, client if make else None)
+        told = self._options.api_base
+        api_base = told or manifest.api_base
+        allowed = self._settings.allow_plain_http
+        is_anonymous = manifest.credential == "anon" and self._options.profile is None
+        if is_anonymous or (self._options.anonymous and manifest.credential is None):
+            refused = refuse_plain_http(api_base, allowed=allowed)
+            client = self._client(api_base, None) if make and refused is None else None
+            return refused or anonymous(api_base, self._settings.state_dir, client, allow_plain_http=allowed)
         return find(
             api_base,
-            manifest.credential if api_base == manifest.api_base else None,
+            manifest.credential if told is None or told == manifest.api_base else None,
             environ=self._environ,
             profile=self._options.profile,
-            allow_plain_http=self._settings.allow_plain_http,
+            allow_plain_http=allowed,
+            told_api_base=told,
         )
 
     def known_credential(self, manifest: Manifest) -> Credential | NoCredential:
@@ -145,8 +163,14 @@ class Engine:
 
     def checkpoint(self, session: str, manifest: Manifest, destination: Destination) -> Checkpoint:
         """What is settled of a session there, without taking its lease: for looking only."""
-        copy = os.path.join(self._settings.state_dir, "acks", manifest.uid, f"{destination.hash}.json")
-        return Checkpoint(destination_dir(session, destination.hash), copy)
+        if not _UID.fullmatch(manifest.uid):
+            raise SpoolError(f"its uid is none: {printable(manifest.uid, 60)}", path=session)
+
+        def place(hashed: str) -> tuple[str, str]:
+            copy = os.path.join(self._settings.state_dir, "acks", manifest.uid, f"{hashed}.json")
+            return destination_dir(session, hashed), copy
+
+        return Checkpoint(*place(destination.hash), [place(hashed) for hashed in destination.former_hashes])
 
     def _drain_to(self, session: str, manifest: Manifest, credential: Credential, destination: Destination) -> Report:
         breaker = self._breaker(destination.api_base)
@@ -179,10 +203,19 @@ class Engine:
         context = self._context(session, manifest, destination, client, checkpoint, lease)
         uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
         outcome = uploader.drain_once()
-        if not checkpoint.trusted or (checkpoint.state.to_dict() != before and not uploader.live):
+        changed = not checkpoint.trusted or checkpoint.state.to_dict() != before
+        if changed and not uploader.lost and (not uploader.live or self._is_copy_due(session)):
             checkpoint.save_copy()
         dead = int(checkpoint.state.facts.get("dead", 0))
         return Report(session, manifest, destination, outcome, dead, live=uploader.live)
+
+    def _is_copy_due(self, session: str) -> bool:
+        """A live session's copy need not follow each of its records."""
+        now = time.monotonic()
+        if now - self._copied_at.get(session, -self._copy_every) < self._copy_every:
+            return False
+        self._copied_at[session] = now
+        return True
 
     def _breaker(self, api_base: str) -> Breaker:
         with self._lock:
@@ -202,17 +235,17 @@ class Engine:
         capabilities = client.capabilities()
         return Context(
             session=session,
+            kind=manifest.kind,
             uid=manifest.uid,
             destination=destination.hash,
             client=client,
             capabilities=capabilities,
             checkpoint=checkpoint,
             dead=DeadLetters(checkpoint.directory),
-            renders=wire.renders(capabilities.nonfinite),
+            renders=wire.renders(_nonfinite(capabilities, checkpoint)),
             still_ours=lease.still_ours,
             now=_utc_now,
             sleep=time.sleep,
-            strikes=self._strikes.setdefault(session, {}),  # type: ignore[arg-type]
             sent=self._sent,
             answered=self._answered,
             stopping=self._stopping.is_set,
@@ -246,6 +279,15 @@ class Engine:
             return proven
 
         return lives
+
+
+def _nonfinite(capabilities: Capabilities, checkpoint: Checkpoint) -> bool | None:
+    """What was sent under a key is sent again as it was, whatever the server has learnt since."""
+    if checkpoint.state.in_flight and isinstance(checkpoint.state.facts.get("nonfinite"), bool):
+        return bool(checkpoint.state.facts["nonfinite"])
+    found = capabilities.nonfinite if capabilities.known else None
+    checkpoint.fact("nonfinite", found)
+    return found
 
 
 def _server_age(directory: str, mtime: float) -> float:

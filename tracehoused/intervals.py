@@ -35,10 +35,6 @@ class Intervals:
         firsts[low:high] = [first]
         lasts[low:high] = [last]
 
-    def update(self, other: Intervals) -> None:
-        for first, last in other:
-            self.add(first, last)
-
     @property
     def last(self) -> int:
         """The greatest member, 0 when there is none."""
@@ -51,6 +47,11 @@ class Intervals:
     def covers(self, first: int, last: int) -> bool:
         at = bisect_right(self._firsts, first) - 1
         return at >= 0 and last <= self._lasts[at]
+
+    def meets(self, first: int, last: int) -> bool:
+        """Whether any of [first, last] is in the set."""
+        at = bisect_right(self._firsts, last) - 1
+        return at >= 0 and self._lasts[at] >= first
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return zip(self._firsts, self._lasts)

@@ -16,15 +16,13 @@ __all__ = ["Patch", "fold"]
 class Patch:
     """What is to be changed at ``target`` (a client's id): ``fields`` of the request, and ``seqs`` of the records in it.
 
-    A run's status is not in ``fields``: it goes last, when all writers have ended.
+    A run's status and its end are not in ``fields``: they go last, when all writers have ended.
     """
 
     kind: str
     target: str
     fields: dict[str, Any] = field(default_factory=dict)
     seqs: list[int] = field(default_factory=list)
-    status: str | None = None
-    ended_at: str | None = None
     is_card: bool = False
 
     @property
@@ -32,7 +30,7 @@ class Patch:
         return self.fields.get("outcome")
 
 
-def fold(records: Iterable[Record], kind: str, session_id: str) -> list[Patch]:
+def fold(records: Iterable[Record], session_id: str) -> list[Patch]:
     """In order of each target's first patch; later fields win, metadata and config merge by key."""
     folded: dict[tuple[str, str], Patch] = {}
     cards = []
@@ -43,13 +41,13 @@ def fold(records: Iterable[Record], kind: str, session_id: str) -> list[Patch]:
             continue
         of_trace = record.type == b"trace_patch"
         target = str(fields.pop("session_id", session_id)) if of_trace else session_id
-        patch = folded.setdefault((record.type.decode()[:3], target), Patch("trace" if of_trace else "run", target))
+        kind = "trace" if of_trace else "run"
+        patch = folded.setdefault((kind, target), Patch(kind, target))
         patch.seqs.append(record.seq)
         if record.type == b"config_patch":
             fields = {"config_patch": fields}
         elif not of_trace:
-            patch.status = fields.pop("status", patch.status)
-            patch.ended_at = fields.pop("ended_at", patch.ended_at)
+            fields = {name: value for name, value in fields.items() if name not in ("status", "ended_at")}
         _merge(patch.fields, fields)
     return [*folded.values(), *cards]
 

@@ -53,12 +53,21 @@ class Epoch:
 
 @dataclass
 class Scan:
-    """One reading of a segment from ``start``: ``end`` is behind the last whole line, ``tail`` the bytes behind that."""
+    """One reading of a segment: ``end`` is behind the last whole line, ``tail`` the bytes behind that. Damage before the offset
+    ``count_from`` is not counted."""
 
     end: int
     damaged_lines: int = 0
     damaged_bytes: int = 0
     tail: int = 0
+    count_from: int = 0
+
+    def damage(self, start: int, end: int) -> None:
+        """These bytes are no record."""
+        if start >= self.count_from:
+            self.damaged_lines += 1
+            self.damaged_bytes += end - start
+        self.end = end
 
 
 def _whole(value: object) -> int:
@@ -231,9 +240,7 @@ def scan_runs(fd: int, seed: int, start: int, stop: int, result: Scan) -> Iterat
         yield from _runs(lines, seed, offset, result)
         if len(rest) > framing.MAX_RECORD:
             # no record is so long: damage, whatever comes; go on at the next newline
-            result.damaged_bytes += len(rest)
-            result.damaged_lines += 1
-            result.end = at
+            result.damage(at - len(rest), at)
             rest = b""
     result.tail = len(rest)
 
@@ -243,10 +250,8 @@ def _runs(lines: list[bytes], seed: int, offset: int, result: Scan) -> Iterator[
     while at < len(lines):
         parsed = framing.parse(lines[at], seed)
         if parsed is None:
-            offset += len(lines[at]) + 1
-            result.damaged_lines += 1
-            result.damaged_bytes += len(lines[at]) + 1
-            result.end = offset
+            result.damage(offset, offset + len(lines[at]) + 1)
+            offset = result.end
             at += 1
             continue
         seq, kind, data = parsed

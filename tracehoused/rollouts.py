@@ -42,7 +42,7 @@ class Ids:
                 self._context.troubles.append(answer.reason)
                 failed.append(record)
             elif answer.verdict is Verdict.MISSING:
-                raise Halt("forgotten", answer.reason, scope="session")
+                raise Halt("forgotten", answer.reason, scope="session")  # it names the run, by the server's id
             else:
                 self._context.bury(
                     found.epoch.id, found.end[0], record, CREATE, answer.status, answer.reason, parked=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, field
 
@@ -14,12 +15,14 @@ from tracehoused.reader import Epoch, Run, Scan, open_checked, scan, scan_runs
 __all__ = ["Reading", "Round", "read_batch", "read_records"]
 
 ROUND_BYTES = 8 * 1024 * 1024
+# records that tell when they were written
+TIMED = (b"segment", b"trace", b"span", b"run", b"metrics", b"run_patch", b"exit", b"close")
 
 
 @dataclass
 class Round:
-    """``seen``: all valid records read; ``end``: the cursor behind them; ``last``: the last one's data; ``foreign``: how many are of
-    types that this version does not know."""
+    """``seen``: all valid records read; ``end``: the cursor behind them; ``last``: the last one that tells a time; ``foreign``: how many
+    are of types that this version does not know; ``held``: how many are not to be sent now. Damage is what was not counted before."""
 
     epoch: Epoch
     end: tuple[int, int]
@@ -28,18 +31,36 @@ class Round:
     batches: list[Batch] = field(default_factory=list)
     patches: list[Record] = field(default_factory=list)
     locals: list[Record] = field(default_factory=list)
-    last: bytes = b""
+    last: Record | None = None
     size: int = 0
     foreign: int = 0
+    held: int = 0
     damaged_lines: int = 0
     damaged_bytes: int = 0
 
 
 class Reading:
-    """Reads one writer's segments in rounds, from the checkpoint's cursor to the sizes found when the pass began."""
+    """Reads one writer's segments in rounds, from the checkpoint's cursor to the sizes found when the pass began.
 
-    def __init__(self, session: str, uid: str, epoch: Epoch, state: State, limits: Limits, renders: dict[str, Render]):
+    ``ended``: its writer writes no more, so that bytes behind the last newline are torn. ``counted``: the place up to which damage was
+    counted before.
+    """
+
+    def __init__(
+        self,
+        session: str,
+        uid: str,
+        epoch: Epoch,
+        state: State,
+        limits: Limits,
+        renders: dict[str, Render],
+        *,
+        ended: bool = False,
+        counted: tuple[int, int] = (0, 0),
+    ):
         self._session = session
+        self._ended = ended
+        self._counted = counted
         self._epoch = epoch
         self._seed = record.checksum_seed(uid, epoch.id)
         self._state = state
@@ -65,43 +86,52 @@ class Reading:
         if start >= size:
             return  # nothing new, or a copy that is behind what was acknowledged elsewhere: wait
         planner = Planner(self._epoch.id, n, self._epoch.attempt, self._limits, self, self._renders)
-        result = Scan(end=start)
+        result = Scan(end=start, count_from=self._counted[1] if n == self._counted[0] else 0)
         fd = open_checked(os.path.join(self._session, layout.segment_name(self._epoch.id, n)))
         try:
             stop = min(size, start + ROUND_BYTES - found.size)
             if stop < size:
                 stop = _line_end(fd, stop, size)
             for run in scan_runs(fd, self._seed, start, stop, result):
-                self._sort(found, planner, run)
+                self._sort(found, planner, run, n)
         finally:
             os.close(fd)
         found.batches += planner.finish()
-        if n != max(self._epoch.sizes) and stop == size and result.tail:
-            # a rolled segment grows no more: what has no newline at its end was torn
-            result.damaged_lines += 1
-            result.damaged_bytes += result.tail
-            result.end = size
+        found.held += planner.held
+        is_final = self._ended or n != max(self._epoch.sizes)
+        if is_final and stop == size and result.tail:
+            # it grows no more: what has no newline at its end was torn
+            result.damage(size - result.tail, size)
         found.end = (n, result.end)
         found.size += result.end - start
-        found.damaged_lines += result.damaged_lines
-        found.damaged_bytes += result.damaged_bytes
+        if n >= self._counted[0]:
+            found.damaged_lines += result.damaged_lines
+            found.damaged_bytes += result.damaged_bytes
 
-    def _sort(self, found: Round, planner: Planner, run: Run) -> None:
+    def _sort(self, found: Round, planner: Planner, run: Run, n: int) -> None:
         if run.first > self._seen.last:
-            self._take(found, planner, run)
+            self._take(found, planner, run, n)
             return
         for at, seq in enumerate(range(run.first, run.last + 1)):
             if seq not in self._seen:
-                self._take(found, planner, run.part(at, at + 1))
+                self._take(found, planner, run.part(at, at + 1), n)
 
-    def _take(self, found: Round, planner: Planner, run: Run) -> None:
+    def _take(self, found: Round, planner: Planner, run: Run, n: int) -> None:
         self._seen.add(run.first, run.last)
         found.seen.add(run.first, run.last)
-        found.last = run.datas[-1]
+        if run.type in TIMED:
+            found.last = next(run.part(len(run.datas) - 1, len(run.datas)).records())
         lane = LANES.get(run.type)
         if lane in (CREATE, PATCHES, LOCAL):
             into = {CREATE: found.creates, PATCHES: found.patches, LOCAL: found.locals}[lane]
-            into += [entry for entry in run.records() if not self.has(lane, entry.seq)]
+            for entry in run.records():
+                if self.has(lane, entry.seq):
+                    continue
+                if _is_object(entry.data):
+                    into.append(entry)
+                elif (n, entry.start) >= self._counted:
+                    found.damaged_lines += 1
+                    found.damaged_bytes += entry.end - entry.start
         elif lane is None:
             found.foreign += len(run.datas)
         found.batches += planner.feed(run)
@@ -122,6 +152,14 @@ class Reading:
         return any(b.epoch == epoch and b.lane == lane and b.first <= seq <= b.last for b in state.in_flight)
 
 
+def _is_object(data: bytes) -> bool:
+    """A record with a valid checksum may still hold nonsense, in a spool that no emitter of ours wrote."""
+    try:
+        return isinstance(json.loads(data), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _line_end(fd: int, offset: int, size: int) -> int:
     """The first offset behind ``offset`` where a line ends, or ``size``."""
     while offset < size:
@@ -136,29 +174,33 @@ def _line_end(fd: int, offset: int, size: int) -> int:
 
 
 def read_records(session: str, uid: str, bounds: Bounds) -> list[Record]:
-    """The records that journalled bounds mean; none when the segment is gone."""
+    """The records that journalled bounds mean; none when not all of them are here any more, or not yet."""
     seed = record.checksum_seed(uid, bounds.epoch)
     try:
         fd = open_checked(os.path.join(session, layout.segment_name(bounds.epoch, bounds.n)))
     except FileNotFoundError:
         return []
-    found: dict[int, Record] = {}
+    found: list[Record] = []
+    seen = Intervals()
     try:
         for entry in scan(fd, seed, bounds.start, bounds.end, Scan(bounds.start)):
-            if LANES.get(entry.type) == bounds.lane and bounds.first <= entry.seq <= bounds.last:
-                found.setdefault(entry.seq, entry)
+            if entry.seq in seen or not bounds.first <= entry.seq <= bounds.last:
+                continue
+            seen.add(entry.seq, entry.seq)
+            if LANES.get(entry.type) == bounds.lane:
+                found.append(entry)
     finally:
         os.close(fd)
-    return list(found.values())
+    return found if seen.covers(bounds.first, bounds.last) else []
 
 
 def read_batch(session: str, uid: str, bounds: Bounds, attempt: int, renders: dict[str, Render]) -> Batch | None:
-    """The batch that journalled bounds mean, the same bytes as before; None when its segment is gone."""
+    """The batch that journalled bounds mean, the same bytes as before; None when it cannot be had."""
     records = read_records(session, uid, bounds)
-    if not records:
-        return None
     render = renders.get(bounds.lane)
-    rendered = [render(entry.data) if render else (entry.data, 1) for entry in records]
+    rendered = [made for entry in records if (made := render(entry.data) if render else (entry.data, 1)) is not None]
+    if not records or len(rendered) < len(records):
+        return None
     parts = [part for part, _ in rendered]
     size = sum(map(len, parts)) + len(parts)
     return Batch(bounds, attempt, parts, sum(units for _, units in rendered), size, len(parts))

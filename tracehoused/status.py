@@ -59,14 +59,14 @@ def look(engine: Engine, session: str) -> SessionStatus:
         credential = engine.known_credential(manifest)
         epochs = writers(session)
         measure(session, epochs)
+        if isinstance(credential, NoCredential):
+            trouble = f"{credential.reason}; {credential.hint}"
+            return _status(engine, session, manifest, epochs, None, None, trouble)
+        destination = Destination(credential.api_base, credential.identity, credential.formerly)
+        checkpoint = engine.checkpoint(session, manifest, destination)
+        return _status(engine, session, manifest, epochs, destination, checkpoint, "")
     except (TracehouseError, OSError) as error:
         return _unreadable(session, str(error))
-    if isinstance(credential, NoCredential):
-        trouble = f"{credential.reason}; {credential.hint}"
-        return _status(engine, session, manifest, epochs, None, None, trouble)
-    destination = Destination(credential.api_base, credential.identity)
-    checkpoint = engine.checkpoint(session, manifest, destination)
-    return _status(engine, session, manifest, epochs, destination, checkpoint, "")
 
 
 def _status(
@@ -95,8 +95,8 @@ def _status(
         acknowledged_bytes=done,
         dead_letters=int(facts.get("dead", 0)),
         dropped=sum(int(count) for count, _ in dict(facts.get("dropped") or {}).values()),
-        damaged_bytes=sum(int(number) for _, number in dict(facts.get("damage") or {}).values()),
-        uploaded=done >= size and checkpoint is not None,
+        damaged_bytes=sum(int(place[3]) for place in dict(facts.get("damage") or {}).values()),
+        uploaded=done >= size and checkpoint is not None and not facts.get("untold"),
         destination=destination.api_base if destination else manifest.api_base,
         identity=destination.identity if destination else None,
         server_id=facts.get("server_id"),

@@ -14,7 +14,7 @@ from typing import Any
 
 from tracehouse.spool.manifest import Manifest
 from tracehoused import rollouts, wire
-from tracehoused.batch import CREATE, LOCAL, PATCHES, Batch, Limits, Record
+from tracehoused.batch import CREATE, LOCAL, PATCHES, SPANS, Batch, Bounds, Limits, Record
 from tracehoused.delivery import Context, Delivery, Halt
 from tracehoused.endings import Endings
 from tracehoused.patches import Patch, fold
@@ -51,8 +51,11 @@ class Uploader:
         # ids in a spool from elsewhere prove nothing: they are confirmed by an upsert
         self._confirmed = self._checkpoint.trusted
         self._rollouts = rollouts.Ids(context)
-        self._forgotten_once = False
+        self._started_again = False
+        self._patches_wait = False  # one of this pass is to be tried again: later ones must not overtake it
+        self._rollouts_wait = False  # the server has not all of them yet: no spans before
         self.live = False  # some writer is not known to have ended
+        self.lost = False  # another agent has taken over
 
     def drain_once(self) -> Outcome:
         """Everything that is in the session now. Network trouble and refusals are in the outcome; OSError is the caller's."""
@@ -67,7 +70,7 @@ class Uploader:
             self._checkpoint.commit()
             raise
         self._checkpoint.fact("trouble", outcome.trouble)
-        self._checkpoint.commit()
+        self._checkpoint.commit(compacting=not self.lost)
         return outcome
 
     def _halted(self, halt: Halt) -> Outcome:
@@ -76,35 +79,37 @@ class Uploader:
             return Outcome(False, halt.reason, stopped=True)
         if halt.kind == "forgotten":
             return self._start_again(halt)
+        self.lost = halt.kind == "lease"
         return Outcome(False, halt.reason, retry_after=halt.retry_after, scope=halt.scope)
 
     def _start_again(self, halt: Halt) -> Outcome:
         """The server forgot: create it there once more, and send again what is still here."""
-        facts = self._checkpoint.state.facts
-        if facts.get("forgotten_at") == self._context.generation and self._forgotten_once:
+        if self._started_again:
             return Outcome(False, f"the server forgot this session again: {halt.reason}")
-        self._forgotten_once = True
+        self._started_again = True
         self._checkpoint.fact("generation", self._context.generation + 1)
-        self._checkpoint.fact("forgotten_at", self._context.generation)
-        for name in ("server_id", "status_sent", "ends", "outcome_sent"):
+        for name in ("server_id", "status_sent", "ends", "outcome_sent", "damage"):
             self._checkpoint.fact(name, None)
         self._checkpoint.reset()
         self._confirmed = False
         try:
             return self._drain()
         except Halt as again:
-            return Outcome(False, again.reason, retry_after=again.retry_after, scope=again.scope)
+            return self._halted(again)
 
     def _drain(self) -> Outcome:
         epochs = writers(self._context.session)
         dead = self._endings.dead(epochs)
+        ended = dead | self._endings.done(epochs)
         measure(self._context.session, epochs)
-        self._delivery = Delivery(self._context, self._server_id() if epochs else None)
+        self._delivery = Delivery(self._context, self._server_id() if epochs else None, self._is_known)
         complete = self._finish_in_flight(epochs)
         for epoch in epochs:
-            complete = self._drain_epoch(epoch) and complete
+            complete = self._drain_epoch(epoch, epoch.id in ended) and complete
         if epochs:
-            self.live = not self._endings.tell(epochs, dead, complete)
+            over, told = self._endings.tell(epochs, dead, complete)
+            self.live = not over
+            complete = complete and told
         trouble = self._context.troubles[-1] if self._context.troubles else ""
         self._context.troubles.clear()
         return Outcome(complete, trouble)
@@ -112,19 +117,39 @@ class Uploader:
     def _finish_in_flight(self, epochs: list[Epoch]) -> bool:
         """What was journalled and perhaps sent when an agent last stopped: the same bytes, with the same keys."""
         attempts = {epoch.id: epoch.attempt for epoch in epochs}
+        context = self._context
+        settled: list[Bounds] = []
         complete = True
-        for bounds in list(self._checkpoint.state.in_flight):
-            context = self._context
-            batch = read_batch(context.session, context.uid, bounds, attempts.get(bounds.epoch, 1), context.renders)
-            if batch is None or self._delivery.deliver(batch):
-                self._settle(bounds.epoch, bounds.lane, [[bounds.first, bounds.last]])
-            else:
-                complete = False
+        try:
+            for bounds in list(self._checkpoint.state.in_flight):
+                batch = None
+                if not self._checkpoint.state.is_partly_settled(bounds):
+                    attempt = attempts.get(bounds.epoch, 1)
+                    batch = read_batch(context.session, context.uid, bounds, attempt, context.renders)
+                if batch is None:
+                    # not as it was: what is here of it is planned anew, and the server tells what it has
+                    self._checkpoint.note({"op": "cut", "bounds": list(bounds)})
+                elif self._delivery.deliver(batch):
+                    settled.append(bounds)
+                else:
+                    complete = False
+        finally:
+            self._settle_bounds(settled)
         return complete
 
-    def _drain_epoch(self, epoch: Epoch) -> bool:
+    def _drain_epoch(self, epoch: Epoch, ended: bool) -> bool:
         context = self._context
-        reading = Reading(context.session, context.uid, epoch, self._checkpoint.state, self._limits, context.renders)
+        counted = (self._checkpoint.state.facts.get("damage") or {}).get(epoch.id, [0, 0, 0, 0])
+        reading = Reading(
+            context.session,
+            context.uid,
+            epoch,
+            self._checkpoint.state,
+            self._limits,
+            context.renders,
+            ended=ended,
+            counted=(counted[0], counted[1]),
+        )
         complete = True
         while (found := reading.next()) is not None:
             complete = self._run(found, contiguous=complete) and complete
@@ -137,25 +162,27 @@ class Uploader:
             self._checkpoint.note({"op": "batch", "bounds": list(batch.bounds)})
         self._checkpoint.commit()
         created = self._create(found)
-        delivered: list[Batch] = []
+        delivered: list[Bounds] = []
         try:
             for batch in found.batches:
-                if self._delivery.deliver(batch):
-                    delivered.append(batch)  # noqa: PERF401 - what was delivered must be known when the next one raises
+                waits = self._rollouts_wait and batch.bounds.lane == SPANS
+                if not waits and self._delivery.deliver(batch):
+                    delivered.append(batch.bounds)
             patched = self._patch(found)
         except BaseException:
             # what was acknowledged before the trouble must not go out again
-            self._settle_batches(found, delivered)
+            self._settle_bounds(delivered)
             raise
         self._endings.note(found)
         unresolved = any(bounds.epoch == epoch for bounds in self._others_in_flight(found.batches))
-        complete = len(delivered) == len(found.batches) and created and patched and not unresolved and not found.foreign
+        all_sent = len(delivered) == len(found.batches) and not found.held and not found.foreign
+        complete = all_sent and created and patched and not unresolved
         self._count(found)
         if complete and contiguous:
             ranges = found.seen.to_list()
             self._checkpoint.note({"op": "done", "epoch": epoch, "ranges": ranges, "cursor": list(found.end)})
         else:
-            self._settle_batches(found, delivered)
+            self._settle_bounds(delivered)
             self._settle(epoch, LOCAL, [[record.seq, record.seq] for record in found.locals])
         return complete
 
@@ -163,19 +190,23 @@ class Uploader:
         ours = {batch.bounds for batch in batches}
         return [bounds for bounds in self._checkpoint.state.in_flight if bounds not in ours]
 
-    def _settle_batches(self, found: Round, delivered: list[Batch]) -> None:
-        for batch in delivered:
-            self._settle(found.epoch.id, batch.bounds.lane, [[batch.bounds.first, batch.bounds.last]])
+    def _settle_bounds(self, settled: list[Bounds]) -> None:
+        lanes: dict[tuple[str, str], list[list[int]]] = {}
+        for bounds in settled:
+            lanes.setdefault((bounds.epoch, bounds.lane), []).append([bounds.first, bounds.last])
+        for (epoch, lane), ranges in lanes.items():
+            self._settle(epoch, lane, ranges)
 
     def _settle(self, epoch: str, lane: str, ranges: list[list[int]]) -> None:
         if ranges:
             self._checkpoint.note({"op": "settle", "epoch": epoch, "lane": lane, "ranges": ranges})
 
     def _count(self, found: Round) -> None:
-        """Damage is counted once: what a round has read is behind the cursor for good, or read again with the count unchanged."""
+        """Damage is counted once, also where it is read again: by writer, the place up to which it was, lines and bytes."""
         if found.damaged_bytes:
             places = dict(self._checkpoint.state.facts.get("damage") or {})
-            places[f"{found.epoch.id}-{found.end[0]}-{found.end[1]}"] = [found.damaged_lines, found.damaged_bytes]
+            _, _, lines, size = places.get(found.epoch.id, [0, 0, 0, 0])
+            places[found.epoch.id] = [*found.end, lines + found.damaged_lines, size + found.damaged_bytes]
             self._checkpoint.fact("damage", places)
 
     # creation
@@ -214,6 +245,17 @@ class Uploader:
         self._confirmed = True
         return server_id
 
+    def _is_known(self) -> bool:
+        """Whether the server still has the session. Without a key, so that it is no old answer that comes back."""
+        facts = self._checkpoint.state.facts
+        request = wire.create_request(self._manifest.kind, str(facts["create"]).encode(), None, None)
+        answer = self._context.ask(request)
+        if answer.verdict is Verdict.DELETED:
+            raise Halt("deleted", answer.reason, scope="session")
+        if answer.verdict is not Verdict.ACCEPTED or answer.body is None:
+            raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
+        return answer.body["id"] == facts.get("server_id") and not answer.body.get("created")
+
     def _create(self, found: Round) -> bool:
         main = [record for record in found.creates if self._is_main(record)]
         known = self._checkpoint.state.facts.get("create")
@@ -222,10 +264,12 @@ class Uploader:
                 self._upsert(record.data)
         others = [record for record in found.creates if not self._is_main(record)]
         failed = self._rollouts.create(others, str(self._checkpoint.state.facts["server_id"]), self._creators, found)
-        self._settle(
-            found.epoch.id, CREATE, [[r.seq, r.seq] for r in found.creates if r not in failed] if failed else []
-        )
-        return not failed
+        waiting = {record.seq for record in failed}
+        if waiting:
+            self._rollouts_wait = True
+            created = [[record.seq, record.seq] for record in found.creates if record.seq not in waiting]
+            self._settle(found.epoch.id, CREATE, created)
+        return not waiting
 
     def _is_main(self, record: Record) -> bool:
         if self._manifest.kind == "run":
@@ -235,20 +279,14 @@ class Uploader:
     # patches
 
     def _patch(self, found: Round) -> bool:
-        patches = fold(found.patches, self._manifest.kind, self._manifest.id)
-        for patch in patches:
-            self._note_patch(found, patch)
-        sent = self._creators.map(
-            self._ask_patch, [(found.epoch.id, patch, self._target_id(patch)) for patch in patches]
-        )
-        settled = [self._settle_patch(found, patch, answer) for patch, answer in zip(patches, list(sent))]
+        if self._patches_wait:
+            return not found.patches
+        patches = fold(found.patches, self._manifest.id)
+        targets = [self._target_id(patch) for patch in patches]
+        sent = list(self._creators.map(self._ask_patch, [(found.epoch.id, *pair) for pair in zip(patches, targets)]))
+        settled = [self._settle_patch(found, patch, answer) for patch, answer in zip(patches, sent)]
+        self._patches_wait = not all(settled)
         return all(settled)
-
-    def _note_patch(self, found: Round, patch: Patch) -> None:
-        if patch.status is not None:
-            self._endings.note_end(found.epoch, status=patch.status, explicit=True, at=patch.ended_at or "")
-        if patch.outcome and patch.target == self._manifest.id:
-            self._checkpoint.fact("outcome_sent", patch.outcome)
 
     def _ask_patch(self, item: tuple[str, Patch, str | None]) -> Answer | None:
         """None when there is nothing to send, or nobody to send it to."""
@@ -265,19 +303,26 @@ class Uploader:
         if answer is None:
             if patch.fields or patch.is_card:
                 self._bury(found, patch, None, f"nothing is known of {patch.target!r}, which it patches")
-        elif answer.verdict in (Verdict.MISSING, Verdict.DELETED) and patch.target == self._manifest.id:
-            kind = "forgotten" if answer.verdict is Verdict.MISSING else "deleted"
-            raise Halt(kind, answer.reason, scope="session")
+        elif answer.verdict is Verdict.DELETED and self._is_own(patch):
+            raise Halt("deleted", answer.reason, scope="session")
+        elif answer.verdict is Verdict.MISSING and not self._is_known():
+            raise Halt("forgotten", answer.reason, scope="session")
         elif answer.verdict is Verdict.RETRY and answer.status != 501:
             self._context.troubles.append(answer.reason)
             return False
         elif answer.verdict is not Verdict.ACCEPTED:
             self._bury(found, patch, answer.status, answer.reason)
+        elif patch.outcome and self._is_own(patch):
+            self._checkpoint.fact("outcome_sent", patch.outcome)
         self._settle(found.epoch.id, PATCHES, [[seq, seq] for seq in patch.seqs])
         return True
 
+    def _is_own(self, patch: Patch) -> bool:
+        """It changes the session itself, not one of a run's rollouts."""
+        return patch.target == self._manifest.id and patch.kind == self._manifest.kind
+
     def _target_id(self, patch: Patch) -> str | None:
-        if patch.target == self._manifest.id and patch.kind == self._manifest.kind:
+        if self._is_own(patch):
             return str(self._checkpoint.state.facts["server_id"])
         return self._rollouts.id_of(patch.target, str(self._checkpoint.state.facts["server_id"]))
 

@@ -22,11 +22,13 @@ _VALUE = re.compile(rb'("[^"\\]+"):([^,]+),?')
 _PATHS = {METRICS: "metrics", MEDIA: "media", ARTIFACTS: "artifacts"}
 
 
-def renders(nonfinite: bool) -> dict[str, Render]:
-    """How each lane's records become parts of a body; ``nonfinite``: the server takes tagged NaN and infinities."""
+def renders(nonfinite: bool | None) -> dict[str, Render]:
+    """How each lane's records become parts of a body. ``nonfinite``: the server takes tagged NaN and infinities; None: it could not be
+    asked, and records with any in them have to wait."""
 
-    def metrics(data: bytes) -> tuple[bytes, int]:
-        return points(data, nonfinite)
+    def metrics(data: bytes) -> tuple[bytes, int] | None:
+        made = points(data, bool(nonfinite))
+        return None if nonfinite is None and made != points(data, True) else made
 
     return {METRICS: metrics}
 
@@ -35,7 +37,10 @@ def points(data: bytes, nonfinite: bool) -> tuple[bytes, int]:
     """The points of one metrics record, joined by commas, and how many they are (0 when none can be sent)."""
     flat = _FLAT.fullmatch(data)
     if flat is None:
-        return _points_slowly(data, nonfinite)
+        try:
+            return _points_slowly(data, nonfinite)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return data, 1  # no metrics record of ours: the server refuses it, and it ends in the dead letters
     step, wall_time, values = flat.groups()
     tail = b',"step":%b,"value":' % step
     end = b',"wall_time":%b}' % wall_time
@@ -61,7 +66,8 @@ def _is_nonfinite(value: Any) -> bool:
 
 
 def dumps(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=True).encode()
+    """ValueError for what JSON cannot hold."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
 
 
 def with_field(data: bytes, name: str, value: str) -> bytes:
@@ -70,7 +76,7 @@ def with_field(data: bytes, name: str, value: str) -> bytes:
     return data[:-1] + joint + dumps(name) + b":" + dumps(value) + b"}"
 
 
-def create_request(kind: str, data: bytes, run_id: str | None, key: str) -> Request:
+def create_request(kind: str, data: bytes, run_id: str | None, key: str | None) -> Request:
     """The upsert of a trace or run from its record; a rollout's gets its run's server id."""
     body = with_field(data, "run_id", run_id) if run_id is not None else data
     return Request("POST", "/v1/traces" if kind == "trace" else "/v1/runs", body=body, key=key, expect="id")
