@@ -92,7 +92,7 @@ def resolve(
         api_base=base,
         machine_id=str(machine_id or _machine_id()),
         hostname=str(node),
-        agent_version=agent_version,
+        agent_version=None if agent_version is None else str(agent_version),
         credential=credential,
         key=key,
         disabled=disabled,
@@ -107,6 +107,7 @@ def of_manifest(manifest: Manifest, spool_dir: str, redact: Redaction = None) ->
         api_base=manifest.api_base,
         machine_id=manifest.machine_id,
         hostname=manifest.hostname,
+        agent_version=manifest.agent_version,
         credential=manifest.credential,
         redactor=_redactor(redact),
     )

@@ -163,6 +163,7 @@ def _manifest(
             "credential": settings.credential,
             "project": project,
             "name": name,
+            "agent_version": settings.agent_version,
             "version": VERSION,
         }
     )

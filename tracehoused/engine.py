@@ -196,7 +196,7 @@ class Engine:
         self, session: str, manifest: Manifest, credential: Credential, destination: Destination, lease: Lease
     ) -> Report:
         client = self._client(credential.api_base, credential.token).speaking_for(
-            machine_id=manifest.machine_id, hostname=manifest.hostname, agent_version=manifest.version
+            machine_id=manifest.machine_id, hostname=manifest.hostname, agent_version=manifest.agent_version
         )
         checkpoint = self.checkpoint(session, manifest, destination)
         before = checkpoint.state.to_dict()

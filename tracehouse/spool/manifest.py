@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MAX_MANIFEST = 64 * 1024
 
 _TEXTS = ("uid", "kind", "id", "machine_id", "hostname", "api_base", "created_at", "epoch")
-_OPTIONAL_TEXTS = ("credential", "project", "name", "version")
+_OPTIONAL_TEXTS = ("credential", "project", "name", "agent_version", "version")
 
 
 class FormatError(ValueError):
@@ -43,6 +43,7 @@ class Manifest:
     credential: str | None
     project: str | None
     name: str | None
+    agent_version: str | None
     version: str | None
 
     def __init__(self, fields: dict[str, Any]) -> None:
