@@ -8,8 +8,10 @@ import pty
 import stat
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
+from tests.support.waiting import wait_until
 from tracehouse.spool import keys
 from tracehouse.spool.layout import fingerprint
 
@@ -54,6 +56,8 @@ def test_login_asks_without_echo_on_a_terminal() -> None:
     try:
         while b"not shown" not in seen:
             seen += os.read(ours, 1000)
+        # what is typed before the terminal stops echoing is flushed away
+        wait_until(lambda: not termios.tcgetattr(ours)[3] & termios.ECHO, what="the terminal not to echo")
         os.write(ours, b"ba_one\n")
         while True:
             part = os.read(ours, 1000)
