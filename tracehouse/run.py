@@ -148,6 +148,9 @@ class Run(ChatLog):
             "run_id": self.run_id,
             "rollout_step": self.rollout_step,
         }
+        if self._redactor is not None:
+            body["scaffold"] = self._redactor.clean(self.scaffold)
+            body["model"] = self._redactor.clean(self.model)
         body = {name: value for name, value in body.items() if value is not None}
         self._session.record("trace", {**body, "started_at": now()})
         self._is_created = True

@@ -150,10 +150,10 @@ class TrainingRun(MetricLog):
             "started_at": now(),
             "project": self.project,
             "config": self._cleaned(dict(self.config)) or None,
-            "hf_dataset": self.hf_dataset,
-            "hf_dataset_split": self.hf_dataset_split,
-            "hf_model": self.hf_model,
-            "hf_model_revision": self.hf_model_revision,
+            "hf_dataset": self._cleaned(self.hf_dataset),
+            "hf_dataset_split": self._cleaned(self.hf_dataset_split),
+            "hf_model": self._cleaned(self.hf_model),
+            "hf_model_revision": self._cleaned(self.hf_model_revision),
         }
         self._session.record("run", {name: value for name, value in body.items() if value is not None})
 

@@ -173,14 +173,15 @@ def test_e3_a_full_file_system(tmp_path: Path) -> None:
         job = jobs.run(
             "spool = os.environ['TRACEHOUSE_SPOOL_DIR']\nrun = cm.init(session_id='s')\n"
             "for n in range(200): run.log_user(f'{n:0100}')\nfull = run.flush()\n"
-            "run.log_attachment('x'); cm.init_run(client_run_id='r', capture_env=False, system_metrics=False).log({'a': 1, 'i': cm.Image(b'GIF89a' * 9000)})\n"
+            "run.log_attachment('x')\nother = cm.init_run(client_run_id='r', capture_env=False, system_metrics=False)\n"
+            "other.log({'a': 1, 'i': cm.Image(b'GIF89a' * 9000)})\n"
             "os.unlink(os.path.join(os.path.dirname(spool), 'filler'))\n"
             "run.log_user('after')\nprint(full, run.flush())",
             _filled(mount),
         )
         assert job.code == 0, job.err
         assert job.out == "False True\n"
-        found = [s for s in jobs.sessions(mount / "spool") if s.name.startswith("trace")][0]
+        found = next(s for s in jobs.sessions(mount / "spool") if s.name.startswith("trace"))
         assert [int(text) for text in jobs.texts(found)[:200]] == list(range(200))
         assert jobs.texts(found)[-1] == "after"
     finally:
@@ -238,7 +239,7 @@ def test_e3_metrics_are_written_before_their_media_fail(tmp_path: Path) -> None:
     with pytest.raises(cm.MediaUnreadable):
         run.log({"a": 1, "bad": image, "good": good, "b": 2})
     run.finish()
-    session = [s for s in tmp_path.iterdir() if s.name.startswith("run-")][0]
+    session = next(s for s in tmp_path.iterdir() if s.name.startswith("run-"))
     assert [one["values"] for one in jobs.of_type(session, "metrics")] == [{"a": 1, "b": 2}]
     assert [one["key"] for one in jobs.of_type(session, "media")] == ["good"]
 

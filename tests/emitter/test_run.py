@@ -331,10 +331,15 @@ def test_disabled_does_everything_and_writes_nothing(tmp_path: Path, monkeypatch
 
 def test_open_spans_have_their_true_times_and_failures(tmp_path: Path) -> None:
     run = cm.Run(session_id="s")
-    with pytest.raises(ValueError, match="no"), run.span("tool_use", "Read", input={"a": 1}) as span:
-        run.log_tool_result("r")
-        span.attributes["more"] = 2
-        raise ValueError("no")
+
+    def fail() -> None:
+        with run.span("tool_use", "Read", input={"a": 1}) as span:
+            run.log_tool_result("r")
+            span.attributes["more"] = 2
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
     with run.span("assistant_msg") as streamed:
         for piece in ("a", "b", "c"):
             streamed.write(piece)

@@ -39,7 +39,12 @@ def test_e4_8_threads_of_1000_records_leave_8000(tmp_path: Path) -> None:
 
 def test_e4_automatic_steps_of_threads_are_each_taken_once(tmp_path: Path) -> None:
     run = cm.TrainingRun(spool_dir=tmp_path, capture_env=False, system_metrics=False)
-    _together(8, lambda _: [run.log({"a": 1}) for _ in range(250)])
+
+    def work(_: int) -> None:
+        for _ in range(250):
+            run.log({"a": 1})
+
+    _together(8, work)
     run.finish()
     steps = [one["step"] for one in jobs.of_type(jobs.only_session(tmp_path), "metrics")]
     assert sorted(steps) == list(range(2000))

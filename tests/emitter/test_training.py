@@ -75,7 +75,7 @@ def test_steps_go_on_after_the_highest_and_nothing_takes_none(tmp_path: Path) ->
     run.log({})
     run.log(None, step=40)
     run.log({"a": 2}, commit=False)
-    run.log({"a": 3}, step=20.9)  # type: ignore[arg-type]
+    run.log({"a": 3}, step=20.9)
     run.log({"a": 4}, step=5)
     run.log({"a": 5}, step=True)
     run.log({"a": 6})
@@ -182,7 +182,7 @@ def test_media_among_values_bear_the_step_and_take_it(tmp_path: Path) -> None:
 
 
 def test_config_changes_are_recorded(tmp_path: Path) -> None:
-    run = cm.TrainingRun(config=argparse.Namespace(lr=1), **QUIET)
+    run = cm.TrainingRun(config=argparse.Namespace(lr=1), **QUIET)  # type: ignore[arg-type]
     run.config["a"] = 1
     run.config.update({"b": 2}, c=3)
     run.config.update(argparse.Namespace(d=4))
@@ -333,7 +333,7 @@ def test_a_rollout_takes_nothing_that_is_the_run_s() -> None:
     run = cm.TrainingRun(**QUIET)
     for name in ("project", "task_name", "run_id", "rollout_step", "machine_id", "hostname", "api_base", "transport"):
         with pytest.raises(TypeError):
-            run.rollout(**{name: "x"})
+            run.rollout(**{name: "x"})  # type: ignore[arg-type]
     assert run.rollout(api_key="ba_other").project is None
 
 

@@ -334,7 +334,10 @@ class SessionLog:
         if fd >= 0:
             durable.sync_data(fd)
         for directory in dict.fromkeys(dirs):
-            durable.sync_dir(directory)
+            try:
+                durable.sync_dir(directory)
+            except FileNotFoundError:
+                continue  # removed by someone: there are no names in it to keep
 
     def _rewrite(self, paths: list[str], dirs: list[str], current: str, start: int, error: OSError) -> None:
         """After a failed fsync the disk may lack what was written since the last good one: write it again elsewhere."""

@@ -1,0 +1,121 @@
+"""redact=: nothing reaches the spool before it was looked at, and what cannot be looked at does not reach it at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tracehouse as cm
+from tests.support import jobs
+from tracehouse.redact import Redactor
+
+
+def _everything(spool: Path) -> str:
+    return "".join(path.read_text() for path in spool.rglob("*") if path.is_file() and path.suffix != ".gif")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ba_0123456789abcdef",
+        "sk-ant-" + "a1" * 12,
+        "sk-proj-abcdefghijklmnopqrstuvwxyz",
+        "hf_abcdefghijklmnopqrstuvwxyz",
+        "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+        "github_pat_abcdefghijklmnopqrstuvwxyz",
+        "AKIAIOSFODNN7EXAMPLE",
+        "xoxb-1234567890-abcdefg",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abcdefghij",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nMIIE",
+    ],
+)
+def test_keys_are_known(text: str) -> None:
+    assert Redactor("keys").text(f"before {text} after") in ("before [redacted] after", "before [redacted]")
+
+
+def test_ready_made_patterns_leave_the_rest_alone() -> None:
+    redactor = Redactor(["keys", "emails", re.compile(r"\d{3}-\d{4}"), "secret"])
+    assert redactor.text("ask a.b+c@mail.example.org or 555-1234") == "ask [redacted] or [redacted]"
+    assert redactor.text("https://user:pw@host/x secret") == "https://[redacted]@host/x [redacted]"
+    plain = "loss=0.5 at task-name sk-learn, see me@home and skip-this-one"
+    assert redactor.text(plain) == plain
+
+
+def _use_all(spool: Path, redact: Any) -> None:
+    @dataclasses.dataclass
+    class Own:
+        field: str = "SECRET"
+
+    run = cm.Run(session_id="s", spool_dir=spool, project="SECRET", task_name="SECRET", redact=redact)
+    run.log_user("SECRET", attributes={"SECRET": ["SECRET", {"x": Own()}]})
+    run.log(kind="thinking", name="SECRET")
+    with run.span("tool_use", "SECRET", input={"a": "SECRET"}):
+        pass
+    run.push_spans([cm.Span("i", "s", "user_msg", "SECRET", "t", attributes={"a": "SECRET"})])
+    run.log_messages([{"role": "user", "content": "SECRET"}])
+    run.finish(outcome="good", metadata={"a": "SECRET"}, task_name="SECRET")
+    training = cm.TrainingRun(
+        client_run_id="r",
+        name="SECRET",
+        project="SECRET",
+        config={"a": "SECRET"},
+        hf_model="SECRET",
+        spool_dir=spool,
+        redact=redact,
+        capture_env=False,
+        system_metrics=False,
+    )
+    training.log({"SECRET": "SECRET", "i": cm.Image(b"GIF89a", caption="SECRET")})
+    training.log_image("SECRET", b"GIF89a")
+    training.config["SECRET"] = "SECRET"
+    training.summary["a"] = "SECRET"
+    training.link_dataset("SECRET")
+    training.add_artifact("SECRET", data={"a": "SECRET"})
+    training.push_model_card(commit_message="SECRET")
+    with training.rollout(name="SECRET", group="SECRET") as rollout:
+        rollout.log_user("SECRET")
+        rollout.finish(metadata={"a": "SECRET"})
+    training.finish()
+
+
+def test_every_text_passes_by_it(tmp_path: Path) -> None:
+    _use_all(tmp_path, "SECRET")
+    assert "SECRET" not in _everything(tmp_path)
+    assert _everything(tmp_path).count("[redacted]") > 25
+
+
+def test_an_error_in_it_costs_the_text_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def fails(text: str) -> str:
+        raise KeyError(text)
+
+    with caplog.at_level(logging.WARNING, logger="tracehouse"):
+        _use_all(tmp_path, fails)
+    assert "SECRET" not in _everything(tmp_path)
+    assert "redact= failed" in caplog.text
+    assert "SECRET" not in caplog.text
+
+
+@pytest.mark.parametrize("given", [None, b"SECRET", 5])
+def test_what_is_no_text_is_not_let_through(given: Any) -> None:
+    assert Redactor(lambda _: given).text("SECRET").startswith("[dropped: redact failed")
+
+
+def test_a_function_that_changes_everything_leaves_the_records_whole(tmp_path: Path) -> None:
+    _use_all(tmp_path, lambda _: "x")
+    trace, training = jobs.sessions(tmp_path)[1], jobs.sessions(tmp_path)[0]
+    assert jobs.of_type(trace, "trace_patch")[0]["outcome"] == "good"
+    assert [span["session_id"] for span in jobs.of_type(trace, "span")] == ["s"] * 5
+    assert jobs.of_type(training, "artifact") == [{"name": "x", "kind": "json", "data": {"x": "x"}}]
+    assert jobs.of_type(training, "run")[0]["client_run_id"] == "r"
+
+
+def test_the_exception_at_the_end_passes_by_it_too(tmp_path: Path) -> None:
+    jobs.run("cm.init(session_id='s', redact='emails')\nraise ValueError('a@b.org')", tmp_path)
+    [ended] = jobs.of_type(jobs.only_session(tmp_path), "exit")
+    assert ended["exception"] == "ValueError: [redacted]"
