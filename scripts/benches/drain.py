@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benches.measure import Report, alternate, median, paired, rss_mb
-from benches.procs import KEY, Worker, clean, house, null_server
+from benches.procs import KEY, SCRIPTS, Worker, clean, house, null_server
 
 NAMES = {"span": "spans", "metrics": "records of 4 points"}
 LEAST = {"span": 250_000, "metrics": 100_000}
@@ -84,7 +84,12 @@ def _peak_of_sync(report: Report, home: Path, kind: str) -> None:
         )
         command = [sys.executable, "-m", "tracehoused.cli", "sync", str(home / "fresh" / kind)]
         process = subprocess.Popen(
-            [*command, "--api-base", address], env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*command, "--api-base", address],
+            cwd=SCRIPTS,
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         peak = 0.0
         while process.poll() is None:

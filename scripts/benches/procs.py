@@ -136,7 +136,7 @@ def house(data: Path) -> Iterator[tuple[str, str]]:
         port = int(probe.getsockname()[1])
     command = [sys.executable, "-m", "tracehoused.cli", "serve", "--port", str(port), "--data", str(data / "house")]
     with (data / "log").open("w+") as log:
-        process = subprocess.Popen(command, env=clean(), stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=SCRIPTS, env=clean(), stdout=log, stderr=log)
         try:
             until = time.monotonic() + 60
             while "listening on" not in (data / "log").read_text():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 from benches.log_work import POOL, TEXTS, VALUES
@@ -29,7 +30,64 @@ def fill(spool: str, kind: str, count: int) -> str:
     return run.spool_path
 
 
-HANDLERS: dict[str, Any] = {"fill": fill}
+class Rollouts:
+    """This process's part of a run that another one began."""
+
+    def __init__(self) -> None:
+        self._run: Any = None
+
+    def begin_run(self, spool: str) -> str:
+        import tracehouse as cm
+
+        self._run = cm.init_run(spool_dir=spool, project="bench", system_metrics=False, capture_env=False)
+        return str(self._run.client_run_id)
+
+    def attach(self, spool: str, run: str) -> None:
+        import tracehouse as cm
+
+        self._run = cm.attach_run(run, spool_dir=spool)
+
+    def rollouts(self, count: int) -> int:
+        for n in range(count):
+            with self._run.rollout(step=n // 8) as trace:
+                trace.log_user(TEXTS[n % POOL])
+                trace.log_assistant(TEXTS[n % POOL])
+                trace.finish(outcome="good", metadata={"reward": n / count})
+        return count
+
+
+def traces(spool: str, count: int) -> float:
+    """Short traces, each a session of its own; seconds."""
+    import tracehouse as cm
+
+    cm.init(spool_dir=spool, project="bench")
+    began = time.perf_counter()
+    for n in range(count):
+        with cm.Run(spool_dir=spool, project="bench") as trace:
+            trace.log_user(TEXTS[n % POOL])
+            trace.log_assistant(TEXTS[n % POOL])
+    return time.perf_counter() - began
+
+
+def idle(spool: str, count: int) -> int:
+    """Sessions in which nothing will happen any more: a manifest and one short segment each."""
+    import tracehouse as cm
+
+    for n in range(count):
+        with cm.Run(spool_dir=spool, project="bench", session_id=f"idle-{n}"):
+            pass
+    return count
+
+
+_rollouts = Rollouts()
+HANDLERS: dict[str, Any] = {
+    "fill": fill,
+    "begin_run": _rollouts.begin_run,
+    "attach": _rollouts.attach,
+    "rollouts": _rollouts.rollouts,
+    "traces": traces,
+    "idle": idle,
+}
 
 if __name__ == "__main__":
     serve(HANDLERS)
