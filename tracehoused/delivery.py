@@ -1,4 +1,4 @@
-"""One batch to the server, and what its answer means for the records in it: settled, cut again, in the dead letters, or left for later.
+"""Batches to the server, and what its answer means for the records in it: settled, cut again, in the dead letters, or left for later.
 
 A 5xx is the batch's own fault only where the server takes other requests: by then it has failed ``STRIKES`` times, and something else
 succeeded in this pass or the session's upsert does so now.
@@ -8,120 +8,48 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
-from typing import Callable
+from collections import deque
+from concurrent.futures import Executor, Future
+from typing import Callable, Union
 
-from tracehouse.exceptions import SpoolError
 from tracehouse.spool import layout
 from tracehoused import wire
-from tracehoused.batch import MEDIA, METRICS, SPANS, Batch, Bounds, Record, Render, batch_key, halves, without
-from tracehoused.capabilities import Capabilities
-from tracehoused.checkpoint import Checkpoint
-from tracehoused.client import Client
-from tracehoused.deadletter import DeadLetter, DeadLetters
+from tracehoused.batch import (
+    ARTIFACTS,
+    MEDIA,
+    METRICS,
+    SPANS,
+    Batch,
+    Bounds,
+    Record,
+    batch_key,
+    halves,
+    without,
+)
+from tracehoused.context import Context, Halt
 from tracehoused.exceptions import BodyError
-from tracehoused.reader import open_checked
-from tracehoused.request import FileBody, Request
+from tracehoused.mediafiles import checked_media
+from tracehoused.request import FileBody
 from tracehoused.retry import Answer, Verdict
 from tracehoused.rounds import read_batch, read_records
 
-__all__ = ["Context", "Delivery", "Halt"]
+__all__ = ["Delivery"]
 
 STRIKES = 5
 # failures in a row, with no success, that are the server's and not a record's: of batches, and of the parts of one that is bisected
 _MOST_BATCHES = 3
 _MOST_PARTS = 16
 _UNSUPPORTED = "unsupported"
-_WAIT = 0.5
-_MOST_WAITS = 20
 
 
-class Halt(Exception):
-    """Sending stops here: for the whole destination, or for this session.
+# the server's answer; why a record can never be sent as it is; or None to leave it for later
+Reply = Union[Answer, str, None]
 
-    ``kind``: "unavailable" (try again after ``retry_after``), "paused" (someone must do something), "deleted" (on the server),
-    "forgotten" (by the server), "lease" (another agent has it).
-    """
+# of points that the server could not hold there are none to send
+_NOTHING = Answer(Verdict.ACCEPTED, 204, None, "")
 
-    def __init__(self, kind: str, reason: str, *, scope: str, retry_after: float | None = None) -> None:
-        super().__init__(reason)
-        self.kind = kind
-        self.reason = reason
-        self.scope = scope
-        self.retry_after = retry_after
-
-
-@dataclass
-class Context:
-    """What all requests of one session at one destination share. ``still_ours`` is asked right before each of them."""
-
-    session: str
-    kind: str
-    uid: str
-    destination: str
-    client: Client
-    capabilities: Capabilities
-    checkpoint: Checkpoint
-    dead: DeadLetters
-    renders: dict[str, Render]
-    still_ours: Callable[[], bool]
-    now: Callable[[], str]
-    sleep: Callable[[float], None]
-    sent: Callable[[int, int], None] = lambda records, size: None
-    answered: Callable[[str], None] = lambda verdict: None
-    stopping: Callable[[], bool] = lambda: False
-    troubles: list[str] = field(default_factory=list)
-
-    @property
-    def generation(self) -> int:
-        return self.checkpoint.state.generation
-
-    def ask(self, request: Request) -> Answer:
-        """Send, waiting while the same request is being handled there; Halt for every answer that is about more than its content."""
-        answer = self._ask_once(request)
-        for _ in range(_MOST_WAITS):
-            if answer.verdict is not Verdict.IN_FLIGHT:
-                break
-            self.sleep(max(answer.retry_after or 0.0, _WAIT))
-            answer = self._ask_once(request)
-        self._halt_on(answer)
-        return answer
-
-    def _ask_once(self, request: Request) -> Answer:
-        if not self.still_ours():
-            raise Halt("lease", "another agent has taken over this session", scope="session")
-        if self.stopping():
-            raise Halt("stopping", "the agent was stopped; the rest follows when it runs again", scope="session")
-        answer = self.client.send(request)
-        self.answered(answer.verdict.name.lower())
-        return answer
-
-    def _halt_on(self, answer: Answer) -> None:
-        verdict, reason = answer.verdict, answer.reason
-        if (verdict is Verdict.RETRY and answer.status is None) or answer.status == 429:
-            raise Halt("unavailable", reason, scope="destination", retry_after=answer.retry_after)
-        if verdict is Verdict.IN_FLIGHT:
-            raise Halt("unavailable", reason, scope="session", retry_after=answer.retry_after)
-        if verdict in (Verdict.UNAUTHORIZED, Verdict.MISCONFIGURED):
-            raise Halt("paused", reason, scope="destination")
-        if verdict in (Verdict.FORBIDDEN, Verdict.KEY_REUSED):
-            raise Halt("paused", reason, scope="session")
-
-    def bury(
-        self, epoch: str, n: int, record: Record, lane: str, status: int | None, reason: str, parked: bool
-    ) -> bool:
-        """Into the dead letters, durably; False when it lay there already."""
-        kind = record.type.decode()
-        letter = DeadLetter(
-            epoch, n, record.start, record.end, record.seq, kind, lane, status, reason, self.now(), parked
-        )
-        is_new = self.dead.add(letter)
-        if is_new:
-            self.count("dead")
-        return is_new
-
-    def count(self, name: str) -> None:
-        self.checkpoint.fact(name, int(self.checkpoint.state.facts.get(name) or 0) + 1)
+# requests of one lane under way at once: spans may update one another, and points of one step follow one another
+_AT_ONCE = {SPANS: 1, METRICS: 1, MEDIA: 3, ARTIFACTS: 3}
 
 
 class Delivery:
@@ -135,23 +63,50 @@ class Delivery:
         self._bisecting = False
         self._succeeded = False
 
+    def deliver_all(self, batches: list[Batch], pool: Executor, delivered: list[Bounds]) -> None:
+        """Send batches, of each lane in order, of several lanes at once. ``delivered`` grows by what is settled, also when one halts."""
+        under_way: deque[tuple[Batch, Future[Reply]]] = deque()
+        try:
+            for batch in batches:
+                while (
+                    sum(other.bounds.lane == batch.bounds.lane for other, _ in under_way) >= _AT_ONCE[batch.bounds.lane]
+                ):
+                    self._take(under_way, delivered)
+                under_way.append((batch, pool.submit(self._ask, batch)))
+            while under_way:
+                self._take(under_way, delivered)
+        finally:
+            for batch, future in under_way:
+                if future.exception() is None and _is_accepted(future.result()):
+                    delivered.append(batch.bounds)
+
+    def _take(self, under_way: deque[tuple[Batch, Future[Reply]]], delivered: list[Bounds]) -> None:
+        batch, future = under_way.popleft()
+        if self._settle_reply(batch, future.result()):
+            delivered.append(batch.bounds)
+        batch.parts = []  # a round's texts need not all stay in memory until its end
+
     def deliver(self, batch: Batch) -> bool:
         """True when all of the batch's records are settled, one way or the other."""
+        return self._settle_reply(batch, self._ask(batch))
+
+    def _settle_reply(self, batch: Batch, reply: Reply) -> bool:
+        if isinstance(reply, str):
+            return self._bury(batch, None, reply, parked=True)
+        return reply is not None and self._settle(batch, reply)
+
+    def _ask(self, batch: Batch) -> Reply:
+        context = self._context
         bounds = batch.bounds
         if bounds.lane == METRICS and batch.units == 0:
-            return True  # nothing that the server could hold
+            return _NOTHING
         media = None
         if bounds.lane == MEDIA:
             found = self._media(batch)
-            if found is None or isinstance(found, str):
-                return found is not None and self._bury(batch, None, found, parked=True)
+            if not isinstance(found, FileBody):
+                return found
             media = found
-        answer = self._ask(batch, media)
-        return answer is not None and self._settle(batch, answer)
-
-    def _ask(self, batch: Batch, media: FileBody | None) -> Answer | None:
-        context = self._context
-        key = batch_key(context.uid, context.generation, context.destination, batch.bounds)
+        key = batch_key(context.uid, context.generation, context.destination, bounds)
         request = wire.batch_request(batch, self._server_id, uid=context.uid, key=key, media=media)
         try:
             return context.ask(request)
@@ -251,31 +206,11 @@ class Delivery:
                 return None
             return f"{_UNSUPPORTED}: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
         path = os.path.join(context.session, layout.MEDIA, name)
-        return _checked_media(path, size, name.partition(".")[0])
+        return checked_media(path, size, name.partition(".")[0])
 
 
-def _checked_media(path: str, size: int, sha256: str) -> FileBody | str:
-    from hashlib import sha256 as digest
-
-    try:
-        fd = open_checked(path)
-    except FileNotFoundError:
-        return "media file missing: it was not copied along, or was lost with the power"
-    except SpoolError as error:
-        return f"media file unusable: {error}"
-    found = digest()
-    try:
-        if os.fstat(fd).st_size != size:
-            return f"media file damaged: {os.fstat(fd).st_size} bytes, its record says {size}"
-        at = 0
-        while block := os.pread(fd, 1024 * 1024, at):
-            found.update(block)
-            at += len(block)
-    finally:
-        os.close(fd)
-    if found.hexdigest() != sha256:
-        return "media file damaged: its content does not match its name"
-    return FileBody(path, size, opener=lambda: open_checked(path))
+def _is_accepted(reply: Reply) -> bool:
+    return isinstance(reply, Answer) and reply.verdict is Verdict.ACCEPTED
 
 
 def _complement(records: list[Record], parts: list[Bounds]) -> list[list[int]]:

@@ -10,12 +10,12 @@ from typing import Any, Callable
 from tracehoused import wire
 from tracehoused.batch import Record
 from tracehoused.closing import End, final
-from tracehoused.delivery import Context, Halt
+from tracehoused.context import Context, Halt
 from tracehoused.reader import Epoch
 from tracehoused.retry import Verdict
 from tracehoused.rounds import Round
 
-__all__ = ["Endings", "end_of"]
+__all__ = ["Endings", "end_of", "heard"]
 
 # what tells a record's time, the later of two first
 _TIMES = ("end_at", "ended_at", "wall_time", "start_at", "started_at", "at")
@@ -53,25 +53,7 @@ class Endings:
             if record.type == b"dropped":
                 self._note_dropped(found.epoch, record)
             elif record.type != b"segment" and record.seq > self._known().get(found.epoch.id, {}).get("seq", 0):
-                self._note_word(found.epoch, record)
-
-    def _note_word(self, epoch: Epoch, record: Record) -> None:
-        """What one record says of how the session goes on here."""
-        fields = json.loads(record.data)
-        known = self._known().get(epoch.id, {})
-        at = str(fields.get("ended_at") or fields.get("at") or "")
-        news: dict[str, Any] = {"seq": record.seq}
-        if record.type in (b"run", b"trace"):
-            if known.get("done"):  # taken up again by the process that had left it
-                news.update(done=False, status=None, explicit=False, at="", error="")
-        elif record.type == b"run_patch":
-            if fields.get("status"):
-                news.update(status=fields["status"], explicit=True, at=at)
-        else:
-            news.update(done=True, at=known.get("at") or at)
-            if fields.get("status") and not known.get("explicit"):
-                news.update(status=fields["status"], error=str(fields.get("exception") or ""))
-        self._note_end(epoch, news)
+                self._note_end(found.epoch, heard(self._known().get(found.epoch.id, {}), record))
 
     def _note_end(self, epoch: Epoch, news: dict[str, Any]) -> None:
         ends = self._known()
@@ -143,6 +125,24 @@ def _time_of(record: Record) -> str:
         return ""
     told = [fields.get(name) for name in _TIMES] if isinstance(fields, dict) else []
     return next((at for at in told if isinstance(at, str) and _TIME.fullmatch(at)), "")
+
+
+def heard(known: dict[str, Any], record: Record) -> dict[str, Any]:
+    """What one record adds to what is known of how its writer ended: an exit, a close, a status, or that it goes on."""
+    news: dict[str, Any] = {"seq": record.seq}
+    fields = json.loads(record.data)
+    at = str(fields.get("ended_at") or fields.get("at") or "")
+    if record.type in (b"run", b"trace"):
+        if known.get("done"):  # taken up again by the process that had left it
+            news.update(done=False, status=None, explicit=False, at="", error="")
+    elif record.type == b"run_patch":
+        if fields.get("status"):
+            news.update(status=fields["status"], explicit=True, at=at)
+    elif record.type in (b"exit", b"close"):
+        news.update(done=True, at=known.get("at") or at)
+        if fields.get("status") and not known.get("explicit"):
+            news.update(status=fields["status"], error=str(fields.get("exception") or ""))
+    return news
 
 
 def end_of(epoch: Epoch, known: dict[str, Any], dead: bool) -> End:

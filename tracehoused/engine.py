@@ -24,9 +24,9 @@ from tracehoused.capabilities import Capabilities
 from tracehoused.checkpoint import Checkpoint
 from tracehoused.client import Client
 from tracehoused.config import Settings
+from tracehoused.context import Context
 from tracehoused.credentials import Credential, NoCredential, anonymous, find
 from tracehoused.deadletter import DeadLetters
-from tracehoused.delivery import Context
 from tracehoused.exceptions import LeaseHeld
 from tracehoused.identity import refuse_plain_http
 from tracehoused.lease import Lease

@@ -13,7 +13,7 @@ from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehoused import wire
 from tracehoused.batch import CREATE, Record
-from tracehoused.delivery import Context, Halt
+from tracehoused.context import Context, Halt
 from tracehoused.reader import Scan, open_checked, scan
 from tracehoused.retry import Answer, Verdict
 from tracehoused.rounds import Round

@@ -14,7 +14,7 @@ from tracehoused.reader import Epoch, Run, Scan, open_checked, scan, scan_runs
 
 __all__ = ["Reading", "Round", "read_batch", "read_records"]
 
-ROUND_BYTES = 8 * 1024 * 1024
+ROUND_BYTES = 4 * 1024 * 1024
 # records that tell when they were written
 TIMED = (b"segment", b"trace", b"span", b"run", b"metrics", b"run_patch", b"exit", b"close")
 

@@ -6,7 +6,6 @@ settled and no writer lives, the closing patch.
 
 from __future__ import annotations
 
-import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,9 @@ from typing import Any
 from tracehouse.spool.manifest import Manifest
 from tracehoused import rollouts, wire
 from tracehoused.batch import CREATE, LOCAL, PATCHES, SPANS, Batch, Bounds, Limits, Record
-from tracehoused.delivery import Context, Delivery, Halt
+from tracehoused.context import Context, Halt
+from tracehoused.creation import Creation
+from tracehoused.delivery import Delivery
 from tracehoused.endings import Endings
 from tracehoused.patches import Patch, fold
 from tracehoused.reader import Epoch, measure, writers
@@ -39,17 +40,14 @@ class Outcome:
 class Uploader:
     """One session and one destination. ``liveness(epoch)``: True a writer lives, False it is proven dead, None unknown."""
 
-    def __init__(
-        self, context: Context, manifest: Manifest, limits: Limits, liveness: Any, creators: ThreadPoolExecutor
-    ):
+    def __init__(self, context: Context, manifest: Manifest, limits: Limits, liveness: Any, pool: ThreadPoolExecutor):
         self._context = context
         self._checkpoint = context.checkpoint
         self._manifest = manifest
         self._limits = limits
         self._endings = Endings(context, manifest.kind, liveness)
-        self._creators = creators
-        # ids in a spool from elsewhere prove nothing: they are confirmed by an upsert
-        self._confirmed = self._checkpoint.trusted
+        self._pool = pool
+        self._creation = Creation(context, manifest)
         self._rollouts = rollouts.Ids(context)
         self._started_again = False
         self._patches_wait = False  # one of this pass is to be tried again: later ones must not overtake it
@@ -91,7 +89,7 @@ class Uploader:
         for name in ("server_id", "status_sent", "ends", "outcome_sent", "damage"):
             self._checkpoint.fact(name, None)
         self._checkpoint.reset()
-        self._confirmed = False
+        self._creation.confirmed = False
         try:
             return self._drain()
         except Halt as again:
@@ -102,7 +100,9 @@ class Uploader:
         dead = self._endings.dead(epochs)
         ended = dead | self._endings.done(epochs)
         measure(self._context.session, epochs)
-        self._delivery = Delivery(self._context, self._server_id() if epochs else None, self._is_known)
+        self._delivery = Delivery(
+            self._context, self._creation.server_id() if epochs else None, self._creation.is_known
+        )
         complete = self._finish_in_flight(epochs)
         for epoch in epochs:
             complete = self._drain_epoch(epoch, epoch.id in ended) and complete
@@ -164,10 +164,8 @@ class Uploader:
         created = self._create(found)
         delivered: list[Bounds] = []
         try:
-            for batch in found.batches:
-                waits = self._rollouts_wait and batch.bounds.lane == SPANS
-                if not waits and self._delivery.deliver(batch):
-                    delivered.append(batch.bounds)
+            ready = [batch for batch in found.batches if not (self._rollouts_wait and batch.bounds.lane == SPANS)]
+            self._delivery.deliver_all(ready, self._pool, delivered)
             patched = self._patch(found)
         except BaseException:
             # what was acknowledged before the trouble must not go out again
@@ -209,61 +207,14 @@ class Uploader:
             places[found.epoch.id] = [*found.end, lines + found.damaged_lines, size + found.damaged_bytes]
             self._checkpoint.fact("damage", places)
 
-    # creation
-
-    def _server_id(self) -> str:
-        """The server's id of the session, by upsert if it is not known for sure."""
-        known = self._checkpoint.state.facts.get("server_id")
-        if known and self._confirmed:
-            return str(known)
-        record = self._checkpoint.state.facts.get("create") or self._creation_record()
-        return self._upsert(record.encode())
-
-    def _creation_record(self) -> str:
-        found = rollouts.find_record(
-            self._context, b"run" if self._manifest.kind == "run" else b"trace", self._manifest.id
-        )
-        if found is not None:
-            return found.decode("utf-8", "replace")
-        return json.dumps(_from_manifest(self._manifest))
-
-    def _upsert(self, data: bytes) -> str:
-        context = self._context
-        key = f"{context.uid}-{context.generation}-create-{_digest(data)}"
-        answer = context.ask(wire.create_request(self._manifest.kind, data, None, key))
-        if answer.verdict is Verdict.DELETED:
-            raise Halt("deleted", answer.reason, scope="session")
-        if answer.verdict is not Verdict.ACCEPTED or answer.body is None:
-            kind = "unavailable" if answer.verdict is Verdict.RETRY else "paused"
-            raise Halt(kind, f"the server refused to create it: {answer.reason}", scope="session")
-        server_id = str(answer.body["id"])
-        if self._checkpoint.state.facts.get("server_id") != server_id:
-            self._checkpoint.fact("server_id", server_id)
-            self._checkpoint.fact("create", data.decode("utf-8", "replace"))
-            self._checkpoint.commit()
-            self._checkpoint.note_id(self._manifest.kind, self._manifest.id, server_id)
-        self._confirmed = True
-        return server_id
-
-    def _is_known(self) -> bool:
-        """Whether the server still has the session. Without a key, so that it is no old answer that comes back."""
-        facts = self._checkpoint.state.facts
-        request = wire.create_request(self._manifest.kind, str(facts["create"]).encode(), None, None)
-        answer = self._context.ask(request)
-        if answer.verdict is Verdict.DELETED:
-            raise Halt("deleted", answer.reason, scope="session")
-        if answer.verdict is not Verdict.ACCEPTED or answer.body is None:
-            raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
-        return answer.body["id"] == facts.get("server_id") and not answer.body.get("created")
-
     def _create(self, found: Round) -> bool:
         main = [record for record in found.creates if self._is_main(record)]
         known = self._checkpoint.state.facts.get("create")
         for record in main:
             if record.data.decode("utf-8", "replace") != known:
-                self._upsert(record.data)
+                self._creation.upsert(record.data)
         others = [record for record in found.creates if not self._is_main(record)]
-        failed = self._rollouts.create(others, str(self._checkpoint.state.facts["server_id"]), self._creators, found)
+        failed = self._rollouts.create(others, str(self._checkpoint.state.facts["server_id"]), self._pool, found)
         waiting = {record.seq for record in failed}
         if waiting:
             self._rollouts_wait = True
@@ -283,7 +234,7 @@ class Uploader:
             return not found.patches
         patches = fold(found.patches, self._manifest.id)
         targets = [self._target_id(patch) for patch in patches]
-        sent = list(self._creators.map(self._ask_patch, [(found.epoch.id, *pair) for pair in zip(patches, targets)]))
+        sent = list(self._pool.map(self._ask_patch, [(found.epoch.id, *pair) for pair in zip(patches, targets)]))
         settled = [self._settle_patch(found, patch, answer) for patch, answer in zip(patches, sent)]
         self._patches_wait = not all(settled)
         return all(settled)
@@ -305,7 +256,7 @@ class Uploader:
                 self._bury(found, patch, None, f"nothing is known of {patch.target!r}, which it patches")
         elif answer.verdict is Verdict.DELETED and self._is_own(patch):
             raise Halt("deleted", answer.reason, scope="session")
-        elif answer.verdict is Verdict.MISSING and not self._is_known():
+        elif answer.verdict is Verdict.MISSING and not self._creation.is_known():
             raise Halt("forgotten", answer.reason, scope="session")
         elif answer.verdict is Verdict.RETRY and answer.status != 501:
             self._context.troubles.append(answer.reason)
@@ -330,16 +281,6 @@ class Uploader:
         for record in found.patches:
             if record.seq in patch.seqs:
                 self._context.bury(found.epoch.id, found.end[0], record, PATCHES, status, reason, False)
-
-
-def _from_manifest(manifest: Manifest) -> dict[str, Any]:
-    """What can be said of a session whose creation record is lost."""
-    common: dict[str, Any] = {"started_at": manifest.created_at}
-    if manifest.project is not None:
-        common["project"] = manifest.project
-    if manifest.kind == "run":
-        return {"name": manifest.name or manifest.id, "client_run_id": manifest.id, **common}
-    return {"session_id": manifest.id, "scaffold": "python-sdk", **common}
 
 
 def _digest(data: bytes) -> str:

@@ -1,0 +1,107 @@
+"""What the steps of a pass share: one session at one destination, and the way to ask its server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable
+
+from tracehoused.batch import Record, Render
+from tracehoused.capabilities import Capabilities
+from tracehoused.checkpoint import Checkpoint
+from tracehoused.client import Client
+from tracehoused.deadletter import DeadLetter, DeadLetters
+from tracehoused.request import Request
+from tracehoused.retry import Answer, Verdict
+
+__all__ = ["Context", "Halt"]
+
+_WAIT = 0.5
+_MOST_WAITS = 20
+
+
+class Halt(Exception):
+    """Sending stops here: for the whole destination, or for this session.
+
+    ``kind``: "unavailable" (try again after ``retry_after``), "paused" (someone must do something), "deleted" (on the server),
+    "forgotten" (by the server), "lease" (another agent has it).
+    """
+
+    def __init__(self, kind: str, reason: str, *, scope: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+        self.scope = scope
+        self.retry_after = retry_after
+
+
+@dataclass
+class Context:
+    """What all requests of one session at one destination share. ``still_ours`` is asked right before each of them."""
+
+    session: str
+    kind: str
+    uid: str
+    destination: str
+    client: Client
+    capabilities: Capabilities
+    checkpoint: Checkpoint
+    dead: DeadLetters
+    renders: dict[str, Render]
+    still_ours: Callable[[], bool]
+    now: Callable[[], str]
+    sleep: Callable[[float], None]
+    sent: Callable[[int, int], None] = lambda records, size: None
+    answered: Callable[[str], None] = lambda verdict: None
+    stopping: Callable[[], bool] = lambda: False
+    troubles: list[str] = field(default_factory=list)
+
+    @property
+    def generation(self) -> int:
+        return self.checkpoint.state.generation
+
+    def ask(self, request: Request) -> Answer:
+        """Send, waiting while the same request is being handled there; Halt for every answer that is about more than its content."""
+        answer = self._ask_once(request)
+        for _ in range(_MOST_WAITS):
+            if answer.verdict is not Verdict.IN_FLIGHT:
+                break
+            self.sleep(max(answer.retry_after or 0.0, _WAIT))
+            answer = self._ask_once(request)
+        self._halt_on(answer)
+        return answer
+
+    def _ask_once(self, request: Request) -> Answer:
+        if not self.still_ours():
+            raise Halt("lease", "another agent has taken over this session", scope="session")
+        if self.stopping():
+            raise Halt("stopping", "the agent was stopped; the rest follows when it runs again", scope="session")
+        answer = self.client.send(request)
+        self.answered(answer.verdict.name.lower())
+        return answer
+
+    def _halt_on(self, answer: Answer) -> None:
+        verdict, reason = answer.verdict, answer.reason
+        if (verdict is Verdict.RETRY and answer.status is None) or answer.status == 429:
+            raise Halt("unavailable", reason, scope="destination", retry_after=answer.retry_after)
+        if verdict is Verdict.IN_FLIGHT:
+            raise Halt("unavailable", reason, scope="session", retry_after=answer.retry_after)
+        if verdict in (Verdict.UNAUTHORIZED, Verdict.MISCONFIGURED):
+            raise Halt("paused", reason, scope="destination")
+        if verdict in (Verdict.FORBIDDEN, Verdict.KEY_REUSED):
+            raise Halt("paused", reason, scope="session")
+
+    def bury(
+        self, epoch: str, n: int, record: Record, lane: str, status: int | None, reason: str, parked: bool
+    ) -> bool:
+        """Into the dead letters, durably; False when it lay there already."""
+        kind = record.type.decode()
+        letter = DeadLetter(
+            epoch, n, record.start, record.end, record.seq, kind, lane, status, reason, self.now(), parked
+        )
+        is_new = self.dead.add(letter)
+        if is_new:
+            self.count("dead")
+        return is_new
+
+    def count(self, name: str) -> None:
+        self.checkpoint.fact(name, int(self.checkpoint.state.facts.get(name) or 0) + 1)

@@ -1,0 +1,78 @@
+"""The session itself at the server: created by an upsert, and known by its id from then on."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import Any
+
+from tracehouse.spool.manifest import Manifest
+from tracehoused import wire
+from tracehoused.context import Context, Halt
+from tracehoused.retry import Verdict
+from tracehoused.rollouts import find_record
+
+__all__ = ["Creation"]
+
+
+class Creation:
+    """``confirmed``: the id is this user's own. Ids in a spool from elsewhere prove nothing: they are confirmed by an upsert."""
+
+    def __init__(self, context: Context, manifest: Manifest) -> None:
+        self._context = context
+        self._checkpoint = context.checkpoint
+        self._manifest = manifest
+        self.confirmed = context.checkpoint.trusted
+
+    def server_id(self) -> str:
+        """The server's id of the session, by upsert if it is not known for sure."""
+        known = self._checkpoint.state.facts.get("server_id")
+        if known and self.confirmed:
+            return str(known)
+        record = self._checkpoint.state.facts.get("create") or self._record()
+        return self.upsert(record.encode())
+
+    def _record(self) -> str:
+        kind = b"run" if self._manifest.kind == "run" else b"trace"
+        found = find_record(self._context, kind, self._manifest.id)
+        return json.dumps(_from_manifest(self._manifest)) if found is None else found.decode("utf-8", "replace")
+
+    def upsert(self, data: bytes) -> str:
+        """Create it, or find it there; Halt when the server does neither."""
+        context = self._context
+        key = f"{context.uid}-{context.generation}-create-{sha256(data).hexdigest()[:16]}"
+        answer = context.ask(wire.create_request(self._manifest.kind, data, None, key))
+        if answer.verdict is Verdict.DELETED:
+            raise Halt("deleted", answer.reason, scope="session")
+        if answer.verdict is not Verdict.ACCEPTED or answer.body is None:
+            kind = "unavailable" if answer.verdict is Verdict.RETRY else "paused"
+            raise Halt(kind, f"the server refused to create it: {answer.reason}", scope="session")
+        server_id = str(answer.body["id"])
+        if self._checkpoint.state.facts.get("server_id") != server_id:
+            self._checkpoint.fact("server_id", server_id)
+            self._checkpoint.fact("create", data.decode("utf-8", "replace"))
+            self._checkpoint.commit()
+            self._checkpoint.note_id(self._manifest.kind, self._manifest.id, server_id)
+        self.confirmed = True
+        return server_id
+
+    def is_known(self) -> bool:
+        """Whether the server still has the session. Without a key, so that it is no old answer that comes back."""
+        facts = self._checkpoint.state.facts
+        request = wire.create_request(self._manifest.kind, str(facts["create"]).encode(), None, None)
+        answer = self._context.ask(request)
+        if answer.verdict is Verdict.DELETED:
+            raise Halt("deleted", answer.reason, scope="session")
+        if answer.verdict is not Verdict.ACCEPTED or answer.body is None:
+            raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
+        return bool(answer.body["id"] == facts.get("server_id") and not answer.body.get("created"))
+
+
+def _from_manifest(manifest: Manifest) -> dict[str, Any]:
+    """What can be said of a session whose creation record is lost."""
+    common: dict[str, Any] = {"started_at": manifest.created_at}
+    if manifest.project is not None:
+        common["project"] = manifest.project
+    if manifest.kind == "run":
+        return {"name": manifest.name or manifest.id, "client_run_id": manifest.id, **common}
+    return {"session_id": manifest.id, "scaffold": "python-sdk", **common}

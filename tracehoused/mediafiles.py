@@ -1,0 +1,35 @@
+"""Media files in a spool, as bodies of requests: sent only when their content is what their name says."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256 as digest
+
+from tracehouse.exceptions import SpoolError
+from tracehoused.reader import open_checked
+from tracehoused.request import FileBody
+
+__all__ = ["checked_media"]
+
+
+def checked_media(path: str, size: int, sha256: str) -> FileBody | str:
+    """The file, or why it can never be sent."""
+    try:
+        fd = open_checked(path)
+    except FileNotFoundError:
+        return "media file missing: it was not copied along, or was lost with the power"
+    except SpoolError as error:
+        return f"media file unusable: {error}"
+    found = digest()
+    try:
+        if os.fstat(fd).st_size != size:
+            return f"media file damaged: {os.fstat(fd).st_size} bytes, its record says {size}"
+        at = 0
+        while block := os.pread(fd, 1024 * 1024, at):
+            found.update(block)
+            at += len(block)
+    finally:
+        os.close(fd)
+    if found.hexdigest() != sha256:
+        return "media file damaged: its content does not match its name"
+    return FileBody(path, size, opener=lambda: open_checked(path))
