@@ -38,6 +38,8 @@ from tracehoused.uploader import Outcome, Uploader, destination_dir
 __all__ = ["Destination", "Engine", "Report"]
 
 _CREATORS = 8
+# so many live sessions' checkpoints are kept in memory between passes
+_HOT = 256
 _UID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
@@ -52,6 +54,10 @@ class Destination:
     @property
     def hash(self) -> str:
         return sha256(f"{self.api_base}\n{self.identity}".encode()).hexdigest()[:16]
+
+    @classmethod
+    def of(cls, credential: Credential) -> Destination:
+        return cls(credential.api_base, credential.identity, credential.formerly)
 
     @property
     def former_hashes(self) -> list[str]:
@@ -103,6 +109,7 @@ class Engine:
         self._lock = threading.Lock()
         self._creators = ThreadPoolExecutor(_CREATORS, thread_name_prefix="tracehouse-create")
         self._breakers: dict[str, Breaker] = {}
+        self._hot: dict[tuple[str, str], Checkpoint] = {}
         self._copy_every = copy_every
         self._copied_at: dict[str, float] = {}
 
@@ -131,7 +138,7 @@ class Engine:
             credential = self.credential(manifest)
             if isinstance(credential, NoCredential):
                 return Report(session, manifest, None, Outcome(False, f"{credential.reason}; {credential.hint}"))
-            destination = Destination(credential.api_base, credential.identity, credential.formerly)
+            destination = Destination.of(credential)
             return self._drain_to(session, manifest, credential, destination)
         except LeaseHeld as held:
             return Report(session, manifest, None, Outcome(False, f"{held.message} ({held.holder})", scope="lease"))
@@ -160,6 +167,13 @@ class Engine:
     def known_credential(self, manifest: Manifest) -> Credential | NoCredential:
         """Like ``credential``, but makes no anonymous identity where there is none yet."""
         return self.credential(manifest, make=False)
+
+    def public_credential(self, manifest: Manifest) -> Credential | None:
+        """The anonymous identity that a session without a key may have gone out under."""
+        if manifest.credential is not None:
+            return None
+        found = anonymous(self._options.api_base or manifest.api_base, self._settings.state_dir, None)
+        return found if isinstance(found, Credential) else None
 
     def checkpoint(self, session: str, manifest: Manifest, destination: Destination) -> Checkpoint:
         """What is settled of a session there, without taking its lease: for looking only."""
@@ -198,7 +212,10 @@ class Engine:
         client = self._client(credential.api_base, credential.token).speaking_for(
             machine_id=manifest.machine_id, hostname=manifest.hostname, agent_version=manifest.agent_version
         )
-        checkpoint = self.checkpoint(session, manifest, destination)
+        hot = (session, destination.hash)
+        checkpoint = self._hot.pop(hot, None)
+        if checkpoint is None or not checkpoint.is_current():
+            checkpoint = self.checkpoint(session, manifest, destination)
         before = checkpoint.state.to_dict()
         context = self._context(session, manifest, destination, client, checkpoint, lease)
         uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
@@ -206,6 +223,8 @@ class Engine:
         changed = not checkpoint.trusted or checkpoint.state.to_dict() != before
         if changed and not uploader.lost and (not uploader.live or self._is_copy_due(session)):
             checkpoint.save_copy()
+        if uploader.live and len(self._hot) < _HOT:
+            self._hot[hot] = checkpoint
         dead = int(checkpoint.state.facts.get("dead", 0))
         return Report(session, manifest, destination, outcome, dead, live=uploader.live)
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from tracehouse.spool import layout, record
 from tracehoused.batch import CREATE, LANES, LOCAL, PATCHES, Batch, Bounds, Limits, Planner, Record, Render
-from tracehoused.checkpoint import State
 from tracehoused.intervals import Intervals
 from tracehoused.reader import Epoch, Run, Scan, open_checked, scan, scan_runs
+from tracehoused.state import State
 
 __all__ = ["Reading", "Round", "read_batch", "read_records"]
 

@@ -10,12 +10,15 @@ from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehouse.spool.manifest import Manifest
-from tracehoused.checkpoint import Checkpoint, State
+from tracehoused.batch import Record
+from tracehoused.checkpoint import Checkpoint
 from tracehoused.closing import final
-from tracehoused.credentials import NoCredential
-from tracehoused.endings import end_of
+from tracehoused.credentials import Credential, NoCredential
+from tracehoused.endings import end_of, heard
 from tracehoused.engine import Destination, Engine
 from tracehoused.reader import Epoch, measure, open_checked, read_manifest, writers
+from tracehoused.state import State
+from tracehoused.uploader import destination_dir
 
 __all__ = ["SessionStatus", "look"]
 
@@ -60,13 +63,21 @@ def look(engine: Engine, session: str) -> SessionStatus:
         epochs = writers(session)
         measure(session, epochs)
         if isinstance(credential, NoCredential):
+            public = engine.public_credential(manifest)
+            if public is not None and os.path.isdir(_place(session, public)):
+                credential = public  # it went out without an account, because somebody asked for that
+        if isinstance(credential, NoCredential):
             trouble = f"{credential.reason}; {credential.hint}"
             return _status(engine, session, manifest, epochs, None, None, trouble)
-        destination = Destination(credential.api_base, credential.identity, credential.formerly)
+        destination = Destination.of(credential)
         checkpoint = engine.checkpoint(session, manifest, destination)
         return _status(engine, session, manifest, epochs, destination, checkpoint, "")
     except (TracehouseError, OSError) as error:
         return _unreadable(session, str(error))
+
+
+def _place(session: str, credential: Credential) -> str:
+    return destination_dir(session, Destination.of(credential).hash)
 
 
 def _status(
@@ -88,7 +99,7 @@ def _status(
         id=manifest.id,
         uid=manifest.uid,
         project=manifest.project,
-        state=_state(engine, session, manifest, epochs, state),
+        state=_state(engine, manifest, session, epochs, state),
         records=sum(last_seq(session, manifest.uid, epoch) for epoch in epochs),
         acknowledged=sum(map(len, state.done.values())) + sum(map(len, state.lanes.values())),
         bytes=size,
@@ -109,15 +120,25 @@ def _bytes_done(epoch: Epoch, state: State) -> int:
     return sum(min(size, offset) if number == n else size for number, size in epoch.sizes.items() if number <= n)
 
 
-def _state(engine: Engine, session: str, manifest: Manifest, epochs: list[Epoch], state: State) -> str:
-    """From what was read of the writers' ends so far, and from who lives now."""
+def _state(engine: Engine, manifest: Manifest, session: str, epochs: list[Epoch], state: State) -> str:
+    """From what was read of the writers' ends so far, from the ends of their segments, and from who lives now."""
+    if not epochs:
+        return "empty"
     known = dict(state.facts.get("ends") or {})
+    for epoch in epochs:
+        for record in tail_of(session, manifest.uid, epoch):
+            mine = known.get(epoch.id, {})
+            if record.seq > mine.get("seq", 0) and record.type.decode() in (
+                "exit",
+                "close",
+                "run_patch",
+                manifest.kind,
+            ):
+                known[epoch.id] = {**mine, **_heard(mine, record)}
     lives = engine.liveness(session)
     alive = {epoch.id: lives(epoch) for epoch in epochs if not known.get(epoch.id, {}).get("done")}
     if any(alive.values()):
         return "running"
-    if not epochs:
-        return "empty"
     dead = {epoch for epoch, proven in alive.items() if proven is False}
     end = final(end_of(epoch, known.get(epoch.id, {}), epoch.id in dead) for epoch in epochs)
     if end is not None and end.status:
@@ -125,8 +146,20 @@ def _state(engine: Engine, session: str, manifest: Manifest, epochs: list[Epoch]
     return "unknown" if len(dead) < len(alive) else "ended"
 
 
+def _heard(known: dict[str, Any], record: Record) -> dict[str, Any]:
+    try:
+        return heard(known, record)
+    except (ValueError, AttributeError, RecursionError):
+        return {}  # damage of a kind that only its sender's spool can have
+
+
 def last_seq(session: str, uid: str, epoch: Epoch) -> int:
     """The greatest seq a writer reached in a session, from the end of its last segment that has a whole record."""
+    return max((record.seq for record in tail_of(session, uid, epoch)), default=0)
+
+
+def tail_of(session: str, uid: str, epoch: Epoch) -> list[Record]:
+    """The last records of a writer in a session: at least one if there is any, of its last segment that has a whole one."""
     seed = framing.checksum_seed(uid, epoch.id)
     for n in sorted(epoch.sizes, reverse=True):
         try:
@@ -137,16 +170,20 @@ def last_seq(session: str, uid: str, epoch: Epoch) -> int:
             reach = _TAIL
             while True:
                 start = max(0, epoch.sizes[n] - reach)
-                lines = os.pread(fd, reach, start).split(b"\n")
-                found = [parsed[0] for line in lines if (parsed := framing.parse(line, seed))]
+                found = _records(os.pread(fd, reach, start), seed)
                 if found:
-                    return max(found)
+                    return found
                 if start == 0:
                     break
                 reach *= 16
         finally:
             os.close(fd)
-    return 0
+    return []
+
+
+def _records(raw: bytes, seed: int) -> list[Record]:
+    parsed = [found for line in raw.split(b"\n") if (found := framing.parse(line, seed))]
+    return [Record(seq, kind, data, 0, 0) for seq, kind, data in parsed]
 
 
 def _unreadable(session: str, trouble: str) -> SessionStatus:
