@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from tracehouse.exceptions import SpoolError
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehoused.batch import Record
@@ -54,7 +55,7 @@ def _find(session: str, spool: str | None) -> str:
         return os.path.abspath(session)
     roots = resolve_spools(spool, resolve({}, environ=os.environ))
     paths = [path for root in roots for path in session_dirs(root)]
-    ids = {path: read_manifest(path).id for path in paths}
+    ids = {path: _id_of(path) for path in paths}
     found = [path for path in paths if ids[path] == session] or [
         path for path in paths if ids[path].startswith(session)
     ]
@@ -63,6 +64,14 @@ def _find(session: str, spool: str | None) -> str:
     if found:
         raise click.UsageError(f"{session!r} could be any of: {', '.join(printable(ids[path]) for path in found[:10])}")
     raise click.UsageError(f"no session {session!r} in {', '.join(roots) or 'any spool'}")
+
+
+def _id_of(path: str) -> str:
+    """A session that cannot be read goes by its directory's name."""
+    try:
+        return read_manifest(path).id
+    except (SpoolError, OSError):
+        return os.path.basename(path)
 
 
 def _records(path: str, uid: str) -> Iterator[Record]:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 import click
 
+from tracehouse.spool.keys import normalise_api_base
+from tracehoused.anonymous import anonymous_identities
 from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.progress import Progress
 from tracehoused.config import resolve
@@ -27,6 +29,7 @@ __all__ = ["sync"]
 _TRIES = 3
 _LEASE_WAIT = 30.0
 _LONGEST_WAIT = 30.0
+_MOST_LINKS = 20
 
 
 @dataclass
@@ -91,6 +94,7 @@ def sync(
     Interrupted, it stops cleanly; the next sync goes on from there.
     """
     settings = resolve({"jobs": jobs}, environ=os.environ)
+    api_base = normalise_api_base(api_base) if api_base is not None else None
     sessions = [path for root in resolve_spools(spool, settings) for path in session_dirs(root)]
     engine = Engine(settings, os.environ, Options(api_base, profile, anonymous, close_dead))
     statuses = [look(engine, path) for path in sessions]
@@ -108,7 +112,9 @@ def sync(
     progress.finish()
     after = [look(engine, s.session) for s in statuses]
     engine.close()
-    sys.exit(_tell(work, after, as_json))
+    code = _tell(work, after, as_json)
+    _tell_public(after, settings.state_dir)
+    sys.exit(code)
 
 
 def _matches(status: SessionStatus, pattern: str) -> bool:
@@ -164,6 +170,22 @@ def _tell(work: _Work, after: list[SessionStatus], as_json: bool) -> int:
     if work.stop.is_set():
         return 130 if left else 0
     return 1 if left else 0
+
+
+def _tell_public(after: list[SessionStatus], state_dir: str) -> None:
+    """What went out without an account can be seen by whoever has its link: say so, and how to make it one's own."""
+    for known in anonymous_identities(state_dir):
+        public = [s for s in after if s.identity == known.identity and s.server_id]
+        if not public:
+            continue
+        click.echo(
+            f"PUBLIC: {len(public)} sessions went to {known.api_base} without an account. Their links:", err=True
+        )
+        for s in public[:_MOST_LINKS]:
+            click.echo(f"  {s.kind} {_safe(s.id)}: {_safe(known.view_link(s.kind, str(s.server_id)))}", err=True)
+        if len(public) > _MOST_LINKS:
+            click.echo(f"  and {len(public) - _MOST_LINKS:,} more", err=True)
+        click.echo(f"To make them yours (keep this link to yourself): {_safe(known.claim_link)}", err=True)
 
 
 def _is_complete(work: _Work, status: SessionStatus) -> bool:
