@@ -8,8 +8,8 @@ import threading
 from tracehouse import clock, exits, ids
 from tracehouse.spool import layout
 from tracehouse.spool.manifest import Manifest
-from tracehouse.spool.segment import log_of
-from tracehouse.spool.writer import writer_of
+from tracehouse.spool.segment import SessionLog
+from tracehouse.spool.writer import Writer, writer_of
 from tracehouse.values import encode
 from tracehouse.version import VERSION
 
@@ -32,7 +32,7 @@ class Session:
         self.settings = settings
         self.creator_pid = os.getpid()
         writer = writer_of(settings.spool_dir, clock.now)
-        self.log = log_of(writer, _manifest(kind, id, settings, writer.epoch, project, name))
+        self.log = _log_of(writer, _manifest(kind, id, settings, writer.epoch, project, name))
         self.append = self.log.append
         self.directory = self.log.directory
         self.log.prepare()
@@ -139,6 +139,13 @@ class NoSession:
     def server_id(self, kind: str, session_id: str) -> str | None:
         """None."""
         return None
+
+
+def _log_of(writer: Writer, manifest: Manifest) -> SessionLog:
+    """The log of the session that ``manifest`` is to begin, shared with whoever has it open in this process."""
+    name = layout.session_dir(manifest.kind, manifest.id, manifest.api_base, manifest.credential)
+    directory = os.path.join(writer.root, name)
+    return writer.share(directory, lambda: SessionLog(writer, manifest, directory))
 
 
 def _manifest(

@@ -353,3 +353,27 @@ def test_e3_a_removed_session_directory_is_made_again(tmp_path: Path) -> None:
     run.log_user("kept")
     assert run.flush()
     assert jobs.texts(jobs.only_session(tmp_path)) == ["kept"]
+
+
+def test_s2_what_a_failed_fsync_may_have_lost_is_written_again(tmp_path: Path) -> None:
+    strace = lanes.needs_tool("strace")
+    script = (
+        "import tracehouse as cm\nrun = cm.init(session_id='s')\nfor n in range(10): run.log_user(str(n))\n"
+        "print(run.flush(), end=' ')\nrun.log_user('after')\nprint(run.flush())"
+    )
+    import sys
+
+    done = subprocess.run(
+        [strace, "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=2"]
+        + [sys.executable, "-c", script],
+        env=jobs.environ(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "False True\n", done.stderr
+    assert "cannot write to the spool" in done.stderr
+    session = jobs.only_session(tmp_path)
+    assert jobs.texts(session) == [*map(str, range(10)), "after"]
+    [first, second] = sorted(session.glob("*.jsonl"))
+    again = [line for line in second.read_bytes().splitlines() if line in first.read_bytes()]
+    assert len(again) >= 10

@@ -11,34 +11,14 @@ from tracehouse.spool.manifest import MAX_MANIFEST
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from tracehouse.spool.manifest import Manifest
 
 
-def text(
-    manifest: Manifest,
-    *,
-    epoch: str,
-    n: int,
-    attempt: int,
-    claim: int,
-    boot_id: str,
-    at: str,
-    next_step: int | None,
-) -> str:
-    """The data of a segment's first record."""
-    fields = {
-        "format": FORMAT,
-        "epoch": epoch,
-        "n": n,
-        "attempt": attempt,
-        "claim": claim,
-        "pid": os.getpid(),
-        "host": os.uname().nodename,
-        "boot_id": boot_id,
-        "at": at,
-        "session": manifest.to_dict(),
-    }
+def text(manifest: Manifest, told: dict[str, Any], next_step: int | None) -> str:
+    """The data of a segment's first record; ``told``: epoch, n, attempt, claim, boot_id, at."""
+    fields = {"format": FORMAT, **told, "pid": os.getpid(), "host": os.uname().nodename, "session": manifest.to_dict()}
     if next_step is not None:
         fields["next_step"] = next_step
     return json.dumps(fields, separators=(",", ":"))
@@ -61,6 +41,15 @@ def segments_of(directory: str, epoch: str) -> list[int]:
     return sorted(segment.n for segment in named if segment is not None and segment.epoch == epoch)
 
 
+def end_of(directory: str, epoch: str, seed: int) -> tuple[int, int]:
+    """Where a writer goes on in a session that it wrote to before: (number of its next segment, its last seq)."""
+    own = segments_of(directory, epoch)
+    if not own:
+        return 0, 0
+    last = os.path.join(directory, layout.segment_name(epoch, own[-1]))
+    return own[-1] + 1, max((seq for seq, _, _ in records_in(last, seed)), default=0)
+
+
 def records_in(path: str, seed: int, offset: int = 0) -> Iterator[record.Parsed]:
     """The valid records of a segment from an offset on."""
     with open(path, "rb") as file:
@@ -69,3 +58,14 @@ def records_in(path: str, seed: int, offset: int = 0) -> Iterator[record.Parsed]
             parsed = record.parse(line.rstrip(b"\n"), seed)
             if parsed is not None:
                 yield parsed
+
+
+def read_back(segments: list[tuple[str, int]], seed: int) -> Iterator[tuple[int, str, str]]:
+    """The records of (segment, offset) as they were given to be written; a segment that cannot be read has none."""
+    for path, offset in segments:
+        try:
+            for seq, kind, data in records_in(path, seed, offset):
+                if kind != b"segment":
+                    yield seq, kind.decode(), data.decode("utf-8", "surrogatepass")
+        except OSError:
+            continue

@@ -16,6 +16,7 @@ from os import write
 from tracehouse.spool import durable, headers, layout, record
 from tracehouse.spool.losses import Losses, TooLong
 from tracehouse.spool.record import MAX_RECORD, frame
+from tracehouse.spool.unsynced import Unsynced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,19 +63,13 @@ class SessionLog:
         self._lost_since_flush = False
         self._failure = ""
         self._retry_at = 0.0
-        self._unsynced_paths: list[str] = []  # sealed segments, media, the manifest
-        self._unsynced_dirs: list[str] = []
+        self._unsynced = Unsynced()
 
     def forget_parent(self) -> None:
         """In a forked child: start over as a new writer; what the parent had in hand stays the parent's."""
         if self._fd >= 0:
             os.close(self._fd)
         self._reset()
-
-    @property
-    def healthy(self) -> bool:
-        """Nothing waits in memory."""
-        return not self._waiting
 
     def append(self, kind: str, data: str) -> None:
         """Hand one record to the kernel: ``data`` is its JSON object. ValueError for one of over 16 MiB; the disk never raises."""
@@ -96,7 +91,7 @@ class SessionLog:
                     self._losses.add("interrupted", len(line), self.writer.now())
                     raise
                 if written != len(line):
-                    self._abandon()
+                    self._seal()
                     self._keep(seq, kind, data)
                     self._write_waiting()
                 else:
@@ -123,10 +118,7 @@ class SessionLog:
     def add_file(self, path: str) -> None:
         """A media file that the next sync is to cover, before the segments."""
         with self.lock:
-            parent = os.path.dirname(path)
-            if parent not in self._unsynced_dirs:
-                self._unsynced_dirs[:0] = [parent, self.directory]
-            self._unsynced_paths.insert(0, path)
+            self._unsynced.add_first(path)
 
     def prepare(self) -> bool:
         """Settle directory, manifest and attempt now; False when the disk does not let us (append goes on regardless)."""
@@ -167,15 +159,14 @@ class SessionLog:
         with self.lock:
             self._dirty = False
             self._write_waiting(now=True)
-            paths, self._unsynced_paths = self._unsynced_paths, []
-            dirs, self._unsynced_dirs = self._unsynced_dirs, []
+            taken = self._unsynced.take()
             fd = os.dup(self._fd) if self._fd >= 0 else -1
             path, start, size = self._path, self._synced_size, self._size
             is_written = not self._waiting
         try:
-            self._sync_all(paths, dirs, fd)
+            taken.sync(fd)
         except OSError as error:
-            self._rewrite(paths, dirs, path if fd >= 0 else "", start, error)
+            self._rewrite(taken, path if fd >= 0 else "", start, error)
             return False
         finally:
             if fd >= 0:
@@ -227,14 +218,11 @@ class SessionLog:
             self._open_segment()
         line = frame(self._seed, seq, kind, data)
         try:
-            written = write(self._fd, line)
+            _write_whole(self._fd, line)
         except OSError:
-            self._abandon()
+            self._seal()
             raise
-        if written != len(line):
-            self._abandon()
-            raise OSError(errno.ENOSPC, "short write", self._path)
-        self._size += written
+        self._size += len(line)
         if self._size > self._room:
             self._seal()
 
@@ -255,24 +243,18 @@ class SessionLog:
         self._go_on_from_own()
         self.opened_at = self._n
         self.resumed = self.claim > 1 or self._n > 0
-        self._unsynced_paths.append(os.path.join(self.directory, layout.MANIFEST))
-        self._unsynced_dirs.append(self.directory)
+        self._unsynced.files.append(os.path.join(self.directory, layout.MANIFEST))
+        self._unsynced.add_dirs(self.directory)
         if fresh:
-            self._unsynced_dirs += [self.writer.root, os.path.dirname(self.writer.root)]
+            self._unsynced.add_dirs(self.writer.root, os.path.dirname(self.writer.root))
         self._is_open = True
 
     def _go_on_from_own(self) -> None:
         """What this process wrote here before, when it had the session open and let it go."""
-        if self._n:
-            return
-        own = headers.segments_of(self.directory, self.writer.epoch)
-        if not own:
-            return
-        self._n = own[-1] + 1
-        last = os.path.join(self.directory, layout.segment_name(self.writer.epoch, own[-1]))
-        before = max((seq for seq, _, _ in headers.records_in(last, self._seed)), default=0)
-        self._seq += before
-        self._waiting = deque((seq + before, kind, data) for seq, kind, data in self._waiting)
+        if self._n == 0:
+            self._n, before = headers.end_of(self.directory, self.writer.epoch, self._seed)
+            self._seq += before
+            self._waiting = deque((seq + before, kind, data) for seq, kind, data in self._waiting)
 
     def _open_segment(self) -> None:
         self.writer.make_room(self)
@@ -288,9 +270,7 @@ class SessionLog:
         self._seq += 1
         header = frame(self._seed, self._seq, "segment", self._header())
         try:
-            written = write(fd, header)
-            if written != len(header):
-                raise OSError(errno.ENOSPC, "short write", path)
+            _write_whole(fd, header)
         except BaseException:
             # nothing valid is in it: leave no empty file behind at every try
             self._seq -= 1
@@ -299,76 +279,41 @@ class SessionLog:
             raise
         self._fd, self._path = fd, path
         self._n += 1
-        self._size, self._synced_size, self._room = written, 0, self.writer.segment_bytes
-        if self.directory not in self._unsynced_dirs:
-            self._unsynced_dirs.append(self.directory)
+        self._size, self._synced_size, self._room = len(header), 0, self.writer.segment_bytes
+        self._unsynced.add_dirs(self.directory)
 
     def _header(self) -> str:
-        return headers.text(
-            self.manifest,
-            epoch=self.writer.epoch,
-            n=self._n,
-            attempt=self.attempt,
-            claim=self.claim,
-            boot_id=self.writer.boot_id,
-            at=self.writer.now(),
-            next_step=self.next_step,
-        )
-
-    def _abandon(self) -> None:
-        """Leave a segment with a torn line at its end; what is in it stays readable."""
-        self._seal()
+        told = {"epoch": self.writer.epoch, "n": self._n, "attempt": self.attempt, "claim": self.claim}
+        machine = {"boot_id": self.writer.boot_id, "at": self.writer.now()}
+        return headers.text(self.manifest, {**told, **machine}, self.next_step)
 
     def _seal(self) -> None:
+        """Leave the segment, also one with a torn line at its end: what is in it stays readable."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-            self._unsynced_paths.append(self._path)
+            self._unsynced.files.append(self._path)
             self.writer.closed(self)
 
-    # without the lock: the disk may take its time
-
-    def _sync_all(self, paths: list[str], dirs: list[str], fd: int) -> None:
-        for path in paths:
-            durable.sync_file(path)
-        if fd >= 0:
-            durable.sync_data(fd)
-        for directory in dict.fromkeys(dirs):
-            try:
-                durable.sync_dir(directory)
-            except FileNotFoundError:
-                continue  # removed by someone: there are no names in it to keep
-
-    def _rewrite(self, paths: list[str], dirs: list[str], current: str, start: int, error: OSError) -> None:
+    def _rewrite(self, taken: Unsynced, current: str, start: int, error: OSError) -> None:
         """After a failed fsync the disk may lack what was written since the last good one: write it again elsewhere."""
         with self.lock:
             self._failed(error)
-            if current and current == self._path:
-                self._abandon()
-            self._unsynced_paths = [path for path in paths if path.endswith(layout.MANIFEST)] + self._unsynced_paths
-            self._unsynced_dirs = dirs + self._unsynced_dirs
-            doubtful = [(path, 0) for path in paths if path.endswith(".jsonl")]
+            doubtful = [(path, 0) for path in taken.files if path.endswith(".jsonl")]
             if current:
-                self._unsynced_paths = [path for path in self._unsynced_paths if path != current]
                 doubtful.append((current, start))
-            for path, offset in doubtful:
-                self._read_back(path, offset)
+                if current == self._path:
+                    self._seal()
+                self._unsynced.files = [path for path in self._unsynced.files if path != current]
+            self._unsynced.put_back(taken, [path for path in taken.files if not path.endswith(".jsonl")])
+            for seq, kind, data in headers.read_back(doubtful, self._seed):
+                if self.writer.take_memory(len(data) + 64):
+                    self._waiting.append((seq, kind, data))
             if not self._dirty:
                 self._dirty = True
                 self.writer.note_dirty(self)
 
-    def _read_back(self, path: str, offset: int) -> None:
-        try:
-            for seq, kind, data in headers.records_in(path, self._seed, offset):
-                if kind != b"segment" and self.writer.take_memory(len(data) + 64):
-                    self._waiting.append((seq, kind.decode(), data.decode("utf-8", "surrogatepass")))
-        except OSError as error:
-            self._failed(error)
 
-
-def log_of(writer: Writer, manifest: Manifest) -> SessionLog:
-    """The writer's log of the session that ``manifest`` is to begin, shared with whoever has it open in this process."""
-    directory = os.path.join(
-        writer.root, layout.session_dir(manifest.kind, manifest.id, manifest.api_base, manifest.credential)
-    )
-    return writer.share(directory, lambda: SessionLog(writer, manifest, directory))
+def _write_whole(fd: int, line: bytes) -> None:
+    if write(fd, line) != len(line):
+        raise OSError(errno.ENOSPC, "short write")

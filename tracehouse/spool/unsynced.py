@@ -1,0 +1,48 @@
+"""What was written and may not be on the disk yet: files, and the directories that name them."""
+
+from __future__ import annotations
+
+import os
+
+from tracehouse.spool import durable
+
+
+class Unsynced:
+    """Files are synced in order, then each directory once."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self._dirs: list[str] = []
+
+    def add_first(self, path: str) -> None:
+        """A file that records to come will name, in a directory of its own in the session's."""
+        self.files.insert(0, path)
+        parent = os.path.dirname(path)
+        self.add_dirs(parent, os.path.dirname(parent))
+
+    def add_dirs(self, *dirs: str) -> None:
+        self._dirs += [directory for directory in dirs if directory not in self._dirs]
+
+    def take(self) -> Unsynced:
+        """All of it, for a sync to try; what comes meanwhile is for the next."""
+        taken = Unsynced()
+        taken.files, self.files = self.files, []
+        taken._dirs, self._dirs = self._dirs, []
+        return taken
+
+    def put_back(self, taken: Unsynced, files: list[str]) -> None:
+        """After a failed sync: these of its files, and all of its directories."""
+        self.files = files + self.files
+        self.add_dirs(*taken._dirs)
+
+    def sync(self, fd: int) -> None:
+        """Wait for the disk; ``fd`` (unless negative) is an open file that comes between files and directories. OSError."""
+        for path in self.files:
+            durable.sync_file(path)
+        if fd >= 0:
+            durable.sync_data(fd)
+        for directory in self._dirs:
+            try:
+                durable.sync_dir(directory)
+            except FileNotFoundError:
+                continue  # removed by someone: there are no names in it to keep
