@@ -51,6 +51,7 @@ from tracehouse.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tracehouse import wandb
     from tracehouse.attach import attach_run
     from tracehouse.media import Audio, Html, Image, Video
     from tracehouse.tracing import traced
@@ -95,6 +96,7 @@ __all__ = [
     "run_log",
     "span",
     "traced",
+    "wandb",
 ]
 
 # what costs time to import, and many jobs never use
@@ -105,6 +107,7 @@ _LATE = {
     "Video": "media",
     "attach_run": "attach",
     "traced": "tracing",
+    "wandb": "wandb",
 }
 
 
@@ -113,7 +116,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    found = getattr(import_module(f"{__name__}.{_LATE[name]}"), name)
+    module = import_module(f"{__name__}.{_LATE[name]}")
+    found = module if name == _LATE[name] else getattr(module, name)
     globals()[name] = found
     return found
 

@@ -1,0 +1,90 @@
+"""Pages, charts as pages, and shapes in space."""
+
+from __future__ import annotations
+
+import os
+
+from tracehouse import media
+from tracehouse.exceptions import MediaError
+from tracehouse.wandb import files, told
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Html(media.Html):
+    """A page, 25 MiB at most: its text, the path of an ``.html`` file, or an open file; ``data_is_not_path`` says that text is text."""
+
+    def __init__(
+        self, data: Any, inject: bool = True, data_is_not_path: bool = False, caption: str | None = None
+    ) -> None:
+        if data_is_not_path and isinstance(data, str):
+            data = data.encode("utf-8", "backslashreplace")
+        super().__init__(data, caption=caption)
+
+
+class Plotly:
+    """A plotly or matplotlib figure: the former as a page that holds its data and loads plotly.js, the latter as a picture."""
+
+    def __init__(self, val: Any) -> None:
+        if not hasattr(val, "to_html") and not hasattr(val, "savefig"):
+            raise MediaError(f"wandb.Plotly: neither a plotly nor a matplotlib figure, but {type(val)}")
+        self._made: media.Html | media.Image
+        if hasattr(val, "to_html"):
+            self._made = media.Html(val.to_html(include_plotlyjs="cdn", full_html=True).encode())
+        else:
+            self._made = media.Image(val)
+
+    def entries(self, name: str, _: object = None) -> dict[str, Any]:
+        """As it is logged under a name."""
+        return {name: self._made}
+
+
+class Object3D:
+    """A shape by its file (``.obj``, ``.gltf``, ``.glb``, …), or points: an array (n, 3) or a dict of points, boxes and vectors.
+
+    It is kept as a file, and not displayed.
+    """
+
+    kind = "object3D"
+
+    def __init__(self, data_or_path: Any, caption: str | None = None, **options: Any) -> None:
+        told.once(f"wandb.{type(self).__name__}", "kept as a file; nothing displays it in three dimensions")
+        if isinstance(data_or_path, (str, os.PathLike)):
+            self._file = files.File(data_or_path, caption=caption or os.path.basename(data_or_path))
+        elif hasattr(data_or_path, "read"):
+            data = data_or_path.read()
+            data = data.encode() if isinstance(data, str) else data
+            self._file = files.File(data, caption=caption or getattr(data_or_path, "name", None), kind=None)
+        else:
+            self._file = files.json_file(
+                {"_type": self.kind, "data": data_or_path, **options}, caption or "points.json"
+            )
+
+    @classmethod
+    def from_file(cls, data_or_path: Any, file_type: str | None = None) -> Object3D:
+        """From a path or an open file."""
+        return cls(data_or_path)
+
+    @classmethod
+    def from_numpy(cls, data: Any) -> Object3D:
+        """From an array (n, 3), (n, 4) or (n, 6) of points."""
+        return cls(data)
+
+    @classmethod
+    def from_point_cloud(
+        cls, points: Any, boxes: Any = (), vectors: Any = None, point_cloud_type: Any = None
+    ) -> Object3D:
+        """From points, with boxes and vectors."""
+        return cls({"type": point_cloud_type, "points": points, "boxes": boxes, "vectors": vectors})
+
+    def entries(self, name: str, _: object = None) -> dict[str, Any]:
+        """As it is logged under a name."""
+        return {name: self._file}
+
+
+class Molecule(Object3D):
+    """A molecule by its file (``.pdb``, ``.sdf``, …), kept as such, and not displayed."""
+
+    kind = "molecule"

@@ -1,0 +1,1 @@
+"""``wandb.sdk``: the few names of it that libraries import."""

@@ -1,0 +1,5 @@
+"""``wandb.sdk.lib``."""
+
+from tracehouse.wandb.runs import Run as RunDisabled
+
+__all__ = ["RunDisabled"]
