@@ -11,9 +11,19 @@ from urllib.parse import unquote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
+from tracehoused.house.pages.static_files import CONTENT
 from tracehoused.house.values import micros
 
 _LONGEST_VALUE = 400
+
+# (section, address, label): what the bar at the top leads to; a page tells its section.
+NAVIGATION = (
+    ("runs", "/", "Runs"),
+    ("traces", "/traces", "Traces"),
+    ("agents", "/agents", "Agents"),
+    ("keys", "/keys", "Keys"),
+)
+_UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
 def pretty(value: Any) -> str:
@@ -56,6 +66,42 @@ def size(count: int) -> str:
     return f"{amount:.1f} GB"
 
 
+def seconds_of(text: str | None) -> float | None:
+    """Seconds since 1970 of a time of the wire; None where there is none that can be read."""
+    try:
+        return None if text is None else micros(text) / 1_000_000
+    except (ValueError, OverflowError):
+        return None
+
+
+def duration(seconds: float | None) -> str:
+    """A span of time in its two largest units: 45 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    if seconds is None:
+        return ""
+    sign, whole = "−" if seconds < 0 else "", abs(int(seconds))
+    for large, name, small, lesser in _UNITS:
+        if whole >= large:
+            rest = whole % large // small
+            return f"{sign}{whole // large} {name}" + (f" {rest} {lesser}" if rest else "")
+    return f"{sign}{whole} s"
+
+
+def ago(text: str | None) -> str:
+    """How long before now a time of the wire was, in its largest unit; a date where that is long."""
+    at = seconds_of(text)
+    if text is None or at is None:
+        return text or ""
+    passed = datetime.now(timezone.utc).timestamp() - at
+    if passed < -60:
+        return moment(text)
+    if passed < 60:
+        return "just now"
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if passed >= unit:
+            return moment(text)[:10] if passed >= 30 * 86400 else f"{int(passed // unit)} {name} ago"
+    return ""
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -64,7 +110,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(pretty=pretty, brief=brief, moment=moment, size=size, unquote=unquote)
+    made.filters.update(pretty=pretty, brief=brief, moment=moment, ago=ago, duration=duration, size=size)
+    made.filters.update(unquote=unquote)
+    made.globals.update(static=f"/static/{CONTENT}", navigation=NAVIGATION)
     return made
 
 

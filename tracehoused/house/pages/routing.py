@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route
 
 from tracehoused.house.pages import signin, views
-
-_STATIC = Path(__file__).parent / "static"
+from tracehoused.house.pages.static_files import static_routes
 
 
 def routes() -> list[BaseRoute]:
     return [
-        Route("/", views.home),
+        Route("/", views.all_runs),
+        Route("/traces", views.all_traces),
         Route("/r/{id}", views.run),
         Route("/t/{id}", views.trace),
         Route("/signin", signin.form),
         Route("/signin", signin.with_key, methods=["POST"]),
         Route("/signin/{code}", signin.with_code),
         Route("/signout", signin.sign_out, methods=["POST"]),
-        Mount("/static", StaticFiles(directory=_STATIC), name="static"),
+        *static_routes(),
     ]

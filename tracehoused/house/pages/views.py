@@ -52,17 +52,22 @@ async def _values(request: Request, query: Query) -> dict[str, Any]:
 
 
 @_shown
-async def home(request: Request) -> Response:
+async def all_runs(request: Request) -> Response:
     asked = page_of(request)
-    newest = Page(asked.limit, None, asked.project, asked.like)
+    return page(
+        "runs.html",
+        **await _values(request, lambda connection, caller: {"runs": look.list_runs(connection, caller, asked)}),
+    )
+
+
+@_shown
+async def all_traces(request: Request) -> Response:
+    asked = page_of(request)
 
     def query(connection: Connection, caller: Caller) -> dict[str, Any]:
-        of = request.query_params.get("of")
-        found_runs = look.list_runs(connection, caller, asked if of == "runs" else newest)
-        found_traces = look.list_traces(connection, caller, asked if of == "traces" else newest, rollouts=False)
-        return {"runs": found_runs, "traces": found_traces}
+        return {"traces": look.list_traces(connection, caller, asked, rollouts=False)}
 
-    return page("home.html", **await _values(request, query))
+    return page("traces.html", **await _values(request, query))
 
 
 @_shown
