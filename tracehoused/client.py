@@ -265,7 +265,8 @@ def _own_headers(request: Request) -> list[tuple[str, str]]:
         ("X-Tracehouse-Range", request.range),
         ("X-Tracehouse-Attempt", None if request.attempt is None else str(request.attempt)),
     ]
-    return [(name, header_value(value)) for name, value in told if value is not None]
+    mine = [(name, header_value(value)) for name, value in told if value is not None]
+    return [*mine, *((name, header_value(value)) for name, value in request.headers)]
 
 
 def _identity(machine_id: str, hostname: str | None, agent_version: str | None) -> list[tuple[str, str]]:

@@ -68,7 +68,7 @@ class Request:
     """``path`` is percent-encoded (see ``api_path``) and below the api_base; ``query`` is not encoded yet.
 
     ``key``, ``range`` and ``attempt`` become Idempotency-Key, X-Tracehouse-Range and X-Tracehouse-Attempt.
-    ``expect`` is what a 2xx must bring to count: see ``retry.judge``.
+    ``expect`` is what a 2xx must bring to count: see ``retry.judge``. ``headers`` go with it besides those of the client.
     """
 
     method: str
@@ -80,6 +80,7 @@ class Request:
     range: str | None = None
     attempt: int | None = None
     expect: str = "object"
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def size(self) -> int:

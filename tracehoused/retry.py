@@ -93,13 +93,15 @@ _BY_STATUS = {
 def judge(status: int, headers: Mapping[str, str], body: bytes, *, expect: str, now: float | None = None) -> Answer:
     """The answer that a response is, for any status and any body.
 
-    ``expect``: which 2xx counts. "object": a JSON object, or 204. "id": one whose ``id`` is a non-empty string.
+    ``expect``: which 2xx counts. "object": a JSON object, or 204. "object or nothing": that, or an empty body. "id": a JSON object
+    whose ``id`` is a non-empty string.
     "metrics:<n>": one whose ``ingested`` and ``dropped`` add up to n, or 204. "any": whatever it brings.
     ``now``: seconds since the epoch, for a Retry-After that is a date, should the response not be dated itself.
     """
     found = _object(body)
     if 200 <= status < 300:
-        wrong = _unexpected(status, found, expect)
+        bare = expect == "object or nothing" and not body
+        wrong = "" if bare else _unexpected(status, found, expect)
         verdict, reason = (Verdict.RETRY, wrong) if wrong else (Verdict.ACCEPTED, "")
         return Answer(verdict, status, found, f"{status}: {reason}" if reason else "", retry_after(headers, now))
     verdict, have = _verdict(status, found or {})
@@ -117,8 +119,8 @@ def _object(body: bytes) -> dict[str, Any] | None:
 def _unexpected(status: int, found: dict[str, Any] | None, expect: str) -> str:
     """Why a 2xx does not count; empty if it does."""
     kind, _, number = expect.partition(":")
-    if kind not in ("object", "id", "metrics", "any"):
-        raise ValueError(f"expect must be object, id, metrics:<n> or any, got {expect!r}")
+    if kind not in ("object", "object or nothing", "id", "metrics", "any"):
+        raise ValueError(f"expect must be object, object or nothing, id, metrics:<n> or any, got {expect!r}")
     if kind == "any" or (status == 204 and kind != "id"):
         return ""
     if found is None:
