@@ -48,8 +48,8 @@ Reply = Union[Answer, str, None]
 # of points that the server could not hold there are none to send
 _NOTHING = Answer(Verdict.ACCEPTED, 204, None, "")
 
-# requests of one lane under way at once: spans may update one another, and points of one step follow one another
-_AT_ONCE = {SPANS: 1, METRICS: 1, MEDIA: 3, ARTIFACTS: 3}
+# requests of one lane under way at once
+_AT_ONCE = {SPANS: 2, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
 
 
 class Delivery:
@@ -64,13 +64,11 @@ class Delivery:
         self._succeeded = False
 
     def deliver_all(self, batches: list[Batch], pool: Executor, delivered: list[Bounds]) -> None:
-        """Send batches, of each lane in order, of several lanes at once. ``delivered`` grows by what is settled, also when one halts."""
+        """Send batches, several at once where their order does not matter. ``delivered`` grows by what is settled, also when one halts."""
         under_way: deque[tuple[Batch, Future[Reply]]] = deque()
         try:
             for batch in batches:
-                while (
-                    sum(other.bounds.lane == batch.bounds.lane for other, _ in under_way) >= _AT_ONCE[batch.bounds.lane]
-                ):
+                while not _may_join(batch, [other for other, _ in under_way]):
                     self._take(under_way, delivered)
                 under_way.append((batch, pool.submit(self._ask, batch)))
             while under_way:
@@ -207,6 +205,23 @@ class Delivery:
             return f"{_UNSUPPORTED}: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
         path = os.path.join(context.session, layout.MEDIA, name)
         return checked_media(path, size, name.partition(".")[0])
+
+
+def _may_join(batch: Batch, under_way: list[Batch]) -> bool:
+    """Whether a batch may go out beside those: spans that update one another, and points of one step, must keep their order."""
+    beside = [other for other in under_way if other.bounds.lane == batch.bounds.lane]
+    if len(beside) >= _AT_ONCE[batch.bounds.lane]:
+        return False
+    return not beside or all(_marks(batch).isdisjoint(_marks(other)) for other in beside)
+
+
+def _marks(batch: Batch) -> set[bytes]:
+    """What two batches share whose order matters: span ids, or steps. A text that begins otherwise than ours shares all."""
+    if batch.bounds.lane == SPANS:
+        return {part[7:43] if part.startswith(b'{"id":"') else b"" for part in batch.parts}
+    if batch.bounds.lane == METRICS:
+        return {part.partition(b',"step":')[2].partition(b",")[0] for part in batch.parts}
+    return set()
 
 
 def _is_accepted(reply: Reply) -> bool:
