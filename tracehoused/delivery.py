@@ -48,15 +48,24 @@ Reply = Union[Answer, str, None]
 # of points that the server could not hold there are none to send
 _NOTHING = Answer(Verdict.ACCEPTED, 204, None, "")
 
-# requests of one lane under way at once
-_AT_ONCE = {SPANS: 2, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
+# requests of one lane under way at once: the order in which a conversation's spans arrive is its order
+_AT_ONCE = {SPANS: 1, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
 
 
 class Delivery:
-    """Sends batches of one session. ``is_known()``: ask the server whether it still has the session; Halt when it cannot be asked."""
+    """Sends batches of one session. ``is_known()``: ask the server whether it still has the session; Halt when it cannot be asked.
+    ``recreate(spans)``: have it make the traces that these spans belong to."""
 
-    def __init__(self, context: Context, server_id: str | None, is_known: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        server_id: str | None,
+        is_known: Callable[[], bool],
+        recreate: Callable[[list[Record]], None],
+    ) -> None:
         self._context = context
+        self._recreate = recreate
+        self._recreated: set[Bounds] = set()
         self._server_id = server_id
         self._is_known = is_known
         self._failed_in_a_row = 0
@@ -123,6 +132,13 @@ class Delivery:
             return self._redeliver(batch, without(batch.bounds, self._records(batch), answer.have))
         if verdict is Verdict.MISSING and not self._is_known():
             raise Halt("forgotten", answer.reason, scope="session")
+        if verdict is Verdict.MISSING and self._is_of_rollouts(batch) and batch.bounds not in self._recreated:
+            self._recreated.add(batch.bounds)
+            self._recreate(self._records(batch))
+            again = read_batch(
+                self._context.session, self._context.uid, batch.bounds, batch.attempt, self._context.renders
+            )
+            return again is not None and self.deliver(again)
         if verdict is Verdict.DELETED and not self._is_of_rollouts(batch):
             raise Halt("deleted", answer.reason, scope="session")
         if verdict is Verdict.RETRY:
@@ -208,20 +224,15 @@ class Delivery:
 
 
 def _may_join(batch: Batch, under_way: list[Batch]) -> bool:
-    """Whether a batch may go out beside those: spans that update one another, and points of one step, must keep their order."""
+    """Whether a batch may go out beside those: points of one step must keep their order."""
     beside = [other for other in under_way if other.bounds.lane == batch.bounds.lane]
     if len(beside) >= _AT_ONCE[batch.bounds.lane]:
         return False
-    return not beside or all(_marks(batch).isdisjoint(_marks(other)) for other in beside)
+    return batch.bounds.lane != METRICS or all(_steps(batch).isdisjoint(_steps(other)) for other in beside)
 
 
-def _marks(batch: Batch) -> set[bytes]:
-    """What two batches share whose order matters: span ids, or steps. A text that begins otherwise than ours shares all."""
-    if batch.bounds.lane == SPANS:
-        return {part[7:43] if part.startswith(b'{"id":"') else b"" for part in batch.parts}
-    if batch.bounds.lane == METRICS:
-        return {part.partition(b',"step":')[2].partition(b",")[0] for part in batch.parts}
-    return set()
+def _steps(batch: Batch) -> set[bytes]:
+    return {part.partition(b',"step":')[2].partition(b",")[0] for part in batch.parts}
 
 
 def _is_accepted(reply: Reply) -> bool:
