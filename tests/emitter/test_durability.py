@@ -364,8 +364,7 @@ def test_s2_what_a_failed_fsync_may_have_lost_is_written_again(tmp_path: Path) -
     import sys
 
     done = subprocess.run(
-        [strace, "-f", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO:when=2"]
-        + [sys.executable, "-c", script],
+        [strace, "-f", "-o", "/dev/null", "-e", "inject=fdatasync:error=EIO:when=2", sys.executable, "-c", script],
         env=jobs.environ(tmp_path),
         capture_output=True,
         text=True,

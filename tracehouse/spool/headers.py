@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from tracehouse.spool import FORMAT, layout, record
 from tracehouse.spool.manifest import MAX_MANIFEST
+from tracehouse.values import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +21,13 @@ def text(manifest: Manifest, told: dict[str, Any], next_step: int | None) -> str
     fields = {"format": FORMAT, **told, "pid": os.getpid(), "host": os.uname().nodename, "session": manifest.to_dict()}
     if next_step is not None:
         fields["next_step"] = next_step
-    return json.dumps(fields, separators=(",", ":"))
+    return encode(fields)
 
 
 def claim_in(path: str) -> tuple[int, int] | None:
     """(attempt, claim) that a segment's first line states, or None."""
+    import json
+
     try:
         with open(path, "rb") as file:
             parsed = record.peek(file.readline(2 * MAX_MANIFEST).rstrip(b"\n"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from tracehouse.spool.patterns import Pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ WRITERS = ".writers"
 TRASH = ".trash"
 RECEIPT = "receipt.json"
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
-_SEGMENT = re.compile(r"([0-9a-f]{16})-([0-9]{6})\.jsonl")
-_SESSION = re.compile(r"(trace|run)-[A-Za-z0-9._-]{0,60}-[0-9a-f]{16}")
-_MEDIA = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,8}")
+_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+_SEGMENT = Pattern(r"([0-9a-f]{16})-([0-9]{6})\.jsonl")
+_SESSION = Pattern(r"(trace|run)-[A-Za-z0-9._-]{0,60}-[0-9a-f]{16}")
+_MEDIA = Pattern(r"[0-9a-f]{64}\.[a-z0-9]{1,8}")
 
 
 def sha256_hex(data: bytes) -> str:
@@ -51,10 +51,13 @@ def fingerprint(key: str) -> str:
 
 def session_dir(kind: str, session_id: str, api_base: str, credential: str | None) -> str:
     """Directory name of a session. ``credential``: a key's fingerprint, "anon", or None."""
-    from json import dumps
-
-    named = dumps([kind, session_id, api_base, credential or "-"], separators=(",", ":"))
-    return f"{kind}-{_UNSAFE.sub('_', session_id)[:60]}-{sha256_hex(named.encode())[:16]}"
+    try:
+        from _json import encode_basestring_ascii as quote
+    except ImportError:
+        from json.encoder import encode_basestring_ascii as quote
+    named = ",".join(map(quote, (kind, session_id, api_base, credential or "-")))
+    safe = "".join(char if char in _SAFE else "_" for char in session_id[:60])
+    return f"{kind}-{safe}-{sha256_hex(f'[{named}]'.encode())[:16]}"
 
 
 def is_session_dir(name: str) -> bool:
@@ -66,7 +69,7 @@ def segment_name(epoch: str, n: int) -> str:
 
 
 def parse_segment_name(name: str) -> SegmentName | None:
-    found = _SEGMENT.fullmatch(name)
+    found = _SEGMENT.fullmatch(name) if name.endswith(".jsonl") else None
     return None if found is None else SegmentName(found[1], int(found[2]))
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
 from tracehouse.spool import layout
+from tracehouse.values import encode
 
 if sys.platform != "win32":
     import fcntl
@@ -82,7 +82,7 @@ def create_lock(writers_dir: str, epoch: str, at: str) -> int:
             "inode": os.fstat(fd).st_ino,
             "at": at,
         }
-        os.write(fd, json.dumps(fields).encode() + b"\n")
+        os.write(fd, encode(fields).encode("utf-8", "backslashreplace") + b"\n")
     except BaseException:
         os.close(fd)
         os.unlink(path)
@@ -93,6 +93,8 @@ def create_lock(writers_dir: str, epoch: str, at: str) -> int:
 def read_lock(writers_dir: str, epoch: str) -> dict[str, Any] | None:
     """The fields of a lock file plus ``held`` (flocked by someone now), ``genuine`` (not a copy) and ``heartbeat``
     (mtime, epoch seconds by the file server's clock); None when there is no readable one."""
+    import json
+
     path = os.path.join(writers_dir, layout.lock_name(epoch))
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from tracehouse.spool import FORMAT, durable, layout
+from tracehouse.values import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,12 +65,15 @@ class Manifest:
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, **{name: getattr(self, name) for name in self.__slots__}}
 
-    def to_json(self) -> str:
-        return json.dumps(self.to_dict(), separators=(",", ":"))
+    def to_json(self) -> bytes:
+        """The file's content."""
+        return encode(self.to_dict()).encode("utf-8", "backslashreplace")
 
 
 def decode(raw: bytes, path: str = layout.MANIFEST) -> Manifest:
     """Manifest of a file's content; ValueError (FormatError for a newer format) names ``path``."""
+    import json
+
     try:
         fields = json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -108,8 +111,8 @@ def publish(session_dir: str, ours: Manifest) -> Manifest:
     except FormatError:
         raise
     except ValueError:
-        durable.replace(path, ours.to_json().encode(), ours.uid)
+        durable.replace(path, ours.to_json(), ours.uid)
         return ours
-    if durable.publish_once(path, ours.to_json().encode(), ours.uid):
+    if durable.publish_once(path, ours.to_json(), ours.uid):
         return ours
     return read(session_dir)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from binascii import crc32
+
+from tracehouse.spool.patterns import Pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ TYPES = (
     "close",
 )
 
-_LINE = re.compile(
-    rb'\{"crc":"([0-9a-f]{8})","seq":([1-9][0-9]{0,17}),"type":"([a-z_]{1,32})","data":(\{.*\})\}', re.DOTALL
+_LINE = Pattern(
+    rb'(?s)\{"crc":"([0-9a-f]{8})","seq":([1-9][0-9]{0,17}),"type":"([a-z_]{1,32})","data":(\{.*\})\}',
 )
 _CRC_AT = 16  # the checksum covers the line from here on
 
