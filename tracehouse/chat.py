@@ -115,14 +115,11 @@ class ChatLog:
     ) -> Span:
         if parent_span_id is None:
             parent_span_id = parent_in(self.session_id)
-        at = now()
-        return self._record(Span(uuid4(), self.session_id, kind, name, at, at, parent_span_id, attributes, status))
-
-    def _record(self, span: Span) -> Span:
         redactor = self._redactor
         if redactor is not None:
-            span.name = redactor.clean(span.name)
-            span.attributes = redactor.clean(span.attributes)
+            name, attributes = redactor.clean(name), redactor.clean(attributes)
+        at = now()
+        span = Span(uuid4(), self.session_id, kind, name, at, at, parent_span_id, attributes, status)
         self._append("span", encode_span(span))
         return span
 
