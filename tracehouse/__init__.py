@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from tracehouse import wandb
     from tracehouse.attach import attach_run
     from tracehouse.media import Audio, Html, Image, Video
+    from tracehouse.reading import read
     from tracehouse.tracing import traced
 
 __version__ = VERSION
@@ -92,6 +93,7 @@ __all__ = [
     "log_tool_result",
     "log_tool_use",
     "log_user",
+    "read",
     "run_finish",
     "run_log",
     "span",
@@ -106,6 +108,7 @@ _LATE = {
     "Image": "media",
     "Video": "media",
     "attach_run": "attach",
+    "read": "reading",
     "traced": "tracing",
     "wandb": "wandb",
 }
