@@ -95,10 +95,9 @@ def _count_array(array: Any, num_bins: int) -> tuple[list[Any], list[Any], int] 
         return None
     flat = flat.astype(np.float64, copy=False)
     finite = flat[np.isfinite(flat)]
-    try:
-        counts, bins = np.histogram(finite, bins=num_bins)
-    except ValueError:
+    if finite.size and not math.isfinite(float(finite.max()) - float(finite.min())):
         return None  # a range wider than a double
+    counts, bins = np.histogram(finite, bins=num_bins)
     return counts.tolist(), bins.tolist(), int(flat.size - finite.size)
 
 

@@ -123,9 +123,9 @@ class Run(RunFacts, RunFiles):
         return rows.flatten(values)
 
     def log_at(self, data: Mapping[str, Any], step: int, wall_time: str | None = None) -> None:
-        """Record values at a step of another count, which leaves ``step`` as it is."""
+        """Record values at a step, uncommitted, and at a time (ISO 8601, now by default)."""
         found = rows.flatten(data)
-        self.training_run.log(found, step=step, wall_time=wall_time)
+        self.training_run.log(found, step=self._take(step, False, True), wall_time=wall_time)
         self.summary.note(found)
 
     def _record_summary(self, changes: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ class Run(RunFacts, RunFiles):
         idx: int | None = None,
         log_graph: bool = False,
     ) -> None:
-        """Histograms of a torch module's gradients, parameters, or "all", every ``log_freq`` forward passes in training."""
+        """Histograms of a torch module's gradients, parameters, or "all", at every ``log_freq``-th gradient of a parameter."""
         if not self.disabled:
             first = len(self._watched) if idx is None else idx
             self._watched += watching.begin(models, self._log_watched, log, log_freq, first)

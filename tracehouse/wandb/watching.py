@@ -14,7 +14,7 @@ WHAT = ("gradients", "parameters", "all", None)
 
 
 class _Hook:
-    """A function given to a module, which leaves nothing behind in copies and pickles of the module."""
+    """A function given to a parameter, which leaves nothing behind in copies and pickles of the module."""
 
     def __init__(self, call: Callable[..., None]) -> None:
         self._call = call
@@ -38,7 +38,10 @@ def _give_nothing() -> Callable[..., None]:
 
 
 class Watching:
-    """One watched module: every ``log_freq``-th forward pass in training its parameters, and the gradients of the pass back, are logged."""
+    """One watched module: of each parameter, at every ``log_freq``-th gradient that comes back to it.
+
+    The gradient is what counts, not the forward pass: many trainers never call the module itself.
+    """
 
     def __init__(
         self, module: Any, log: Callable[[dict[str, Any]], None], what: str, log_freq: int, prefix: str
@@ -46,31 +49,21 @@ class Watching:
         self.module = module
         self._log = log
         self._freq = max(1, int(log_freq))
-        self._prefix = prefix
-        self._passes = 0
-        self._is_due = False
-        self._handles: list[Any] = [module.register_forward_hook(_Hook(self._forward(what)))]
-        if what != "parameters":
-            for name, parameter in module.named_parameters():
-                if parameter.requires_grad:
-                    self._handles.append(parameter.register_hook(_Hook(self._gradient(name))))
+        self._names = ("gradients", "parameters") if what == "all" else (what,)
+        self._handles: list[Any] = []
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                self._handles.append(parameter.register_hook(_Hook(self._follow(f"{prefix}{name}", parameter))))
 
-    def _forward(self, what: str) -> Callable[..., None]:
-        def call(module: Any, *_: object) -> None:
-            if not module.training:
-                return
-            self._passes += 1
-            self._is_due = self._passes % self._freq == 0
-            if self._is_due and what != "gradients":
-                found = {f"parameters/{self._prefix}{name}": _histogram(p) for name, p in module.named_parameters()}
-                self._log(found)
+    def _follow(self, name: str, parameter: Any) -> Callable[..., None]:
+        seen = 0
 
-        return call
-
-    def _gradient(self, name: str) -> Callable[..., None]:
         def call(gradient: Any) -> None:
-            if self._is_due:
-                self._log({f"gradients/{self._prefix}{name}": _histogram(gradient)})
+            nonlocal seen
+            seen += 1
+            if seen % self._freq == 0:
+                found = {"gradients": gradient, "parameters": parameter}
+                self._log({f"{kind}/{name}": Histogram(found[kind]) for kind in self._names})
 
         return call
 
@@ -89,12 +82,8 @@ def begin(
         raise ArgumentError(f"log must be one of {WHAT}, got {what!r}")
     watched = []
     for n, module in enumerate(models if isinstance(models, (list, tuple)) else (models,), first):
-        if not hasattr(module, "register_forward_hook") or not hasattr(module, "named_parameters"):
+        if not hasattr(module, "named_parameters"):
             told.once(f"wandb.watch({type(module).__name__})", "only torch modules can be watched")
         elif what is not None:
             watched.append(Watching(module, log, what, log_freq, f"graph_{n}/" if n else ""))
     return watched
-
-
-def _histogram(tensor: Any) -> Histogram:
-    return Histogram(tensor)

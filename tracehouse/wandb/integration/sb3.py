@@ -17,7 +17,7 @@ _callbacks: Any = import_module("stable_baselines3.common.callbacks")
 class WandbCallback(_callbacks.BaseCallback):  # type: ignore[misc]
     """Config, gradients and models of an agent. Its metrics come by ``wandb.init(sync_tensorboard=True)``.
 
-    ``gradient_save_freq``: every how many forward passes the gradients of the policy are logged, 0 for never.
+    ``gradient_save_freq``: every how many backward passes the gradients of the policy are logged, 0 for never.
     ``model_save_path``: a directory that the model is saved into, every ``model_save_freq`` calls (0: at the end of training
     only), and from there into the run.
     """
@@ -41,7 +41,7 @@ class WandbCallback(_callbacks.BaseCallback):  # type: ignore[misc]
         config = {
             key: value
             for key, value in {"algo": type(self.model).__name__, **vars(self.model)}.items()
-            if isinstance(value, (int, float, str, bool)) or value is None
+            if not key.startswith("_") and isinstance(value, (int, float, str, bool))
         }
         current.config.setdefaults(config)
         if self.gradient_save_freq > 0:
