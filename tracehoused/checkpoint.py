@@ -113,6 +113,7 @@ class Checkpoint:
 
     def note_id(self, kind: str, session: str, server_id: str) -> None:
         """Tell the job, which reads this file, what the server calls a session."""
+        durable.private_dir(self.directory)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(os.path.join(self.directory, IDS), flags, durable.FILE_MODE)
         try:

@@ -9,7 +9,7 @@ from typing import Any
 from tracehouse.spool.manifest import Manifest
 from tracehoused import wire
 from tracehoused.context import Context, Halt
-from tracehoused.retry import Verdict
+from tracehoused.retry import Answer, Verdict
 from tracehoused.rollouts import find_record
 
 __all__ = ["Creation"]
@@ -25,28 +25,36 @@ class Creation:
         self.confirmed = context.checkpoint.trusted
 
     def server_id(self) -> str:
-        """The server's id of the session, by upsert if it is not known for sure."""
+        """The server's id of the session, by upsert if it is not known for sure. Halt when there is none to be had."""
         known = self._checkpoint.state.facts.get("server_id")
         if known and self.confirmed:
             return str(known)
-        record = self._checkpoint.state.facts.get("create") or self._record()
-        return self.upsert(record.encode())
+        record = (self._checkpoint.state.facts.get("create") or self._record()).encode()
+        refused = self.update(record)
+        if refused is not None:
+            # not for what the job said of it: for what the manifest says
+            refused = self.update(json.dumps(_from_manifest(self._manifest)).encode())
+        if refused is not None:
+            raise Halt("paused", f"the server refused to create it: {refused.reason}", scope="session")
+        return str(self._checkpoint.state.facts["server_id"])
 
     def _record(self) -> str:
         kind = b"run" if self._manifest.kind == "run" else b"trace"
         found = find_record(self._context, kind, self._manifest.id)
         return json.dumps(_from_manifest(self._manifest)) if found is None else found.decode("utf-8", "replace")
 
-    def upsert(self, data: bytes) -> str:
-        """Create it, or find it there; Halt when the server does neither."""
+    def update(self, data: bytes) -> Answer | None:
+        """Create it, or change what is there, by a record's data: None, or the server's refusal of that. Halt when it does neither."""
         context = self._context
         key = f"{context.uid}-{context.generation}-create-{sha256(data).hexdigest()[:16]}"
         answer = context.ask(wire.create_request(self._manifest.kind, data, None, key))
+        if answer.verdict is Verdict.REFUSED:
+            return answer
         if answer.verdict is Verdict.DELETED:
             raise Halt("deleted", answer.reason, scope="session")
         if answer.verdict is not Verdict.ACCEPTED or answer.body is None:
             kind = "unavailable" if answer.verdict is Verdict.RETRY else "paused"
-            raise Halt(kind, f"the server refused to create it: {answer.reason}", scope="session")
+            raise Halt(kind, f"the server does not create it: {answer.reason}", scope="session")
         server_id = str(answer.body["id"])
         if self._checkpoint.state.facts.get("server_id") != server_id:
             self._checkpoint.fact("server_id", server_id)
@@ -54,7 +62,7 @@ class Creation:
             self._checkpoint.commit()
             self._checkpoint.note_id(self._manifest.kind, self._manifest.id, server_id)
         self.confirmed = True
-        return server_id
+        return None
 
     def is_known(self) -> bool:
         """Whether the server still has the session. Without a key, so that it is no old answer that comes back."""

@@ -71,6 +71,15 @@ class Delivery:
         self._failed_in_a_row = 0
         self._bisecting = False
         self._succeeded = False
+        self._spans_wait = False
+
+    def hold_spans(self) -> None:
+        """None of what follows may overtake what is left for later: the order in which they arrive is the conversation's."""
+        self._spans_wait = True
+
+    def waits(self, bounds: Bounds) -> bool:
+        """It is not to be sent in this pass."""
+        return self._spans_wait and bounds.lane == SPANS
 
     def deliver_all(self, batches: list[Batch], pool: Executor, delivered: list[Bounds]) -> None:
         """Send batches, several at once where their order does not matter. ``delivered`` grows by what is settled, also when one halts."""
@@ -79,7 +88,8 @@ class Delivery:
             for batch in batches:
                 while not _may_join(batch, [other for other, _ in under_way]):
                     self._take(under_way, delivered)
-                under_way.append((batch, pool.submit(self._ask, batch)))
+                if not self.waits(batch.bounds):
+                    under_way.append((batch, pool.submit(self._ask, batch)))
             while under_way:
                 self._take(under_way, delivered)
         finally:
@@ -95,12 +105,15 @@ class Delivery:
 
     def deliver(self, batch: Batch) -> bool:
         """True when all of the batch's records are settled, one way or the other."""
-        return self._settle_reply(batch, self._ask(batch))
+        return not self.waits(batch.bounds) and self._settle_reply(batch, self._ask(batch))
 
     def _settle_reply(self, batch: Batch, reply: Reply) -> bool:
         if isinstance(reply, str):
             return self._bury(batch, None, reply, parked=True)
-        return reply is not None and self._settle(batch, reply)
+        settled = reply is not None and self._settle(batch, reply)
+        if not settled and batch.bounds.lane == SPANS:
+            self.hold_spans()
+        return settled
 
     def _ask(self, batch: Batch) -> Reply:
         context = self._context

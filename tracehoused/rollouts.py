@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections import OrderedDict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from hashlib import sha256
 
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
@@ -16,7 +17,7 @@ from tracehoused.batch import CREATE, Record
 from tracehoused.context import Context, Halt
 from tracehoused.reader import Scan, open_checked, scan
 from tracehoused.retry import Answer, Verdict
-from tracehoused.rounds import Round
+from tracehoused.rounds import Round, is_object
 
 __all__ = ["Ids", "find_record"]
 
@@ -63,10 +64,24 @@ class Ids:
             self._remember(session_id, str(answer.body["id"]))
         return self._known[session_id]
 
+    def recreate(self, spans: list[Record], run_id: str) -> None:
+        """The server says that it lacks the traces of some of these spans: upsert those that are recorded here."""
+        wanted = {_session_id(span) for span in spans}
+        for record in _creations(self._context):
+            session_id = _session_id(record)
+            if session_id in wanted:
+                wanted.discard(session_id)
+                # without a key, so that it is no old answer that comes back
+                answer = self._context.ask(wire.create_request("trace", record.data, run_id, None))
+                if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
+                    self._remember(session_id, str(answer.body["id"]))
+            if not wanted:
+                return
+
     def _ask(self, record: Record, *, run_id: str) -> Answer:
         context = self._context
-        key = f"{context.uid}-{context.generation}-create-{_session_id(record)}"
-        return context.ask(wire.create_request("trace", record.data, run_id, _safe_key(key)))
+        key = f"{context.uid}-{context.generation}-create-{sha256(record.data).hexdigest()[:16]}"
+        return context.ask(wire.create_request("trace", record.data, run_id, key))
 
     def _remember(self, session_id: str, server_id: str) -> None:
         if self._known.get(session_id) != server_id:
@@ -80,26 +95,25 @@ def _session_id(record: Record) -> str:
     return str(json.loads(record.data).get("session_id"))
 
 
-def _safe_key(key: str) -> str:
-    from hashlib import sha256
-
-    return key if re.fullmatch(r"[\x21-\x7e]{1,200}", key) else sha256(key.encode("utf-8", "replace")).hexdigest()
-
-
 def find_record(context: Context, kind: bytes, session_id: str) -> bytes | None:
     """The data of a session's or rollout's first creation record, wherever it lies in the segments."""
     id_name = "client_run_id" if kind == b"run" else "session_id"
+    for record in _creations(context, kind):
+        if json.loads(record.data).get(id_name) == session_id:
+            return record.data
+    return None
+
+
+def _creations(context: Context, kind: bytes = b"trace") -> Iterator[Record]:
     for name in sorted(os.listdir(context.session)):
         segment = layout.parse_segment_name(name)
         if segment is None:
             continue
-        path = os.path.join(context.session, name)
-        fd = open_checked(path)
+        fd = open_checked(os.path.join(context.session, name))
         try:
             seed = framing.checksum_seed(context.uid, segment.epoch)
             for record in scan(fd, seed, 0, os.fstat(fd).st_size, Scan(0)):
-                if record.type == kind and json.loads(record.data).get(id_name) == session_id:
-                    return record.data
+                if record.type == kind and is_object(record.data):
+                    yield record
         finally:
             os.close(fd)
-    return None

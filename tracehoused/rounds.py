@@ -12,7 +12,7 @@ from tracehoused.intervals import Intervals
 from tracehoused.reader import Epoch, Run, Scan, open_checked, scan, scan_runs
 from tracehoused.state import State
 
-__all__ = ["Reading", "Round", "read_batch", "read_records"]
+__all__ = ["TIMED", "Reading", "Round", "is_object", "read_batch", "read_records"]
 
 ROUND_BYTES = 4 * 1024 * 1024
 # records that tell when they were written
@@ -127,7 +127,7 @@ class Reading:
             for entry in run.records():
                 if self.has(lane, entry.seq):
                     continue
-                if _is_object(entry.data):
+                if is_object(entry.data):
                     into.append(entry)
                 elif (n, entry.start) >= self._counted:
                     found.damaged_lines += 1
@@ -152,7 +152,7 @@ class Reading:
         return any(b.epoch == epoch and b.lane == lane and b.first <= seq <= b.last for b in state.in_flight)
 
 
-def _is_object(data: bytes) -> bool:
+def is_object(data: bytes) -> bool:
     """A record with a valid checksum may still hold nonsense, in a spool that no emitter of ours wrote."""
     try:
         return isinstance(json.loads(data), dict)

@@ -13,7 +13,7 @@ from typing import Any
 
 from tracehouse.spool.manifest import Manifest
 from tracehoused import rollouts, wire
-from tracehoused.batch import CREATE, LOCAL, PATCHES, SPANS, Batch, Bounds, Limits, Record
+from tracehoused.batch import CREATE, LOCAL, PATCHES, Batch, Bounds, Limits, Record
 from tracehoused.context import Context, Halt
 from tracehoused.creation import Creation
 from tracehoused.delivery import Delivery
@@ -51,7 +51,6 @@ class Uploader:
         self._rollouts = rollouts.Ids(context)
         self._started_again = False
         self._patches_wait = False  # one of this pass is to be tried again: later ones must not overtake it
-        self._rollouts_wait = False  # the server has not all of them yet: no spans before
         self.live = False  # some writer is not known to have ended
         self.lost = False  # another agent has taken over
 
@@ -100,9 +99,7 @@ class Uploader:
         dead = self._endings.dead(epochs)
         ended = dead | self._endings.done(epochs)
         measure(self._context.session, epochs)
-        self._delivery = Delivery(
-            self._context, self._creation.server_id() if epochs else None, self._creation.is_known
-        )
+        self._delivery = self._delivery_to(self._creation.server_id() if epochs else "")
         complete = self._finish_in_flight(epochs)
         for epoch in epochs:
             complete = self._drain_epoch(epoch, epoch.id in ended) and complete
@@ -114,14 +111,21 @@ class Uploader:
         self._context.troubles.clear()
         return Outcome(complete, trouble)
 
+    def _delivery_to(self, server_id: str) -> Delivery:
+        def recreate(spans: list[Record]) -> None:
+            self._rollouts.recreate(spans, server_id)
+
+        return Delivery(self._context, server_id, self._creation.is_known, recreate)
+
     def _finish_in_flight(self, epochs: list[Epoch]) -> bool:
         """What was journalled and perhaps sent when an agent last stopped: the same bytes, with the same keys."""
         attempts = {epoch.id: epoch.attempt for epoch in epochs}
+        order = {epoch.id: at for at, epoch in enumerate(epochs)}
         context = self._context
         settled: list[Bounds] = []
         complete = True
         try:
-            for bounds in list(self._checkpoint.state.in_flight):
+            for bounds in sorted(self._checkpoint.state.in_flight, key=lambda b: (order.get(b.epoch, 0), b.first)):
                 batch = None
                 if not self._checkpoint.state.is_partly_settled(bounds):
                     attempt = attempts.get(bounds.epoch, 1)
@@ -158,13 +162,14 @@ class Uploader:
     def _run(self, found: Round, *, contiguous: bool) -> bool:
         """One round. With all before it settled, all of it is settled as one range and the cursor moves on."""
         epoch = found.epoch.id
-        for batch in found.batches:
+        created = self._create(found)
+        # what is journalled is sent first the next time: no spans whose traces are not there
+        ready = [batch for batch in found.batches if not self._delivery.waits(batch.bounds)]
+        for batch in ready:
             self._checkpoint.note({"op": "batch", "bounds": list(batch.bounds)})
         self._checkpoint.commit()
-        created = self._create(found)
         delivered: list[Bounds] = []
         try:
-            ready = [batch for batch in found.batches if not (self._rollouts_wait and batch.bounds.lane == SPANS)]
             self._delivery.deliver_all(ready, self._pool, delivered)
             patched = self._patch(found)
         except BaseException:
@@ -212,12 +217,15 @@ class Uploader:
         known = self._checkpoint.state.facts.get("create")
         for record in main:
             if record.data.decode("utf-8", "replace") != known:
-                self._creation.upsert(record.data)
+                refused = self._creation.update(record.data)
+                if refused is not None:
+                    n, status = found.end[0], refused.status
+                    self._context.bury(found.epoch.id, n, record, CREATE, status, refused.reason, False)
         others = [record for record in found.creates if not self._is_main(record)]
         failed = self._rollouts.create(others, str(self._checkpoint.state.facts["server_id"]), self._pool, found)
         waiting = {record.seq for record in failed}
         if waiting:
-            self._rollouts_wait = True
+            self._delivery.hold_spans()
             created = [[record.seq, record.seq] for record in found.creates if record.seq not in waiting]
             self._settle(found.epoch.id, CREATE, created)
         return not waiting

@@ -213,7 +213,7 @@ def test_interrupted_it_stops_cleanly_and_the_next_sync_goes_on(home: Home, hous
         )
         wait_until(lambda: len(began) > 10, what="requests")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=60)
         assert process.returncode == 130, err
         assert "Traceback" not in err
         assert "interrupted" in err or "left" in err

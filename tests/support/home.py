@@ -97,7 +97,7 @@ class Home:
             env={**self.environ, **more},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=open(self.directory / "agent.log", "ab"),  # noqa: SIM115 - the agent's, as long as it runs
+            stderr=open(self.directory / "agent.log", "ab"),
             text=True,
         )
 
