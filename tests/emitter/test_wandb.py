@@ -262,6 +262,16 @@ def test_a_run_begun_again_by_its_id_goes_on(here: Place) -> None:
     assert [step for step, _ in here.rows()] == [0, 1, 2]
 
 
+def test_a_resumed_runs_summary_has_what_was_there(here: Place) -> None:
+    here.begin(id="again")
+    wandb.log({"a": 1, "b": 2})
+    wandb.summary["best"] = 5
+    wandb.finish()
+    here.begin(id="again")
+    wandb.log({"a": 3})
+    assert {key: wandb.summary[key] for key in ("a", "b", "best")} == {"a": 3, "b": 2, "best": 5}
+
+
 def test_resume_must_and_never_hold(here: Place) -> None:
     with pytest.raises(wandb.UsageError, match="there is no run 'x'"):
         here.begin(id="x", resume="must")
@@ -485,6 +495,43 @@ def test_a_forked_child_logs_to_its_parents_run(tmp_path: Path) -> None:
     values = [one["values"] for one in jobs.of_type(session, "metrics")]
     assert sorted(map(str, values)) == sorted(map(str, [{"x": 1}, {"child": 1}, {"x": 2}, {"x.max": 2}]))
     assert [one["status"] for one in jobs.of_type(session, "exit") if one["status"]] == ["finished"]
+
+
+def test_a_forked_child_begins_a_run_of_its_own(tmp_path: Path) -> None:
+    job = jobs.run(
+        """
+        import tracehouse.wandb as wandb
+        quiet = dict(capture_env=False, system_metrics=False)
+        wandb.init(id="parent", **quiet)
+        pid = os.fork()
+        if pid == 0:
+            wandb.init(id="child", **quiet)
+            wandb.log({"c": 1})
+            wandb.finish()
+            os._exit(0)
+        os.waitpid(pid, 0)
+        wandb.log({"p": 1})
+        wandb.finish()
+        """,
+        tmp_path / "spool",
+    )
+    assert job.code == 0, job.err
+    found = {path.name.split("-")[1]: path for path in jobs.sessions(tmp_path / "spool")}
+    assert {name: jobs.of_type(path, "metrics")[0]["values"] for name, path in found.items()} == {
+        "child": {"c": 1},
+        "parent": {"p": 1},
+    }
+    assert {jobs.of_type(path, "run_patch")[-1]["status"] for path in found.values()} == {"finished"}
+
+
+def test_arguments_that_are_not_known_are_said(here: Place, caplog: pytest.LogCaptureFixture) -> None:
+    run = here.begin()
+    run.log({"a": 1}, speed=3)
+    run.define_metric("a", colour="red")
+    wandb.Artifact("a", "t", ttl=5)
+    assert [word for word in ("speed", "colour", "ttl") if word in caplog.text] == ["speed", "colour", "ttl"]
+    wandb.log(values={"b": 2})
+    assert here.values() == {"a": 1, "b": 2}
 
 
 def test_rollouts_belong_to_the_run(here: Place) -> None:

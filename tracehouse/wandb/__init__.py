@@ -5,6 +5,16 @@
 >>> wandb.log({"loss": 0.5, "eval": {"acc": 0.9}})
 >>> wandb.config.lr, wandb.summary["eval/acc"], run.step
 (0.001, 0.9, 1)
+>>> metric = wandb.define_metric("loss", summary="min")
+>>> table = wandb.Table(columns=["prompt", "reward"], data=[["2+2=", 1.0]])
+>>> wandb.log({"completions": table, "weights": wandb.Histogram([0.1, 0.2, 0.4])}, commit=False)
+>>> wandb.log({"page": wandb.Html("<b>ok</b>"), "sound": wandb.Audio([0.0, 0.5, -0.5], sample_rate=8000)})
+>>> wandb.log({"chart": wandb.plot.bar(table, "prompt", "reward")})
+>>> artifact = wandb.Artifact("notes", type="text")
+>>> with artifact.new_file("notes.txt", mode="w") as file:
+...     written = file.write("it works")
+>>> wandb.log_artifact(artifact)
+<Artifact notes:v0 (text), 1 files>
 >>> wandb.finish()
 
 For a library that says ``import wandb`` itself, put it in wandb's place first: ``sys.modules["wandb"] = tracehouse.wandb``.

@@ -35,8 +35,9 @@ class Artifact:
         metadata: dict[str, Any] | None = None,
         incremental: bool = False,
         use_as: str | None = None,
-        **_: Any,
+        **others: Any,
     ) -> None:
+        told.ignored("wandb.Artifact", others)
         self.name = str(name)
         self.type = str(type)
         self.description = description
@@ -163,6 +164,7 @@ class Artifact:
             "aliases": self.aliases,
             "description": self.description,
             "metadata": self.metadata,
+            "tags": self.tags,
             "files": files,
             "objects": list(objects),
             "references": self._references,

@@ -89,9 +89,10 @@ class RunFiles:
         type: str | None = None,  # noqa: A002
         aliases: Any = None,
         tags: Any = None,
-        **_: Any,
+        **others: Any,
     ) -> Artifact:
         """Keep an artifact, or a file or directory as one. Its version is v0, v1, … by its name in this run."""
+        told.ignored("run.log_artifact", others)
         made = artifacts.of(artifact_or_path, name, type)
         made.tags = list(tags or made.tags)
         n = self._versions.get(made.name, -1) + 1

@@ -6,10 +6,11 @@ import os
 import threading
 import time
 
+from tracehouse import history
 from tracehouse.exceptions import ArgumentError
 from tracehouse.exits import status_of
 from tracehouse.metrics import as_step
-from tracehouse.wandb import rows, watching
+from tracehouse.wandb import rows, told, watching
 from tracehouse.wandb.configs import Config
 from tracehouse.wandb.definitions import Definitions, Metric
 from tracehouse.wandb.facts import RunFacts
@@ -50,7 +51,7 @@ class Run(RunFacts, RunFiles):
         self.training_run = training_run
         self.config = Config(options.config, training_run.config.update, options.allow_val_change)
         self._definitions = Definitions()
-        self.summary = Summary(self._definitions, self._record_summary)
+        self.summary = Summary(self._definitions, self._record_summary, self._earlier_values if resumed else None)
         self._options = options
         self._web_url = web_url
         self._resumed = resumed
@@ -67,6 +68,11 @@ class Run(RunFacts, RunFiles):
         self._artifacts: dict[str, Any] = {}
         self._alerts: dict[str, float] = {}
         self._is_finished = False
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """False in a forked child of the process that began it."""
+        return self._pid == os.getpid()
 
     @property
     def step(self) -> int:
@@ -87,7 +93,8 @@ class Run(RunFacts, RunFiles):
         call without ``step`` gets the next one. A ``step`` above the current one becomes the current one; one below is
         recorded as it is, and the current one stays. ArgumentError (a ValueError) for what is no dict, or a step that is no number.
         """
-        values: Any = named.get("values", data)
+        values: Any = named.pop("values", data)
+        told.ignored("run.log", named)
         if not (isinstance(values, dict) or hasattr(type(values), "keys")):
             raise ArgumentError(f"log takes a dict of names and values, got {values!r:.100}")
         at = self._take(step, step is None if commit is None else commit, len(values) > 0)
@@ -128,6 +135,9 @@ class Run(RunFacts, RunFiles):
         self.training_run.log(found, step=self._take(step, False, True), wall_time=wall_time)
         self.summary.note(found)
 
+    def _earlier_values(self) -> dict[str, Any]:
+        return history.last_values(self.training_run.spool_path)
+
     def _record_summary(self, changes: dict[str, Any]) -> None:
         self.training_run.log(rows.flatten(changes), step=self._step)
 
@@ -140,12 +150,13 @@ class Run(RunFacts, RunFiles):
         summary: str | None = None,
         goal: str | None = None,
         overwrite: bool | None = None,
-        **_: Any,
+        **others: Any,
     ) -> Metric:
         """Say what metrics of that name (``*`` for any text) are: their x-axis, and what of them is the summary.
 
         It is recorded in the run's config as ``_metric_defs``. ``wandb.Error`` for a summary or goal that there is not.
         """
+        told.ignored("define_metric", others)
         spec = {
             "step_metric": getattr(step_metric, "name", step_metric),
             "step_sync": step_sync,
@@ -197,7 +208,7 @@ class Run(RunFacts, RunFiles):
 
     def wrap_up(self) -> None:
         """Record what the end of a run adds: summaries other than the last value, and files that are new or have changed."""
-        if self._is_finished or os.getpid() != self._pid or self.disabled:
+        if self._is_finished or not self.is_of_this_process or self.disabled:
             return
         aggregates = self.summary.aggregates()
         if aggregates:

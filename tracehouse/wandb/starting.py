@@ -68,13 +68,13 @@ def init(
     wanted = as_settings(settings)
     if wanted.silent is not None:
         told.silence(bool(wanted.silent))
-    for key in others:
-        if key not in _KNOWN:
-            told.once(f"wandb.init({key}=…)", "there is no such argument; it is ignored")
+    told.ignored("wandb.init", sorted(set(others) - _KNOWN))
     options = Options(given, wanted, os.environ)
     if _key is not None and not options.ours.get("anonymous"):
         options.ours.setdefault("api_key", _key)
     earlier = current.get()
+    if earlier is not None and not earlier.is_of_this_process:
+        earlier = None  # a forked child's run is its own, and its parent's not for it to finish
     if earlier is not None and options.reinit not in (*_FINISH, "create_new"):
         _tell_of_earlier(earlier, given)
         earlier.config.update(options.config)

@@ -27,9 +27,17 @@ class Summary:
     _means: dict[str, tuple[float, int]]
     _definitions: Definitions
     _record: Callable[[dict[str, Any]], None]
+    _earlier: Callable[[], dict[str, Any]] | None
 
-    def __init__(self, definitions: Definitions, record: Callable[[dict[str, Any]], None]) -> None:
-        self.__dict__.update(_values={}, _logged=set(), _means={}, _definitions=definitions, _record=record)
+    def __init__(
+        self,
+        definitions: Definitions,
+        record: Callable[[dict[str, Any]], None],
+        earlier: Callable[[], dict[str, Any]] | None = None,
+    ) -> None:
+        self.__dict__.update(
+            _values={}, _logged=set(), _means={}, _definitions=definitions, _record=record, _earlier=earlier
+        )
 
     def note(self, values: dict[str, Any]) -> None:
         """What was logged, by flat names."""
@@ -82,6 +90,15 @@ class Summary:
         self._record({f"summary/{key}" if key in self._logged else key: value for key, value in changes.items()})
         self._values.update({key: _shown(value) for key, value in changes.items()})
 
+    def _all(self) -> dict[str, Any]:
+        """With what a resumed run had, which is looked up when it is first asked for."""
+        if self._earlier is not None:
+            held, earlier = dict(self._values), self._earlier
+            self.__dict__["_earlier"] = None
+            self._values.clear()
+            self._values.update({**earlier(), **held})
+        return self._values
+
     def __setitem__(self, key: str, value: Any) -> None:
         self.update({key: value})
 
@@ -89,27 +106,27 @@ class Summary:
         self.update({key: value})
 
     def __getitem__(self, key: str) -> Any:
-        if key in self._values:
-            return self._values[key]
+        if key in self._all():
+            return self._all()[key]
         name, _, part = key.rpartition(".")
-        held = self._values.get(name)
+        held = self._all().get(name)
         if isinstance(held, dict) and part in held:
             return held[part]
         raise KeyError(key)
 
     def __getattr__(self, key: str) -> Any:
-        if key.startswith("__") or key not in self._values:
+        if key.startswith("__") or key not in self._all():
             raise AttributeError(f"summary has no {key!r}")
-        return self._values[key]
+        return self._all()[key]
 
     def __contains__(self, key: object) -> bool:
-        return key in self._values
+        return key in self._all()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self._all())
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._all())
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value, or the default."""
@@ -120,22 +137,22 @@ class Summary:
 
     def keys(self) -> KeysView[str]:
         """The names."""
-        return self._values.keys()
+        return self._all().keys()
 
     def values(self) -> ValuesView[Any]:
         """The values."""
-        return self._values.values()
+        return self._all().values()
 
     def items(self) -> ItemsView[str, Any]:
         """Names and values."""
-        return self._values.items()
+        return self._all().items()
 
     def as_dict(self) -> dict[str, Any]:
         """A copy, as a dict."""
-        return dict(self._values)
+        return dict(self._all())
 
     def __repr__(self) -> str:
-        return f"<tracehouse.summary {self._values!r}>"
+        return f"<tracehouse.summary {self._all()!r}>"
 
 
 def _keep(parts: dict[str, Any], word: str, number: float, is_better: bool) -> None:

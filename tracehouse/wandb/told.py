@@ -7,6 +7,10 @@ import os
 
 from tracehouse.config import truthy
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _logger = logging.getLogger("tracehouse")
 _told: set[str] = set()
 _is_silent = False
@@ -18,6 +22,12 @@ def once(what: str, why: str) -> None:
         return
     _told.add(what)
     say(logging.WARNING, f"{what}: {why}")
+
+
+def ignored(call: str, names: Iterable[str]) -> None:
+    """Once for each: arguments that wandb may know and this does not."""
+    for name in names:
+        once(f"{call}({name}=…)", "there is no such argument; it is ignored")
 
 
 def say(level: int, text: str) -> None:
