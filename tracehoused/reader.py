@@ -123,9 +123,9 @@ def read_manifest(session: str) -> Manifest:
     path = os.path.join(session, layout.MANIFEST)
     try:
         return decode(read_file(path, MAX_MANIFEST), path)
-    except FormatError as error:
-        raise SpoolFormatError(_whole(error.found), FORMAT, path) from error
     except (ValueError, FileNotFoundError) as error:
+        if isinstance(error, FormatError) and isinstance(error.found, int):
+            raise SpoolFormatError(_whole(error.found), FORMAT, path) from error
         for name in sorted(os.listdir(session)):
             header = read_header(os.path.join(session, name)) if layout.parse_segment_name(name) else None
             if header is not None:
@@ -150,7 +150,7 @@ def read_header(path: str) -> dict[str, Any] | None:
             return None
         uid, epoch = Manifest(fields["session"]).uid, fields["epoch"]
         return fields if framing.parse(line, framing.checksum_seed(uid, epoch)) else None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

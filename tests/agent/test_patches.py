@@ -59,8 +59,13 @@ def test_each_rollout_has_its_own_patch_in_the_order_of_their_first() -> None:
 
 
 def test_a_rollout_with_its_runs_name_is_not_the_run() -> None:
-    found = fold(records(("trace_patch", {"session_id": "x", "outcome": "good"}), ("run_patch", {"hf_model": "m"})), "x")
-    assert [(patch.kind, patch.fields) for patch in found] == [("trace", {"outcome": "good"}), ("run", {"hf_model": "m"})]
+    found = fold(
+        records(("trace_patch", {"session_id": "x", "outcome": "good"}), ("run_patch", {"hf_model": "m"})), "x"
+    )
+    assert [(patch.kind, patch.fields) for patch in found] == [
+        ("trace", {"outcome": "good"}),
+        ("run", {"hf_model": "m"}),
+    ]
 
 
 def test_each_model_card_is_pushed() -> None:

@@ -13,7 +13,9 @@ from tracehoused import wire
 from tracehoused.batch import Batch, Bounds
 
 TAGGED = [{"_type": "number", "value": name} for name in ("NaN", "Infinity", "-Infinity")]
-KEYS = st.one_of(st.sampled_from(["loss", "a/b", "é", 'quo"te', "back\\slash", "", " ", "comma,", "colon:", "}"]), st.text())
+KEYS = st.one_of(
+    st.sampled_from(["loss", "a/b", "é", 'quo"te', "back\\slash", "", " ", "comma,", "colon:", "}"]), st.text()
+)
 VALUES = st.one_of(
     st.integers(-(2**80), 2**80),
     st.floats(allow_nan=False, allow_infinity=False),
@@ -54,7 +56,13 @@ def test_a_record_becomes_a_point_a_key_with_its_value_as_it_was(record: dict[st
     assert count == len(found)
 
 
-@given(st.dictionaries(st.text("abc/_. é", min_size=1), st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans()), min_size=1))
+@given(
+    st.dictionaries(
+        st.text("abc/_. é", min_size=1),
+        st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans()),
+        min_size=1,
+    )
+)
 def test_the_fast_way_and_the_slow_way_say_the_same(values: dict[str, Any]) -> None:
     record = {"step": 3, "wall_time": "2026-01-02T03:04:05.000006Z", "values": values}
     fast, count = wire.points(json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode(), False)
@@ -76,7 +84,9 @@ def test_what_is_no_metrics_record_raises_nothing_and_is_the_servers_to_refuse(d
     assert count >= 0
 
 
-@pytest.mark.parametrize("data", [b"[" * 100_000, b'{"values":5}', b"{}", b"null", b'{"values":{"x":NaN}}', b'{"values":{"x":1e999}}'])
+@pytest.mark.parametrize(
+    "data", [b"[" * 100_000, b'{"values":5}', b"{}", b"null", b'{"values":{"x":NaN}}', b'{"values":{"x":1e999}}']
+)
 def test_nonsense_goes_out_as_it_is(data: bytes) -> None:
     assert wire.points(data, True) in ((data, 1), (b'{"key":"x","step":null,"value":1e999,"wall_time":null}', 1))
 
@@ -105,7 +115,9 @@ def test_records_without_points_leave_no_hole_in_the_body() -> None:
     assert request.path == "/v1/runs/r%2F1/metrics"
 
 
-@given(st.dictionaries(st.text(max_size=4), st.one_of(st.integers(), st.text(max_size=4)), max_size=3), st.text(max_size=8))
+@given(
+    st.dictionaries(st.text(max_size=4), st.one_of(st.integers(), st.text(max_size=4)), max_size=3), st.text(max_size=8)
+)
 def test_a_field_is_added_to_an_objects_text(fields: dict[str, Any], run_id: str) -> None:
     fields.pop("run_id", None)
     request = wire.create_request("trace", json.dumps(fields).encode(), run_id, "k")
