@@ -15,6 +15,7 @@ _TRACEHOUSE = {
     "sync": "Upload a spool and exit.",
     "status": "What is in a spool, and how much of it is uploaded.",
     "show": "One session's conversation or metrics, in the terminal.",
+    "top": "Live sessions in the terminal, as they go.",
     "export": "What is in a spool, as JSON lines, CSV, Parquet or OpenTelemetry.",
     "serve": "Run a house: a receiver of your own, with pages to look at.",
     "login": "Keep an API key for the agent.",

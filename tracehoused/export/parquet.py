@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from tracehoused.exceptions import ConfigError
@@ -20,6 +19,7 @@ from tracehoused.export.times import nanoseconds
 __all__ = ["GROUP_ROWS", "check_available", "write"]
 
 GROUP_ROWS = 50_000
+_GROUP_TEXT = 16 << 20
 _TIMES = ("wall_time", "start_at", "end_at")
 _WHOLE = ("attempt", "step")
 _INT64 = 1 << 63
@@ -41,12 +41,25 @@ def write(path: str, what: str, rows: Iterable[tuple[Any, ...]], group_rows: int
 
     schema = _schema(pa, what)
     count = 0
-    remaining = iter(rows)
     with published(path) as aside, pq.ParquetWriter(aside, schema, compression="zstd") as writer:
-        while group := list(islice(remaining, group_rows)):
+        for group in _groups(rows, group_rows):
             writer.write_table(pa.table(_columns(what, group), schema=schema))
             count += len(group)
     return count
+
+
+def _groups(rows: Iterable[tuple[Any, ...]], most: int) -> Iterator[list[tuple[Any, ...]]]:
+    """Rows by at most so many, and about 16 million characters."""
+    group: list[tuple[Any, ...]] = []
+    size = 0
+    for row in rows:
+        group.append(row)
+        size += sum(len(cell) for cell in row if isinstance(cell, str))
+        if len(group) >= most or size >= _GROUP_TEXT:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _schema(pa: Any, what: str) -> Any:
