@@ -78,7 +78,8 @@ def _run(client: httpx.Client, run: Object) -> Object:
         "config": _text(run["config"]),
         "ended": run["ended_at"] is not None,
         "points": _points(client, base),
-        "media": dict(_numbered(media)),
+        # several are sent at a time: the protocol gives media of one step no order
+        "media": dict(_numbered(iter(sorted(media)))),
         "artifacts": dict(_numbered(artifacts)),
     }
 

@@ -45,9 +45,15 @@ _STATUS = "a status tells how the process ended: the exit code decides, and exit
 _IN_ADDITION = "told in addition"
 _GREY = "00050a0f14191e23282d32373c41464b50555a5f64696e73787d82878c91969ba0a5aaafb4b9bec3c8cdd2d7dce1e6eb"
 _STRETCHED = "00050a10151b20252b30363b41464b51565c61676c71777c82878d92979da2a8adb3b8bdc3c8ced3d9dee3e9eef4f9ff"
-_ENVIRONMENT = "runs/environment/artifacts/environment/data"
 _VIDEO = "cm.Video: pass a file path or raw bytes."
 _IMAGE = "cm.Image: unsupported data <class 'int'> — pass a file path, raw bytes, a PIL Image, or a numpy array."
+
+
+def _environment(run: str) -> list[Row]:
+    data = f"runs/{run}/artifacts/environment/data"
+    more = {"cpu/usable": "int", "cpu/limit": "NoneType", "memory_limit_bytes": "NoneType", "cuda/torch": "NoneType"}
+    return [Row(f"{data}/{path}", ABSENT, kind, _IN_ADDITION) for path, kind in more.items()]
+
 
 INTENDED: dict[str, list[Row]] = {
     "media": [
@@ -84,11 +90,16 @@ INTENDED: dict[str, list[Row]] = {
         Row("traces/uncreated", ABSENT, THERE, "a session in a spool is made at the server, whatever is in it"),
         Row("runs/unmade", ABSENT, THERE, "a session in a spool is made at the server, whatever is in it"),
     ],
-    "environment": [
-        Row(f"{_ENVIRONMENT}/cpu/usable", ABSENT, "int", _IN_ADDITION),
-        Row(f"{_ENVIRONMENT}/cpu/limit", ABSENT, "NoneType", _IN_ADDITION),
-        Row(f"{_ENVIRONMENT}/memory_limit_bytes", ABSENT, "NoneType", _IN_ADDITION),
-        Row(f"{_ENVIRONMENT}/cuda/torch", ABSENT, "NoneType", _IN_ADDITION),
+    "environment": _environment("environment"),
+    "wandb_basics": [
+        Row(
+            "output/1",
+            "0.1 8 2 True ['batch', 'depth', 'epochs', 'lr', 'nest', 'wandb_notes', 'wandb_tags']",
+            "0.1 8 2 True ['batch', 'depth', 'epochs', 'lr', 'nest']",
+            "config has what the user put there; tags and notes go out with it all the same",
+        ),
+        *_environment("wandb-1"),
+        *_environment("wandb-2"),
     ],
     "exits exit-3": [Row("runs/exit-exit-3/status", "finished", "failed", _STATUS)],
     "exits with-exit-0": [Row("runs/exit-with-exit-0/status", "crashed", "finished", _STATUS)],
