@@ -44,11 +44,16 @@ class Opened:
 
 
 class _Server(uvicorn.Server):
-    """Tells when requests are really answered."""
+    """Tells when requests are really answered, and what goes on for ever that it is to end."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -100,7 +105,7 @@ def run(settings: Settings, ready: Callable[[Opened], None]) -> None:
             h11_max_incomplete_event_size=256 * 1024,
             timeout_graceful_shutdown=10,
         )
-        _Server(config, lambda: ready(opened)).run(sockets=[bound])
+        _Server(config, lambda: ready(opened), app.state.house.closing.set).run(sockets=[bound])
     finally:
         store.close()
         bound.close()

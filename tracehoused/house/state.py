@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,11 +48,14 @@ class Options:
 
 @dataclass(frozen=True)
 class House:
+    """`closing` is set when the server is told to end: answers that go on for ever end then."""
+
     store: Store
     blobs: Blobs
     auth: Auth
     options: Options
     in_flight: InFlight = field(default_factory=InFlight)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def house_of(request: Request) -> House:

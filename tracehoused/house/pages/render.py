@@ -6,7 +6,7 @@ import json
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
@@ -42,6 +42,11 @@ def brief(value: Any) -> str:
         return f"{value:.6g}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
+
+
+def short(value: Any) -> str:
+    """A number among many in a table."""
+    return f"{value:.4g}" if isinstance(value, float) and abs(value) < 1e4 else brief(value)
 
 
 def moment(text: str | None) -> str:
@@ -102,6 +107,11 @@ def ago(text: str | None) -> str:
     return ""
 
 
+def query(parameters: dict[str, Any]) -> str:
+    """The part of an address after the question mark."""
+    return urlencode(parameters, doseq=True, errors="replace")
+
+
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -110,8 +120,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(pretty=pretty, brief=brief, moment=moment, ago=ago, duration=duration, size=size)
-    made.filters.update(unquote=unquote)
+    made.filters.update(pretty=pretty, brief=brief, short=short, moment=moment, ago=ago, duration=duration, size=size)
+    made.filters.update(query=query)
     made.globals.update(static=f"/static/{CONTENT}", navigation=NAVIGATION)
     return made
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from tracehoused.house.pages import signin, views
+from tracehoused.house.pages import charts, export, live, media, run, runs, signin, views
 from tracehoused.house.pages.static_files import static_routes
 
 
 def routes() -> list[BaseRoute]:
     return [
-        Route("/", views.all_runs),
+        Route("/", runs.all_runs),
         Route("/traces", views.all_traces),
-        Route("/r/{id}", views.run),
+        Route("/compare", charts.compare),
+        Route("/live", live.live),
+        Route("/download.{format}", export.download),
+        Route("/r/{id}", charts.run_charts),
+        Route("/r/{id}/media", media.run_media),
+        Route("/r/{id}/rollouts", run.rollouts),
+        Route("/r/{id}/config", run.config),
+        Route("/r/{id}/environment", run.environment),
+        Route("/r/{id}/artifacts", run.artifacts),
+        Route("/r/{id}/links", run.links),
         Route("/t/{id}", views.trace),
         Route("/signin", signin.form),
         Route("/signin", signin.with_key, methods=["POST"]),

@@ -1,26 +1,20 @@
-"""The pages that show what the house holds."""
+"""The list of traces, and a trace."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlalchemy import Connection
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tracehoused.house.api.identify import reader
 from tracehoused.house.api.read import page_of
-from tracehoused.house.errors import Refusal
+from tracehoused.house.pages.answer import look_up, shown
 from tracehoused.house.pages.render import page
-from tracehoused.house.state import house_of
-from tracehoused.house.store import look, runs, traces
-from tracehoused.house.store.look import Page
+from tracehoused.house.store import look, traces
 from tracehoused.house.store.once import Caller
 
-Query = Callable[[Connection, Caller], dict[str, Any]]
 _ROLES = {
     "user_msg": "User",
     "assistant_msg": "Assistant",
@@ -32,62 +26,17 @@ _ROLES = {
 _SURFACED = frozenset({"text", "result_text", "tool_input"})
 
 
-def _shown(view: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """A refusal in a page is a page."""
-
-    async def show(request: Request) -> Response:
-        try:
-            return await view(request)
-        except Refusal as refusal:
-            if refusal.status == 401:
-                return page("signin.html", 401, problem=None)
-            return page("problem.html", refusal.status, message=refusal.message)
-
-    return show
-
-
-async def _values(request: Request, query: Query) -> dict[str, Any]:
-    caller = await reader(request)
-    return await run_in_threadpool(house_of(request).store.read, lambda connection: query(connection, caller))
-
-
-@_shown
-async def all_runs(request: Request) -> Response:
-    asked = page_of(request)
-    return page(
-        "runs.html",
-        **await _values(request, lambda connection, caller: {"runs": look.list_runs(connection, caller, asked)}),
-    )
-
-
-@_shown
+@shown
 async def all_traces(request: Request) -> Response:
     asked = page_of(request)
 
     def query(connection: Connection, caller: Caller) -> dict[str, Any]:
         return {"traces": look.list_traces(connection, caller, asked, rollouts=False)}
 
-    return page("traces.html", **await _values(request, query))
+    return page("traces.html", **await look_up(request, query))
 
 
-@_shown
-async def run(request: Request) -> Response:
-    asked = page_of(request)
-
-    def query(connection: Connection, caller: Caller) -> dict[str, Any]:
-        row = runs.run_row(connection, caller, request.path_params["id"])
-        return {
-            "run": look.run_object(row),
-            "metrics": look.metric_summary(connection, row.pk),
-            "media": look.list_media(connection, row.pk, Page(60)),
-            "artifacts": look.list_artifacts(connection, row.pk, Page(60)),
-            "rollouts": look.list_rollouts(connection, caller, row.pk, asked),
-        }
-
-    return page("run.html", **await _values(request, query))
-
-
-@_shown
+@shown
 async def trace(request: Request) -> Response:
     asked = page_of(request)
 
@@ -100,7 +49,7 @@ async def trace(request: Request) -> Response:
             "following": following,
         }
 
-    return page("trace.html", **await _values(request, query))
+    return page("trace.html", **await look_up(request, query))
 
 
 def _span(span: dict[str, Any]) -> dict[str, Any]:

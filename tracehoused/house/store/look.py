@@ -66,7 +66,8 @@ def _traces(caller: Caller) -> Select[Any]:
     return query if caller.owner else query.where(traces.c.identity == caller.identity)
 
 
-def _escaped(text: str) -> str:
+def like_pattern(text: str) -> str:
+    """What LIKE … ESCAPE "\\\\" takes for "contains `text`"."""
     return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
 
@@ -88,7 +89,7 @@ def list_traces(connection: Connection, caller: Caller, page: Page, *, rollouts:
         query = query.where(traces.c.project == page.project)
     if page.like:
         names = (traces.c.task_name, traces.c.session_id, traces.c.model)
-        query = query.where(or_(*(name.like(_escaped(page.like), escape="\\") for name in names)))
+        query = query.where(or_(*(name.like(like_pattern(page.like), escape="\\") for name in names)))
     return _paged(connection, query, page, traces.c.pk, trace_object)
 
 
@@ -104,7 +105,7 @@ def list_runs(connection: Connection, caller: Caller, page: Page) -> Found:
         query = query.where(runs.c.project == page.project)
     if page.like:
         names = (runs.c.name, runs.c.client_run_id)
-        query = query.where(or_(*(name.like(_escaped(page.like), escape="\\") for name in names)))
+        query = query.where(or_(*(name.like(like_pattern(page.like), escape="\\") for name in names)))
     return _paged(connection, query, page, runs.c.pk, run_object)
 
 
@@ -128,10 +129,10 @@ def spans_text(connection: Connection, trace: Row[Any], page: Page) -> tuple[lis
         query = query.where(spans.c.n > page.after)
     rows = connection.execute(query.order_by(spans.c.n).limit(page.limit + 1)).all()
     kept = rows[: page.limit]
-    return [_span_text(trace.session_id, row) for row in kept], kept[-1].n if len(rows) > page.limit else None
+    return [span_text(trace.session_id, row) for row in kept], kept[-1].n if len(rows) > page.limit else None
 
 
-def _span_text(session_id: str, row: Row[Any]) -> str:
+def span_text(session_id: str, row: Row[Any]) -> str:
     head = {"id": row.id, "session_id": session_id, "kind": row.kind, "name": row.name, "start_at": row.start_at}
     optional = {"end_at": row.end_at, "parent_span_id": row.parent_span_id, "status": row.status}
     head.update({name: value for name, value in optional.items() if value is not None})
@@ -156,7 +157,7 @@ def metric_summary(connection: Connection, run: int) -> list[Object]:
     ]
 
 
-def _media_object(row: Row[Any]) -> Object:
+def media_object(row: Row[Any]) -> Object:
     names = ("id", "key", "step", "caption", "media_type", "mime", "sha256", "size", "attempt", "writer")
     known = {name: getattr(row, name) for name in names}
     return {**known, "created_at": iso(row.created_us), "url": f"/v1/media/{row.id}"}
@@ -170,7 +171,7 @@ def list_media(connection: Connection, run: int, page: Page, key: str | None = N
         query = query.where(media.c.n > page.after)
     rows = connection.execute(query.order_by(media.c.n).limit(page.limit + 1)).all()
     kept = rows[: page.limit]
-    return Found([_media_object(row) for row in kept], kept[-1].n if len(rows) > page.limit else None)
+    return Found([media_object(row) for row in kept], kept[-1].n if len(rows) > page.limit else None)
 
 
 def find_media(connection: Connection, caller: Caller, name: str) -> Object | None:
@@ -180,7 +181,7 @@ def find_media(connection: Connection, caller: Caller, name: str) -> Object | No
     if not caller.owner:
         query = query.where(runs.c.identity == caller.identity)
     row = connection.execute(query.order_by(media.c.n.desc()).limit(1)).first()
-    return None if row is None else _media_object(row)
+    return None if row is None else media_object(row)
 
 
 def list_artifacts(connection: Connection, run: int, page: Page) -> Found:

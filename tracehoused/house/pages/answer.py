@@ -1,0 +1,46 @@
+"""What every page does: ask the store as the one who is signed in, and show a refusal as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from tracehoused.house.api.identify import reader
+from tracehoused.house.errors import Refusal
+from tracehoused.house.pages.render import page
+from tracehoused.house.state import house_of
+from tracehoused.house.store.once import Caller
+
+T = TypeVar("T")
+View = Callable[[Request], Awaitable[Response]]
+
+
+def shown(view: View) -> View:
+    """A refusal in a page is a page; who is not signed in gets the form."""
+
+    async def show(request: Request) -> Response:
+        try:
+            return await view(request)
+        except Refusal as refusal:
+            if refusal.status == 401:
+                return page("signin.html", 401, problem=None)
+            return page("problem.html", refusal.status, message=refusal.message)
+
+    return show
+
+
+async def look_up(request: Request, query: Callable[[Connection, Caller], T]) -> T:
+    """What `query` finds, in a thread and one read transaction; Refusal 401 or 403 where the caller may not read."""
+    caller = await reader(request)
+    return await run_in_threadpool(house_of(request).store.read, lambda connection: query(connection, caller))
+
+
+def wanted(request: Request, name: str) -> str | None:
+    """A query parameter; None where it is absent or empty, as forms send it."""
+    found: Any = request.query_params.get(name)
+    return found or None

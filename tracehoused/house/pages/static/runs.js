@@ -1,0 +1,98 @@
+// The table of runs: search as one types, choice over several pages, and a table that keeps up by itself.
+import { getPage, say, settled } from "./app.js";
+
+const REFRESH_MS = 4000;
+const STORE = "chosen-runs";
+const list = document.getElementById("list");
+const filter = document.getElementById("filter");
+const bar = document.getElementById("chosen");
+const count = document.getElementById("chosen-count");
+const most = Number(bar.dataset.most);
+let chosen = new Set(JSON.parse(sessionStorage.getItem(STORE) ?? "[]"));
+
+function showChoice() {
+  sessionStorage.setItem(STORE, JSON.stringify([...chosen]));
+  const here = new Set();
+  for (const box of list.querySelectorAll("input[name=run]")) {
+    box.checked = chosen.has(box.value);
+    box.disabled = !box.checked && chosen.size >= most;
+    here.add(box.value);
+  }
+  const form = document.getElementById("compare");
+  if (form) {
+    form.replaceChildren(
+      ...[...chosen].filter((id) => !here.has(id)).map((id) => {
+        const input = document.createElement("input");
+        Object.assign(input, { type: "hidden", name: "run", value: id });
+        return input;
+      }),
+    );
+  }
+  bar.classList.toggle("some", chosen.size > 0);
+  count.textContent = chosen.size === 0 ? "Choose runs to compare them"
+    : `${chosen.size} chosen${chosen.size >= most ? `, the most there can be` : ""}`;
+  document.getElementById("go").disabled = chosen.size === 0;
+  document.getElementById("clear").hidden = chosen.size === 0;
+}
+
+function adopt(page) {
+  const fresh = page.getElementById("list");
+  if (!fresh || fresh.innerHTML === list.dataset.shown) return;
+  const focused = document.activeElement?.closest("#list") ? document.activeElement : null;
+  const scrolled = list.querySelector(".wide")?.scrollLeft ?? 0;
+  list.dataset.shown = fresh.innerHTML;
+  list.replaceChildren(...[...fresh.childNodes].map((node) => document.adoptNode(node)));
+  const wide = list.querySelector(".wide");
+  if (wide) wide.scrollLeft = scrolled;
+  const total = page.getElementById("total");
+  if (total) document.getElementById("total").textContent = total.textContent;
+  showChoice();
+  if (focused) {
+    const same = focused.matches("a[href]") ? `a[href="${CSS.escape(focused.getAttribute("href"))}"]` : `input[value="${CSS.escape(focused.value ?? "")}"]`;
+    list.querySelector(same)?.focus({ preventScroll: true });
+  }
+}
+
+let asking = null;
+async function refresh(loud) {
+  asking?.abort();
+  asking = new AbortController();
+  try {
+    adopt(await getPage(location.href, { signal: asking.signal }));
+  } catch (error) {
+    if (error.name !== "AbortError" && loud) say(`Could not load: ${error.message}`);
+  }
+}
+
+function search() {
+  const url = new URL(filter.action);
+  for (const [name, value] of new FormData(filter)) if (value) url.searchParams.append(name, value);
+  if (filter.querySelector("[data-default]")) url.searchParams.delete("metric");
+  history.replaceState(null, "", url);
+  refresh(true);
+}
+
+filter.addEventListener("input", settled(search, 150));
+filter.addEventListener("change", (event) => {
+  if (event.target.name === "metric") {
+    for (const box of filter.querySelectorAll("[data-default]")) delete box.dataset.default;
+  }
+});
+filter.addEventListener("submit", (event) => {
+  event.preventDefault();
+  search();
+});
+list.addEventListener("change", (event) => {
+  if (event.target.name !== "run") return;
+  if (event.target.checked) chosen.add(event.target.value);
+  else chosen.delete(event.target.value);
+  showChoice();
+});
+document.getElementById("clear").addEventListener("click", () => {
+  chosen = new Set();
+  showChoice();
+});
+
+list.dataset.shown = list.innerHTML;
+showChoice();
+setInterval(() => document.hidden || refresh(false), REFRESH_MS);
