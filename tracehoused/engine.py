@@ -16,9 +16,8 @@ from random import Random
 from typing import Callable
 
 from tracehouse.exceptions import SpoolError, TracehouseError
-from tracehouse.spool import layout, liveness
 from tracehouse.spool.manifest import Manifest
-from tracehoused import wire
+from tracehoused import presence, wire
 from tracehoused.batch import Limits
 from tracehoused.capabilities import Capabilities
 from tracehoused.checkpoint import Checkpoint
@@ -286,18 +285,7 @@ class Engine:
 
     def liveness(self, session: str) -> Callable[[Epoch], bool | None]:
         """For a session's writers: True it lives, False it is proven dead, None nobody can say."""
-        writers = os.path.join(os.path.dirname(session), layout.WRITERS)
-
-        def lives(epoch: Epoch) -> bool | None:
-            lock = liveness.read_lock(writers, epoch.id)
-            proven = liveness.lives_here(lock) if lock else None
-            if proven is None and self._options.close_dead:
-                return False
-            if proven is None and lock and lock["genuine"]:
-                return False if _server_age(writers, lock["heartbeat"]) > self._settings.dead_after else None
-            return proven
-
-        return lives
+        return presence.of_writers(session, dead_after=self._settings.dead_after, close_dead=self._options.close_dead)
 
 
 def _nonfinite(capabilities: Capabilities, checkpoint: Checkpoint) -> bool | None:
@@ -307,19 +295,6 @@ def _nonfinite(capabilities: Capabilities, checkpoint: Checkpoint) -> bool | Non
     found = capabilities.nonfinite if capabilities.known else None
     checkpoint.fact("nonfinite", found)
     return found
-
-
-def _server_age(directory: str, mtime: float) -> float:
-    """Seconds since a file was touched, by the clock of the server that holds it."""
-    probe = os.path.join(directory, f".clock-{os.getpid()}-{threading.get_ident()}")
-    try:
-        with open(probe, "wb"):
-            pass
-        age = os.stat(probe).st_mtime - mtime
-        os.unlink(probe)
-    except OSError:
-        return 0.0  # nothing can be proven here
-    return age
 
 
 def _utc_now() -> str:
