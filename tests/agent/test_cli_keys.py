@@ -86,7 +86,7 @@ def test_login_for_another_server_and_profile_and_again_with_a_new_key() -> None
 def test_login_refuses_what_cannot_be_right() -> None:
     for words, stdin, told in (
         ((), "sk-1", "should start with 'ba_'"),
-        ((), "", "should start with 'ba_'"),
+        ((), "", "no key came on standard input"),
         (("--api-base", "tracehouse.ai"), "ba_one", "https://tracehouse.ai"),
         (("--profile", "a b"), "ba_one", "--profile"),
         (("--profile", "key-x"), "ba_one", "--profile"),

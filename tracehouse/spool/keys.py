@@ -263,9 +263,9 @@ def normalise_api_base(url: str) -> str:
     scheme, found, rest = text.partition("://")
     scheme = scheme.lower()
     if not found or scheme not in ("http", "https"):
-        raise ArgumentError(
-            f"api_base must begin with http:// or https://, got {url!r}; did you mean 'https://{rest or text}'?"
-        )
+        meant = "://" + (rest or text)
+        meant = ("http" if is_loopback(meant) else "https") + meant
+        raise ArgumentError(f"api_base must begin with http:// or https://, got {url!r}; did you mean {meant!r}?")
     authority, slash, path = rest.partition("/")
     host, port = _split_port(authority)
     wrong = ""

@@ -31,7 +31,10 @@ def login(api_base: str | None, profile: str) -> None:
     _check_profile(profile)
     directory = keys.default_config_dir(os.environ)
     before = {(entry.api_base, entry.profile): entry for entry in keys.load(directory)}
-    key = keys.check_key(_ask(settings.api_base))
+    told = _ask(settings.api_base)
+    if not told.strip():
+        raise click.UsageError("no key came on standard input; `tracehouse login < key-file`, or call it in a terminal")
+    key = keys.check_key(told)
     try:
         path = keys.save_key(key, settings.api_base, profile, source="login", config_dir=directory)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 
@@ -46,6 +47,15 @@ class _Lazy(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self._lazy and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], self._lazy, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self._lazy)}"
+            raise click.UsageError(f"no such command {args[0]!r}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(self._lazy.items()))
@@ -58,13 +68,26 @@ class _Lazy(click.Group):
             sys.exit(2)
 
 
-@click.group(cls=_Lazy, lazy=_TRACEHOUSE, help="Upload, look at and serve what jobs logged with tracehouse.")
+_BOTH = {"help_option_names": ["-h", "--help"]}
+
+
+@click.group(
+    cls=_Lazy,
+    lazy=_TRACEHOUSE,
+    context_settings=_BOTH,
+    help="Upload, look at and serve what jobs logged with tracehouse.",
+)
 @click.version_option(package_name="tracehouse-sdk", prog_name="tracehouse")
 def tracehouse() -> None:
     pass
 
 
-@click.group(cls=_Lazy, lazy=_TRACEHOUSED, help="The agent: watches the spool in the background and uploads it.")
+@click.group(
+    cls=_Lazy,
+    lazy=_TRACEHOUSED,
+    context_settings=_BOTH,
+    help="The agent: watches the spool in the background and uploads it.",
+)
 @click.version_option(package_name="tracehouse-sdk", prog_name="tracehoused")
 def tracehoused() -> None:
     pass

@@ -38,11 +38,12 @@ _SPARK = 40
 @click.option("--spool", type=click.Path(file_okay=False), help="Where to look (default: the configured spools).")
 @click.option("--full", is_flag=True, help="Texts in full; without it long ones are cut.")
 def show(session: str, spool: str | None, full: bool) -> None:
-    """SESSION is a session's directory, its id, or the beginning of one."""
+    """SESSION is a session's directory, its id or name, or the beginning of an id."""
     path = _find(session, spool)
     manifest = read_manifest(path)
+    name = f" ({printable(manifest.name)})" if manifest.name else ""
     click.echo(
-        f"{manifest.kind} {printable(manifest.id)}  project {printable(manifest.project or '-')}  from {manifest.created_at}"
+        f"{manifest.kind} {printable(manifest.id)}{name}  project {printable(manifest.project or '-')}  from {manifest.created_at}"
     )
     if manifest.kind == "trace":
         _conversation(path, manifest.uid, full)
@@ -55,10 +56,13 @@ def _find(session: str, spool: str | None) -> str:
         return os.path.abspath(session)
     roots = resolve_spools(spool, resolve({}, environ=os.environ))
     paths = [path for root in roots for path in session_dirs(root)]
-    ids = {path: _id_of(path) for path in paths}
-    found = [path for path in paths if ids[path] == session] or [
-        path for path in paths if ids[path].startswith(session)
-    ]
+    names = {path: _names_of(path) for path in paths}
+    ids = {path: names[path][0] for path in paths}
+    found = (
+        [path for path in paths if ids[path] == session]
+        or [path for path in paths if session in names[path]]
+        or [path for path in paths if ids[path].startswith(session)]
+    )
     if len(found) == 1:
         return found[0]
     if found:
@@ -66,12 +70,13 @@ def _find(session: str, spool: str | None) -> str:
     raise click.UsageError(f"no session {session!r} in {', '.join(roots) or 'any spool'}")
 
 
-def _id_of(path: str) -> str:
-    """A session that cannot be read goes by its directory's name."""
+def _names_of(path: str) -> tuple[str, ...]:
+    """A session's id, and its name if it has one; one that cannot be read goes by its directory's name."""
     try:
-        return read_manifest(path).id
+        manifest = read_manifest(path)
     except (SpoolError, OSError):
-        return os.path.basename(path)
+        return (os.path.basename(path),)
+    return (manifest.id, manifest.name) if manifest.name else (manifest.id,)
 
 
 def _records(path: str, uid: str) -> Iterator[Record]:
@@ -114,8 +119,7 @@ def _span(span: dict[str, Any], full: bool) -> None:
 
 
 def _metrics(path: str, uid: str, full: bool) -> None:
-    series: dict[str, list[float]] = {}
-    steps: dict[str, Any] = {}
+    series: dict[str, _Series] = {}
     others: dict[str, int] = {}
     for record in _records(path, uid):
         if record.type != b"metrics":
@@ -123,18 +127,51 @@ def _metrics(path: str, uid: str, full: bool) -> None:
             continue
         fields = json.loads(record.data)
         for key, value in fields["values"].items():
-            steps[key] = fields.get("step")
-            if isinstance(value, (int, float)):
-                series.setdefault(key, []).append(float(value))
+            series.setdefault(key, _Series()).add(fields.get("step"), value)
     width = max([len(printable(key)) for key in series] or [0])
     for key in sorted(series):
-        values = series[key]
-        click.echo(
-            f"{printable(key):<{width}}  {_spark(values)}  last {values[-1]:.6g} at step {steps[key]}  "
-            f"min {min(values):.6g}  max {max(values):.6g}  {len(values):,} points"
-        )
+        click.echo(f"{printable(key):<{width}}  {series[key].line(full)}")
     told = {"span": "spans", "trace": "rollouts", "media": "media files", "artifact": "artifacts"}
-    click.echo("  ".join(f"{others[kind]:,} {name}" for kind, name in told.items() if others.get(kind)))
+    click.echo("  ".join(_counted(others[kind], name) for kind, name in told.items() if others.get(kind)))
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count:,} {name[:-1] if count == 1 else name}"
+
+
+class _Series:
+    """What one key was logged with: numbers as a line, of the rest the last."""
+
+    def __init__(self) -> None:
+        self._numbers: list[float] = []
+        self._last_number_at: Any = None
+        self._others = 0
+        self._last: Any = None
+        self._last_at: Any = None
+
+    def add(self, step: Any, value: Any) -> None:
+        if isinstance(value, (int, float)):
+            self._numbers.append(float(value))
+            self._last_number_at = step
+        else:
+            self._others += 1
+            self._last, self._last_at = value, step
+
+    def line(self, full: bool) -> str:
+        if not self._numbers:
+            return f"last {_shown(self._last, full)} at step {self._last_at}  {_counted(self._others, 'values')}"
+        numbers = self._numbers
+        more = f"  and {self._others:,} that are no finite numbers" if self._others else ""
+        return (
+            f"{_spark(numbers)}  last {numbers[-1]:.6g} at step {self._last_number_at}  "
+            f"min {min(numbers):.6g}  max {max(numbers):.6g}  {_counted(len(numbers), 'points')}{more}"
+        )
+
+
+def _shown(value: Any, full: bool) -> str:
+    if isinstance(value, dict) and value.get("_type") == "number":
+        return str(value.get("value"))
+    return _cut(json.dumps(value, ensure_ascii=False), full)
 
 
 def _spark(values: list[float]) -> str:

@@ -33,7 +33,7 @@ def status(spool: str | None, as_json: bool) -> None:
     elif found:
         _table(found)
     else:
-        click.echo(f"no sessions in {', '.join(roots) or 'any spool'}")
+        click.echo(f"no sessions in {', '.join(roots or settings.spools)}")
 
 
 def _table(found: list[SessionStatus]) -> None:

@@ -30,6 +30,7 @@ _TRIES = 3
 _LEASE_WAIT = 30.0
 _LONGEST_WAIT = 30.0
 _MOST_LINKS = 20
+_MOST_ALIKE = 3
 
 
 @dataclass
@@ -100,6 +101,11 @@ def sync(
     statuses = [look(engine, path) for path in sessions]
     if pattern is not None:
         statuses = [s for s in statuses if _matches(s, pattern)]
+    if not (statuses or as_json or dry_run):
+        told = (
+            f"no session matches {pattern!r}" if sessions else f"no sessions in {spool or ', '.join(settings.spools)}"
+        )
+        click.echo(told, err=True)
     if dry_run:
         _tell_dry(statuses, as_json)
         engine.close()
@@ -112,7 +118,8 @@ def sync(
     progress.finish()
     after = [look(engine, s.session) for s in statuses]
     engine.close()
-    code = _tell(work, after, as_json)
+    acknowledged = sum(s.acknowledged for s in after) - sum(s.acknowledged for s in statuses)
+    code = _tell(work, after, acknowledged, as_json)
     _tell_public(after, settings.state_dir)
     sys.exit(code)
 
@@ -151,25 +158,38 @@ def _tell_dry(statuses: list[SessionStatus], as_json: bool) -> None:
         click.echo("nothing to upload")
 
 
-def _tell(work: _Work, after: list[SessionStatus], as_json: bool) -> int:
+def _tell(work: _Work, after: list[SessionStatus], acknowledged: int, as_json: bool) -> int:
     """Print the result; the exit code."""
     left = [s for s in after if not s.uploaded or s.dead_letters or not _is_complete(work, s)]
     result = {
         "sessions": len(after),
         "uploaded": len(after) - len(left),
-        "records": work.progress.records,
+        "records": acknowledged,
         "bytes": work.progress.bytes,
         "left": [{"session": s.session, "id": s.id, "kind": s.kind, "reason": _reason(work, s)} for s in left],
     }
     if as_json:
         click.echo(json.dumps(result))
     else:
-        click.echo(f"{result['uploaded']} of {len(after)} sessions uploaded, {work.progress.records:,} records sent")
-        for s in left:
-            click.echo(f"left: {s.kind} {_safe(s.id)}: {_safe(_reason(work, s))}", err=True)
+        click.echo(f"{result['uploaded']} of {len(after)} sessions uploaded, {acknowledged:,} records acknowledged")
+        _tell_left(work, left)
     if work.stop.is_set():
         return 130 if left else 0
     return 1 if left else 0
+
+
+def _tell_left(work: _Work, left: list[SessionStatus]) -> None:
+    """One line a session, and one for all the others that are left for the same reason."""
+    by_reason: dict[str, list[SessionStatus]] = {}
+    for s in left:
+        by_reason.setdefault(_reason(work, s), []).append(s)
+    for reason, found in by_reason.items():
+        for s in found[:_MOST_ALIKE]:
+            click.echo(f"left: {s.kind} {_safe(s.id)}: {_safe(reason)}", err=True)
+        if len(found) > _MOST_ALIKE:
+            click.echo(
+                f"left: {len(found) - _MOST_ALIKE:,} more for the same reason; `tracehouse status` lists them", err=True
+            )
 
 
 def _tell_public(after: list[SessionStatus], state_dir: str) -> None:
@@ -199,11 +219,10 @@ def _reason(work: _Work, status: SessionStatus) -> str:
         return "interrupted before it was begun"
     if status.dead_letters:
         return f"{status.dead_letters} records refused: see `tracehouse deadletters list {status.session}`"
-    return (
-        report.outcome.trouble
-        or status.trouble
-        or f"{status.bytes - status.acknowledged_bytes:,} bytes not acknowledged"
-    )
+    trouble = report.outcome.trouble
+    if trouble and report.outcome.scope == "destination" and status.destination and status.destination not in trouble:
+        trouble = f"{status.destination}: {trouble}"
+    return trouble or status.trouble or f"{status.bytes - status.acknowledged_bytes:,} bytes not acknowledged"
 
 
 def _safe(text: str) -> str:
