@@ -5,6 +5,7 @@ The page is complete without scripts: every chart has a table of its series' las
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -23,6 +24,7 @@ from tracehoused.house.values import dump
 
 _COLOURS = 10
 _SYSTEM = "system"
+_NUMBER = re.compile(r"([0-9]+)")
 
 Values = dict[str, Any]
 
@@ -78,6 +80,12 @@ def lines_of(run: Values, at: int, of: int, summary: list[Values]) -> list[Value
     return lines
 
 
+def _by_number(text: str) -> list[tuple[int, str]]:
+    """An order in which block_2 comes before block_10."""
+    parts = _NUMBER.split(text)
+    return [(int(part[:18]), part) if at % 2 else (0, part) for at, part in enumerate(parts)]
+
+
 def grouped(lines: list[Values]) -> list[Values]:
     """Groups by what stands before a key's first slash, those without one first and the machine's own last; each with
     `name` and `charts`: a key and its lines."""
@@ -85,7 +93,7 @@ def grouped(lines: list[Values]) -> list[Values]:
     for line in lines:
         charts.setdefault(line["key"], []).append(line)
     groups: dict[str, list[Values]] = {}
-    for key in sorted(charts):
+    for key in sorted(charts, key=_by_number):
         prefix, slash, _ = key.partition("/")
         groups.setdefault(prefix if slash else "", []).append({"key": key, "lines": charts[key]})
     names = sorted(groups, key=lambda name: (name == _SYSTEM, name))

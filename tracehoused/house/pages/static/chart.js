@@ -44,6 +44,7 @@ export class Chart {
     this.lines = [];
     this.view = { mode: "step", log: false, smooth: 0, zoom: null };
     this.at = null;
+    this.pointed = 0;
     this.canvas = el("canvas", { "aria-hidden": "true" });
     this.above = el("canvas", { tabindex: "0", role: "img", "aria-label": label });
     this.tip = el("div", { class: "tip", hidden: true });
@@ -81,7 +82,7 @@ export class Chart {
     const found = range(this.lines, this.from, this.to, this.view.log) ?? (this.view.log ? [1, 10] : [0, 1]);
     [this.least, this.most] = this.view.log ? roomLog(found) : room(found);
     this.high = this.host.clientHeight - TOP - BOTTOM;
-    const many = Math.max(2, Math.floor(this.high / 42));
+    const many = Math.max(2, Math.floor(this.high / 36));
     this.yTicks = this.view.log ? logTicks(this.least, this.most, many) : linearTicks(this.least, this.most, many);
     const gap = this.yTicks.length > 1 ? this.yTicks[1] - this.yTicks[0] : 0;
     this.yTexts = this.yTicks.map((tick) => tickText(tick, this.view.log ? tick : gap));
@@ -99,7 +100,7 @@ export class Chart {
     this.drawAxes(pen);
     pen.save();
     pen.beginPath();
-    pen.rect(this.left, TOP - 4, this.wide + 4, this.high + 8);
+    pen.rect(this.left, TOP - 4, this.wide + 1, this.high + 8);
     pen.clip();
     for (const one of this.lines) this.drawBand(pen, one);
     for (const one of this.lines) {
@@ -244,7 +245,7 @@ export class Chart {
     for (const one of this.lines) {
       const i = nearest(one.line.x, x);
       if (i < 0 || (x < one.line.x[0] - near) || (x > one.line.x[one.line.x.length - 1] + near)) continue;
-      found.push({ one, x: one.line.x[i], raw: one.line.y[i], y: (one.soft ?? one.line.y)[i], low: one.line.low[i], high: one.line.high[i] });
+      found.push({ one, row: one.line.rows[i], x: one.line.x[i], raw: one.line.y[i], y: (one.soft ?? one.line.y)[i], low: one.line.low[i], high: one.line.high[i] });
     }
     return found;
   }
@@ -255,12 +256,15 @@ export class Chart {
         el("b", {}, number(y, 5)), one.soft ? el("small", {}, ` raw ${number(raw, 4)}`)
           : low < high ? el("small", {}, ` ${number(low, 3)} … ${number(high, 3)}`) : null));
     if (found.length > MOST_TOLD) rows.push(el("li", {}, `and ${found.length - MOST_TOLD} more`));
-    const head = this.view.mode === "step" ? `step ${number(found[0].x, 15)}` : this.xText(found[0].x, Infinity);
+    const [first, last] = found[0].row;
+    const steps = first === last ? `step ${number(first, 16)}` : `steps ${number(first, 16)}–${number(last, 16)}`;
+    const head = this.view.mode === "step" ? steps : `${this.xText(found[0].x, Infinity)} · ${steps}`;
     this.tip.replaceChildren(el("p", {}, head), el("ul", {}, ...rows));
     this.tip.hidden = false;
     const room = this.host.clientWidth;
     const left = at + 14 + this.tip.offsetWidth > room ? Math.max(0, at - 14 - this.tip.offsetWidth) : at + 14;
-    this.tip.style.transform = `translate(${Math.round(left)}px, ${TOP}px)`;
+    const top = this.pointed < TOP + this.high / 2 ? Math.max(0, TOP + this.high - this.tip.offsetHeight - 6) : 0;
+    this.tip.style.transform = `translate(${Math.round(left)}px, ${Math.round(top)}px)`;
   }
 
   listen() {
@@ -274,6 +278,7 @@ export class Chart {
       if (this.wide === undefined) return;
       const px = Math.min(this.left + this.wide, Math.max(this.left, event.offsetX));
       if (this.drag) this.drag.to = px;
+      this.pointed = event.offsetY;
       this.told.cursor(this.x(px), this);
     });
     on("pointerup", () => {

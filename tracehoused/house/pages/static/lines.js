@@ -3,7 +3,7 @@
 const MID = 0.5;
 
 /** A line: {x, y, low, high: Float64Array, cut: Uint8Array (1: no stroke from the point before), marks: [{x, name}],
- *  count, span: [from, to] in x, or null where it is empty}. `series` is {buckets, nonfinite} of the house; `began` the run's start in seconds, for relative time. */
+ *  rows: the bucket of each point, count, span: [from, to] in x, or null where it is empty}. `series` is {buckets, nonfinite} of the house; `began` the run's start in seconds, for relative time. */
 export function toLine(series, mode, began) {
   const rows = series.buckets;
   const at = (row) => (mode === "step" ? (row[0] + row[1]) * MID : (row[6] + row[7]) * MID * 1e-6 - (mode === "relative" ? began : 0));
@@ -24,6 +24,7 @@ export function toLine(series, mode, began) {
     made.count += count;
   });
   cutAtMarks(made, rows, order, series.nonfinite);
+  made.rows = order.map((from) => rows[from]);
   made.span = spanOf(made, rows, mode);
   return made;
 }
