@@ -103,12 +103,15 @@ class Endings:
 
     def _send(self, fields: dict[str, Any], mark: Any) -> bool:
         context = self._context
+        # a run may end and come back any number of times: the same word later is another request
+        said = int(context.checkpoint.state.facts.get("said") or 0)
         digest = sha256(wire.dumps([fields, mark])).hexdigest()[:16]
-        key = f"{context.uid}-{context.generation}-close-{digest}"
+        key = f"{context.uid}-{context.generation}-close-{said}-{digest}"
         server_id = str(context.checkpoint.state.facts["server_id"])
         answer = context.ask(wire.patch_request(self._kind, server_id, fields, key))
         if answer.verdict is Verdict.ACCEPTED:
             context.checkpoint.fact("status_sent", mark)
+            context.checkpoint.fact("said", said + 1)
         elif answer.verdict in (Verdict.MISSING, Verdict.DELETED):
             kind = "forgotten" if answer.verdict is Verdict.MISSING else "deleted"
             raise Halt(kind, answer.reason, scope="session")

@@ -281,6 +281,10 @@ class SessionLog:
         self._n += 1
         self._size, self._synced_size, self._room = len(header), 0, self.writer.segment_bytes
         self._unsynced.add_dirs(self.directory)
+        try:
+            os.utime(self.directory)
+        except OSError:
+            pass  # an agent that watches only the spool's root for such a touch finds the segment by its next rescan
 
     def _header(self) -> str:
         told = {"epoch": self.writer.epoch, "n": self._n, "attempt": self.attempt, "claim": self.claim}
