@@ -1,156 +1,272 @@
-"""The agent: keeps sessions uploaded while jobs write them. Woken by file events; a rescan finds whatever they missed."""
+"""The agent: keeps sessions uploaded while jobs write them. Woken by file events; a rescan finds whatever they missed.
+
+One thread decides (``step``), others make the passes. A session that is closed and settled costs nothing but a note of when
+that was found; one that lives costs a pass when its job writes; one that waits costs a try now and then.
+"""
 
 from __future__ import annotations
 
 import logging
-import os
+import re
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 
 from tracehoused.engine import Engine, Report
-from tracehoused.reader import session_dirs
-from tracehoused.retry import Backoff
+from tracehoused.lookout import Lookout
+from tracehoused.spools import fingerprint, segments
 from tracehoused.text import printable
-from tracehoused.watcher import Watcher
+from tracehoused.tracked import Schedule, Tracked
+from tracehoused.watcher import Hints
 
 __all__ = ["Agent"]
 
 log = logging.getLogger("tracehoused")
 
-RESCAN_SECONDS = 60.0
-POLL_SECONDS = 1.0
-LIVE_SECONDS = 10.0
+# hints that come while a job writes on: the kernel joins those that nobody has read yet
+_COALESCE = 0.02
+_GAP = 0.05
+_DYING = 0.25
+_LEASE_WAIT = 5.0
+_ANSWER = re.compile(r"\b([45][0-9][0-9]): .*", re.DOTALL)
 
 
-@dataclass
-class _Session:
-    """``due``: monotonic time of the next pass; None when only an event makes one. ``size``: what the rescan saw last."""
-
-    backoff: Backoff
-    due: float | None = 0.0
-    again: bool = False
-    running: Future[None] | None = None
-    seen: tuple[int, int] = (0, 0)
+@dataclass(frozen=True)
+class _Done:
+    session: Tracked
+    mark: tuple[int, int]
+    epochs: tuple[str, ...]
+    report: Report | None
 
 
 class Agent:
-    """``run`` until ``stop``; one pass over what is due is ``step``, which needs no thread of its own."""
+    """``run`` until ``stop``; or ``step`` by step. ``beat`` is called after each rescan, once a minute at least.
 
-    def __init__(self, engine: Engine, spools: list[str], *, jobs: int, rng: Random | None = None) -> None:
+    ``lookout``: the spools, and what is known of their sessions. ``stop``, ``drain_then_stop`` and ``look_again`` may be called
+    from any thread and from signal handlers.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        lookout: Lookout,
+        *,
+        jobs: int,
+        rng: Random | None = None,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
         self._engine = engine
-        self._spools = spools
+        self.lookout = lookout
         self._rng = rng or Random()
-        self._watcher = Watcher(spools)
+        self._beat = beat
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="tracehouse-upload")
-        self._sessions: dict[str, _Session] = {}
-        self._lock = threading.Lock()
+        self._schedule = Schedule(jobs)
+        self._done: deque[_Done] = deque()
+        self._parked: dict[str, list[Tracked]] = {}
         self._stopping = threading.Event()
-        self._scanned = -RESCAN_SECONDS
+        self._draining = False
+        self.failed = 0  # passes that left something
 
     def run(self) -> None:
         """Upload until ``stop`` is called; then finish what is under way."""
-        self._watcher.start()
-        if self._watcher.problem:
-            log.warning("%s", self._watcher.problem)
-        log.info("watching %s", ", ".join(self._spools))
         try:
             while not self._stopping.is_set():
-                self.step(self._watcher.wait(self._until_due()))
+                hints = self.lookout.watcher.wait(self.until_due())
+                self.step(hints)
+                if self._draining and self._is_drained():
+                    break
+                if hints.sessions:
+                    self._stopping.wait(_COALESCE)
         finally:
-            self._watcher.stop()
             self._pool.shutdown()
-            log.info("stopped")
+            self._settle_done()
+            self.lookout.close()
+
+    def run_once(self) -> None:
+        """One pass over all there is that is not settled, with no second try; then return."""
+        self._draining = True
+        self.run()
 
     def stop(self) -> None:
         self._stopping.set()
-        self._watcher.wake()
+        self.lookout.watcher.wake()
 
-    def step(self, hints: set[str]) -> None:
+    def drain_then_stop(self) -> None:
+        """Upload all there is now, with one try for each session, then stop."""
+        self._draining = True
+        self.lookout.look_now()
+        self.lookout.watcher.wake()
+
+    def step(self, hints: Hints) -> None:
         """Begin passes over the sessions that hints or the time call for."""
+        self._settle_done()
         now = time.monotonic()
-        if now - self._scanned >= self._rescan_seconds():
-            self._scanned = now
-            self._rescan()
-        with self._lock:
-            for path in hints:
-                self._session(path).due = now
-            for path, session in self._sessions.items():
-                if session.due is not None and session.due <= now:
-                    self._begin(path, session)
+        for session in self.lookout.hinted(hints, now):
+            if not self._draining:
+                self._want(session, now, hot=True)
+        for session in self.lookout.ended(hints):
+            # a little later: a file is told to be closed before its lock is given up
+            session.mark = (-1, 0)
+            if session.running:
+                session.again = True
+            elif session.state == "live":
+                self._schedule.at(session, now + _DYING)
+        if self.lookout.is_due(now):
+            for session in self.lookout.rescan(now):
+                self._want(session, now, hot=session.state == "live")
+            self._beat()
+        for session in self._schedule.due(now):
+            self._on_time(session, now)
+        self._begin_passes()
 
-    def _rescan_seconds(self) -> float:
-        return POLL_SECONDS if self._watcher.problem else RESCAN_SECONDS
+    def until_due(self) -> float:
+        """Seconds until there is something to do without a hint."""
+        due = self._schedule.next_due()
+        at = self.lookout.next_look if due is None else min(due, self.lookout.next_look)
+        return max(0.0, at - time.monotonic())
 
-    def _until_due(self) -> float:
-        with self._lock:
-            dues = [s.due for s in self._sessions.values() if s.due is not None and s.running is None]
-        return max(0.0, min([*dues, self._scanned + self._rescan_seconds()]) - time.monotonic())
+    def _is_drained(self) -> bool:
+        due = self._schedule.next_due()
+        soon = due is not None and due <= time.monotonic() + _GAP
+        return self._schedule.idle and not self._done and not soon and self.lookout.has_looked
 
-    def _session(self, path: str) -> _Session:
-        if path not in self._sessions:
-            self._sessions[path] = _Session(Backoff(self._rng))
-        return self._sessions[path]
-
-    def _rescan(self) -> None:
-        """Whatever events said or missed: sessions that grew, are new, or are gone."""
-        found = {path for spool in self._spools if os.path.isdir(spool) for path in session_dirs(spool)}
-        with self._lock:
-            for path in found:
-                session = self._session(path)
-                seen = _fingerprint(path)
-                if seen != session.seen:
-                    session.seen = seen
-                    session.due = session.due if session.due is not None else 0.0
-            for path in set(self._sessions) - found:
-                if self._sessions[path].running is None:
-                    del self._sessions[path]
-
-    def _begin(self, path: str, session: _Session) -> None:
-        session.due = None
-        if session.running is not None:
+    def _want(self, session: Tracked, now: float, *, hot: bool) -> None:
+        if session.pending_since is None:
+            session.pending_since = now
+        if session.running:
             session.again = True
-            return
-        session.running = self._pool.submit(self._pass, path, session)
+        elif session.state in ("retry", "parked", "stopped") and hot:
+            pass  # more records do not make it succeed: it has its time
+        else:
+            self._schedule.at(session, None)
+            self._schedule.want(session, hot=hot)
 
-    def _pass(self, path: str, session: _Session) -> None:
+    def _on_time(self, session: Tracked, now: float) -> None:
+        """A try that was to be repeated, or a look at a live session that gives no hints."""
+        if session.state == "live" and not session.again:
+            if fingerprint(session.path) == session.mark:
+                self._schedule.at(session, self.lookout.next_poll(session, now))
+                return
+            self._watch(session, now)
+        session.again = False
+        hot = session.state == "live"
+        if session.state == "parked":
+            session.state = "retry"
+        self._schedule.want(session, hot=hot)
+
+    def _begin_passes(self) -> None:
+        while not self._stopping.is_set() and (session := self._schedule.take()) is not None:
+            # the watch first, and the writers too: what comes after the pass has looked is then told
+            self._watch(session, time.monotonic())
+            self.lookout.set_epochs(session, segments(session.path))
+            self._pool.submit(self._pass, session)
+
+    def _watch(self, session: Tracked, now: float) -> None:
+        loser = self.lookout.watch(session)
+        if loser is not None and loser.state == "live":
+            self._schedule.at(loser, self.lookout.next_poll(loser, now))
+
+    def _pass(self, session: Tracked) -> None:
+        mark, epochs, report = fingerprint(session.path), segments(session.path), None
         try:
-            report = self._engine.drain(path)
+            if epochs or self.lookout.is_left(session.path):
+                report = self._engine.drain(session.path)
         except Exception:  # a thread's top: one session's trouble must not end the agent
-            log.exception("%s: a defect stopped this pass; it is tried again", printable(path))
-            report = None
-        with self._lock:
-            session.running = None
-            session.due = self._next_due(session, report)
+            log.exception("a defect stopped this pass; it is tried again", extra={"session": session.path})
+        self._done.append(_Done(session, mark, epochs, report))
+        self.lookout.watcher.wake()
+
+    def _settle_done(self) -> None:
+        while self._done:
+            done = self._done.popleft()
+            self._schedule.over(done.session)
+            now = time.monotonic()
+            self._note(done, now)
+            if done.report is None:
+                self._wait_for_records(done, now)
+            elif done.report.outcome.complete:
+                self._completed(done, done.report, now)
+            else:
+                self._left(done.session, done.report, now)
+
+    def _note(self, done: _Done, now: float) -> None:
+        session = done.session
+        if done.mark != session.mark:
+            session.mark = done.mark
+            session.grew = now
+            session.stalled = False
+        session.size = done.mark[0]
+        if done.report is not None and done.report.destination is not None:
+            session.api_base = done.report.destination.api_base
+            session.dead = done.report.dead
+            if done.report.outcome.scope != "destination":
+                self._release(session.api_base, now)
+
+    def _wait_for_records(self, done: _Done, now: float) -> None:
+        """A directory in which no record is yet, or a pass that a defect ended."""
+        session = done.session
+        if done.epochs:
+            session.state = "retry"
+            self.failed += 1
+            self._schedule.at(session, now + session.wait(self._rng, None))
+        elif session.again:
             session.again = False
-        self._watcher.wake()
+            self._schedule.at(session, now + _GAP)
+        else:
+            session.state = "new"
 
-    def _next_due(self, session: _Session, report: Report | None) -> float | None:
-        now = time.monotonic()
-        if session.again:
-            return now
-        if report is not None and report.outcome.complete:
-            session.backoff.reset()
-            # a writer that dies makes no event: live sessions are looked at again
-            return now + LIVE_SECONDS if report.live else None
-        if report is not None:
-            log.warning("%s: %s", printable(report.session), printable(report.outcome.trouble))
-            if report.outcome.stopped:
-                return None
-        return now + session.backoff.next(report.outcome.retry_after if report else None)
+    def _completed(self, done: _Done, report: Report, now: float) -> None:
+        session = done.session
+        session.backoff, session.trouble, session.pending_since = None, "", None
+        self.lookout.set_epochs(session, done.epochs if report.live else ())
+        if not self._draining and (session.again or fingerprint(session.path) != done.mark):
+            session.again, session.state = True, "live"
+            session.pending_since = now
+            self._schedule.at(session, now + _GAP)
+        elif report.live:
+            session.again, session.state = False, "live"
+            self._schedule.at(session, self.lookout.next_poll(session, now))
+        else:
+            self.lookout.settled(session, done.mark)
 
+    def _left(self, session: Tracked, report: Report, now: float) -> None:
+        outcome = report.outcome
+        told = _ANSWER.sub(r"\1", printable(outcome.trouble))
+        # the answer's own words may repeat what was sent: they are in `tracehouse status`, not in the log
+        if told != session.trouble and outcome.scope != "lease":
+            log.warning("not uploaded: %s", told, extra={"session": session.path})
+        session.trouble = told
+        session.again = False
+        self.failed += 1
+        if outcome.stopped:
+            session.state = "stopped"
+        elif report.destination is None and outcome.scope != "lease":
+            session.state = "waiting"
+            self.lookout.waits(session)
+        elif outcome.scope == "destination":
+            self._park(session, report, now)
+        else:
+            session.state = "retry"
+            lease = outcome.scope == "lease"
+            self._schedule.at(session, now + (_LEASE_WAIT if lease else session.wait(self._rng, outcome.retry_after)))
 
-def _fingerprint(path: str) -> tuple[int, int]:
-    """Changes whenever a segment grows or a file appears."""
-    size = newest = 0
-    try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                found = entry.stat(follow_symlinks=False)
-                size += found.st_size if entry.name.endswith(".jsonl") else 0
-                newest = max(newest, found.st_mtime_ns)
-    except FileNotFoundError:
-        pass
-    return size, newest
+    def _park(self, session: Tracked, report: Report, now: float) -> None:
+        """One session asks again whether the server is back; the others wait for what it hears."""
+        parked = self._parked.setdefault(session.api_base, [])
+        session.state = "parked"
+        if not any(other.due is not None or other.running or other.ready for other in parked):
+            self._schedule.at(session, now + session.wait(self._rng, report.outcome.retry_after))
+        if session not in parked:
+            parked.append(session)
+
+    def _release(self, api_base: str, now: float) -> None:
+        """The server answers: all that waited for it have their turn."""
+        for session in self._parked.pop(api_base, ()):
+            if session.state == "parked":
+                session.state = "retry"
+                session.backoff = None
+                self._schedule.at(session, now)

@@ -36,10 +36,14 @@ def pid_namespace() -> str:
 
 
 def process_start(pid: int) -> str:
-    """When a process started, in the system's own form; "" when there is none or the system does not say."""
+    """When a process started, in the system's own form; "" when there is none or the system does not say.
+
+    One that has ended, and whose parent has not asked after it yet, is none.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[19].decode()
+            fields = file.read().rpartition(b")")[2].split()
+        return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
     except (OSError, IndexError):
         return _ps_start(pid) if sys.platform == "darwin" else ""
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import glob
 import os
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import click
 
 from tracehoused.config import Settings
 
-__all__ = ["resolve_spools"]
+__all__ = ["agent_options", "flags_of", "resolve_spools"]
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 
 def resolve_spools(given: str | None, settings: Settings) -> list[str]:
@@ -24,3 +29,62 @@ def resolve_spools(given: str | None, settings: Settings) -> list[str]:
         paths = sorted(glob.glob(expanded)) if glob.has_magic(expanded) else [expanded]
         found += [os.path.abspath(path) for path in paths if os.path.isdir(path)]
     return found
+
+
+_OPTIONS = (
+    (
+        "spools",
+        "--spool",
+        {"multiple": True, "help": "A spool to watch, or a pattern of such; may be given several times."},
+    ),
+    ("jobs", "--jobs", {"type": click.IntRange(1, 64), "help": "Sessions uploaded at a time."}),
+    ("limit_rate", "--limit-rate", {"metavar": "SIZE", "help": "Most bytes per second, such as 2M/s."}),
+    (
+        "ca_file",
+        "--ca-file",
+        {"type": click.Path(dir_okay=False), "help": "PEM certificates to trust besides the usual."},
+    ),
+    ("metrics", "--metrics", {"metavar": "PORT|FILE", "help": "Prometheus metrics, on a loopback port or in a file."}),
+    ("stall_after", "--stall-after", {"metavar": "TIME", "help": "How long a job may record nothing (10m)."}),
+    ("dead_after", "--dead-after", {"metavar": "TIME", "help": "Silence after which a job elsewhere is dead (1h)."}),
+    (
+        "on_stall",
+        "--on-stall",
+        {"metavar": "COMMAND", "help": "Run with the session's path when a job stalls; no shell."},
+    ),
+)
+
+
+def agent_options(command: _Command) -> _Command:
+    """The options of commands that are an agent."""
+    for name, option, words in reversed(_OPTIONS):
+        command = click.option(option, name, **words)(command)
+    return command
+
+
+def flags_of(options: Mapping[str, Any]) -> tuple[dict[str, object], list[str]]:
+    """(settings by name, the same as words of a command line, with paths that hold in any directory)."""
+    flags: dict[str, object] = {}
+    words: list[str] = []
+    for name, option, _ in _OPTIONS:
+        value = options.get(name)
+        if value is None or value == ():
+            continue
+        if name == "metrics":
+            target = "metrics_port" if str(value).isdigit() else "metrics_file"
+            flags[target] = value = value if str(value).isdigit() else _absolute(value)
+        elif name == "spools":
+            flags[name] = value = tuple(_absolute(path) for path in value)
+        elif name == "ca_file":
+            flags[name] = value = _absolute(value)
+        elif name == "on_stall":
+            flags[name] = shlex.split(value)
+        else:
+            flags[name] = value
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [option, str(one)]
+    return flags, words
+
+
+def _absolute(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(path))

@@ -24,9 +24,16 @@ _TRACEHOUSE = {
     "whoami": "Which keys are kept, for which servers.",
 }
 _TRACEHOUSED = {
-    "start": "Watch the spool and upload what jobs write.",
+    "start": "Watch spools and upload what jobs write, in the background.",
+    "stop": "End the agent.",
+    "restart": "End the agent and start it again.",
+    "status": "Whether the agent runs, and what it is about.",
+    "logs": "The agent's log.",
+    "run-once": "Upload what there is and exit: for cron.",
     "config": "The effective settings, and where each comes from.",
 }
+# two programs, two commands of one name
+_MODULES = {("tracehoused", "status"): "agent_status"}
 
 
 class _Lazy(click.Group):
@@ -42,8 +49,9 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._lazy:
             return None
-        module = importlib.import_module(f"tracehoused.cli.{cmd_name.replace('-', '_')}")
-        command = getattr(module, cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"tracehoused.cli.{_MODULES.get((str(self.name), cmd_name), name)}")
+        command = getattr(module, name)
         assert isinstance(command, click.Command)
         return command
 

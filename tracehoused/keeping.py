@@ -1,0 +1,149 @@
+"""What the agent sees to besides uploading: stalled jobs, deletion after the grace, and the spool's budget."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import threading
+import time
+from collections import deque
+
+from tracehoused.config import Settings
+from tracehoused.engine import Engine
+from tracehoused.ledger import directory_mark
+from tracehoused.lookout import Lookout
+from tracehoused.pruning import Pruned, candidates, prune_session, pruned_note, tidy
+from tracehoused.spools import Spool
+from tracehoused.tracked import Tracked
+
+__all__ = ["Keeping"]
+
+log = logging.getLogger("tracehoused")
+
+_WARN_EVERY = 60.0
+
+
+class Keeping:
+    """``step`` after each look through the spools, from the thread that looks; deletion goes on in another."""
+
+    def __init__(self, engine: Engine, lookout: Lookout, settings: Settings) -> None:
+        self._engine = engine
+        self._lookout = lookout
+        self._settings = settings
+        self._thread: threading.Thread | None = None
+        self._done: deque[Pruned] = deque()
+        self._stopping = threading.Event()
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._tidied: set[str] = set()
+        self._kept: set[str] = set()
+        self._warned_at: float | None = None
+
+    def step(self) -> None:
+        self._tidy()
+        self._children = [child for child in self._children if child.poll() is None]
+        self._note_pruned()
+        now = time.monotonic()
+        for session in self._lookout.sessions.values():
+            if session.state == "live" and not session.stalled and now - session.grew >= self._settings.stall_after:
+                self._stalled(session)
+        if self._thread is None or not self._thread.is_alive():
+            self._prune()
+
+    def close(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._note_pruned()
+
+    def _tidy(self) -> None:
+        fresh = [path for path in self._lookout.spools if path not in self._tidied]
+        self._tidied.update(fresh)
+        try:
+            for session in tidy(fresh):
+                log.warning("a deletion that was cut short is undone", extra={"session": session})
+        except OSError as error:
+            log.warning("the trash cannot be seen to: %s", error)
+
+    def _stalled(self, session: Tracked) -> None:
+        session.stalled = True
+        minutes = self._settings.stall_after / 60
+        log.warning(
+            "its job lives, but has recorded nothing for %.3g minutes", minutes, extra={"session": session.path}
+        )
+        if not self._settings.on_stall:
+            return
+        environ = {**os.environ, "TRACEHOUSE_STALLED_SESSION": session.path}
+        environ.pop("TRACEHOUSE_API_KEY", None)
+        try:
+            child = subprocess.Popen(
+                [*self._settings.on_stall, session.path],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self._children.append(child)
+        except OSError as error:
+            log.warning("on_stall cannot be run: %s", error)
+
+    def _prune(self) -> None:
+        chosen: list[str] = []
+        over = False
+        for spool in self._lookout.spools.values():
+            bytes_over, files_over = self._over_budget(spool)
+            over = over or bytes_over > 0 or files_over > 0
+            names = candidates(
+                spool.ledger,
+                older_than=self._settings.retention_grace,
+                odo=self._lookout.odometer.now(),
+                over=bytes_over,
+                over_files=files_over,
+            )
+            chosen += [path for path in (os.path.join(spool.path, name) for name in names) if path not in self._kept]
+        if over and not chosen:
+            self._warn()
+        if chosen:
+            self._thread = threading.Thread(
+                target=self._prune_all, args=(chosen,), name="tracehouse-prune", daemon=True
+            )
+            self._thread.start()
+
+    def _over_budget(self, spool: Spool) -> tuple[int, int]:
+        """Bytes and files beyond what the spool may have."""
+        settings = self._settings
+        if settings.spool_max_bytes is None and settings.spool_max_files is None:
+            return 0, 0
+        here = [s for s in self._lookout.sessions.values() if os.path.dirname(s.path) == spool.path]
+        notes = [note for _, note in spool.ledger.items()]
+        size = sum(s.size for s in here) + sum(note.size for note in notes)
+        files = 4 * len(here) + sum(note.files for note in notes)
+        most, most_files = settings.spool_max_bytes or size, settings.spool_max_files or files
+        return max(0, size - most), max(0, files - most_files)
+
+    def _warn(self) -> None:
+        now = time.monotonic()
+        if self._warned_at is None or now - self._warned_at >= _WARN_EVERY:
+            self._warned_at = now
+            log.warning("a spool is over its budget, and nothing in it may be deleted yet: jobs go on writing")
+
+    def _prune_all(self, chosen: list[str]) -> None:
+        for session in chosen:
+            if self._stopping.is_set():
+                return
+            self._done.append(prune_session(self._engine, session))
+
+    def _note_pruned(self) -> None:
+        while self._done:
+            pruned = self._done.popleft()
+            if pruned.kept:
+                self._kept.add(pruned.session)
+                log.info("not deleted: %s", pruned.kept, extra={"session": pruned.session})
+                continue
+            log.info("deleted %d bytes that are acknowledged", pruned.freed, extra={"session": pruned.session})
+            ledger = self._lookout.spools[os.path.dirname(pruned.session)].ledger
+            note = ledger.get(os.path.basename(pruned.session))
+            if note is not None:
+                mtime = directory_mark(pruned.session)
+                ledger.put(os.path.basename(pruned.session), pruned_note(note, mtime))

@@ -1,0 +1,84 @@
+"""Which sessions are to be deleted: those settled for longer than the grace, or, when the spool is over its budget, the longest settled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from tracehouse.exceptions import TracehouseError
+from tracehouse.spool import layout
+from tracehoused.credentials import NoCredential
+from tracehoused.engine import Destination, Engine
+from tracehoused.exceptions import LeaseHeld
+from tracehoused.lease import Lease
+from tracehoused.ledger import Ledger, Note, age
+from tracehoused.reader import read_manifest
+from tracehoused.retention import Kept, prune, recover
+
+__all__ = ["Pruned", "candidates", "prune_session", "pruned_note", "tidy"]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What became of one session: ``freed`` bytes, or why it was ``kept``."""
+
+    session: str
+    freed: int
+    kept: str = ""
+
+
+def candidates(ledger: Ledger, *, older_than: float, odo: float, over: int = 0, over_files: int = 0) -> list[str]:
+    """Names of sessions to prune. ``older_than``: seconds since they were settled; ``over``: bytes, ``over_files``: files to get rid
+    of whatever their age."""
+    now = time.time()
+    chosen = []
+    for name, note in sorted(ledger.items(), key=lambda item: (item[1].odo, item[1].wall)):
+        if note.pruned or note.dead:
+            continue
+        if age(note, now, odo) >= older_than or over > 0 or over_files > 0:
+            chosen.append(name)
+            over -= note.size
+            over_files -= note.files
+    return chosen
+
+
+def prune_session(engine: Engine, session: str, *, dry: bool = False) -> Pruned:
+    """Delete a session's records if that is safe, as its own destination tells."""
+    try:
+        manifest = read_manifest(session)
+        credential = engine.known_credential(manifest)
+        if isinstance(credential, NoCredential):
+            return Pruned(session, 0, credential.reason)
+        destination = Destination(credential.api_base, credential.identity)
+        with closing(Lease(session)):
+            checkpoint = engine.checkpoint(session, manifest, destination)
+            at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            lives = engine.liveness(session)
+            return Pruned(session, prune(session, manifest, checkpoint, lives, at=at, dry=dry))
+    except LeaseHeld as held:
+        return Pruned(session, 0, f"an agent is at it ({held.holder})")
+    except (Kept, TracehouseError, OSError) as error:
+        return Pruned(session, 0, str(error))
+
+
+def tidy(spools: Iterable[str]) -> list[str]:
+    """At the start of an agent: what a crash left in the trash goes back, what was removed goes for good."""
+    restored = []
+    for spool in spools:
+        trash = os.path.join(spool, layout.TRASH)
+        if os.path.isdir(trash):
+            for name in os.listdir(trash):
+                if name.endswith(".removed"):
+                    shutil.rmtree(os.path.join(trash, name))
+            restored += recover(spool)
+    return restored
+
+
+def pruned_note(note: Note, mtime: int) -> Note:
+    """What is noted of a session from then on."""
+    return note._replace(mtime=mtime, size=0, files=6, pruned=True)
