@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 OUTCOMES = ("good", "bad", "neutral")
 SCAFFOLD = "python-sdk"
+_NUMBERS = ("rollout_step",)
 
 
 class Run(ChatLog):
@@ -151,7 +152,7 @@ class Run(ChatLog):
         if self._redactor is not None:
             body["scaffold"] = self._redactor.clean(self.scaffold)
             body["model"] = self._redactor.clean(self.model)
-        body = {name: value for name, value in body.items() if value is not None}
+        body = {name: value if name in _NUMBERS else str(value) for name, value in body.items() if value is not None}
         self._session.record("trace", {**body, "started_at": now()})
         self._is_created = True
 

@@ -13,6 +13,8 @@ from tracehouse.spool.writer import Writer, writer_of
 from tracehouse.values import encode
 from tracehouse.version import VERSION
 
+_LONGEST_LABEL = 1024
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -148,6 +150,11 @@ def _log_of(writer: Writer, manifest: Manifest) -> SessionLog:
     return writer.share(directory, lambda: SessionLog(writer, manifest, directory))
 
 
+def _label(given: object) -> str | None:
+    """A name as a text, cut to what a manifest has room for: the whole is in the record."""
+    return None if given is None else str(given)[:_LONGEST_LABEL]
+
+
 def _manifest(
     kind: str,
     session_id: str,
@@ -168,8 +175,8 @@ def _manifest(
             "created_at": clock.now(),
             "epoch": epoch,
             "credential": settings.credential,
-            "project": project,
-            "name": name,
+            "project": _label(project),
+            "name": _label(name),
             "agent_version": settings.agent_version,
             "version": VERSION,
         }

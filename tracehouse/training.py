@@ -155,7 +155,8 @@ class TrainingRun(MetricLog):
             "hf_model": self._cleaned(self.hf_model),
             "hf_model_revision": self._cleaned(self.hf_model_revision),
         }
-        self._session.record("run", {name: value for name, value in body.items() if value is not None})
+        told = {name: value for name, value in body.items() if value is not None}
+        self._session.record("run", {name: value if name == "config" else str(value) for name, value in told.items()})
 
     def _tell_status(self, auto_finish: bool) -> None:
         self._owns_status = self._session.began_attempt or _rank(os.environ) == 0

@@ -253,6 +253,15 @@ def _(spool: Path) -> None:
     assert (run.scaffold, run.machine_id, run.hostname) == (plain.scaffold, plain.machine_id, plain.hostname)
 
 
+@_behaviour("names need not be texts, nor short: they become texts, and are kept whole")
+def _(spool: Path) -> None:
+    cm.Run(session_id="s", project=7, task_name="x" * 100_000)  # type: ignore[arg-type]
+    [trace] = _of(spool, "trace")
+    assert (trace["project"], len(trace["task_name"])) == ("7", 100_000)
+    run = _run(project=7, name=8)
+    assert [(one["project"], one["name"]) for one in jobs.of_type(Path(run.spool_path), "run")] == [("7", "8")]
+
+
 @_behaviour("a trace is told with what it was given, in order, and what is None left out")
 def _(spool: Path) -> None:
     cm.Run(session_id="s", project="", model="m", run_id="server-run", rollout_step=0)
