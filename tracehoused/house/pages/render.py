@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
+from tracehoused.house.pages.sharing import is_shared, link, shared_token
 from tracehoused.house.pages.static_files import CONTENT
 from tracehoused.house.values import micros
 
@@ -91,6 +92,13 @@ def duration(seconds: float | None) -> str:
     return f"{sign}{whole} s"
 
 
+def brief_seconds(seconds: float) -> str:
+    """A short span of time: 40 ms, 1.25 s, then as `duration` tells it."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 60 else duration(seconds)
+
+
 def ago(text: str | None) -> str:
     """How long before now a time of the wire was, in its largest unit; a date where that is long."""
     at = seconds_of(text)
@@ -122,7 +130,9 @@ def _environment() -> Environment:
     )
     made.filters.update(pretty=pretty, brief=brief, short=short, moment=moment, ago=ago, duration=duration, size=size)
     made.filters.update(query=query)
+    made.filters.update(brief_seconds=brief_seconds)
     made.globals.update(static=f"/static/{CONTENT}", navigation=NAVIGATION)
+    made.globals.update(link=link, is_shared=is_shared, shared_token=shared_token)
     return made
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from tracehoused.house.pages import charts, export, live, media, run, runs, signin, views
+from tracehoused.house.pages import charts, export, live, media, run, runs, signin
 from tracehoused.house.pages.static_files import static_routes
+from tracehoused.house.pages.talk_routing import talk_routes
 
 
 def routes() -> list[BaseRoute]:
     return [
         Route("/", runs.all_runs),
-        Route("/traces", views.all_traces),
         Route("/compare", charts.compare),
         Route("/live", live.live),
         Route("/download.{format}", export.download),
@@ -22,7 +22,7 @@ def routes() -> list[BaseRoute]:
         Route("/r/{id}/environment", run.environment),
         Route("/r/{id}/artifacts", run.artifacts),
         Route("/r/{id}/links", run.links),
-        Route("/t/{id}", views.trace),
+        *talk_routes(),
         Route("/signin", signin.form),
         Route("/signin", signin.with_key, methods=["POST"]),
         Route("/signin/{code}", signin.with_code),

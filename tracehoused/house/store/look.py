@@ -46,7 +46,7 @@ _RUN_REST = ("ended_at", "status", "hf_dataset", "hf_dataset_split", "hf_model",
 
 
 def trace_object(row: Row[Any]) -> Object:
-    """A row of `_traces()`."""
+    """A row of `visible_traces()`."""
     known = {name: getattr(row, name) for name in (*_TRACE_TEXTS, *_TRACE_REST)}
     times = {"created_at": iso(row.created_us), "updated_at": iso(row.updated_us)}
     more = {"metadata": _loaded(row.metadata), "extra": _loaded(row.extra), "run_id": row.run_id}
@@ -59,7 +59,8 @@ def run_object(row: Row[Any]) -> Object:
     return {**known, "config": _loaded(row.config), "extra": _loaded(row.extra), "points": row.next_point, **times}
 
 
-def _traces(caller: Caller) -> Select[Any]:
+def visible_traces(caller: Caller) -> Select[Any]:
+    """Every trace that the caller may see, with `run_id` and `span_count`."""
     count = select(func.count()).where(spans.c.trace == traces.c.pk).scalar_subquery()
     query = select(traces, runs.c.id.label("run_id"), count.label("span_count"))
     query = query.select_from(traces.outerjoin(runs, runs.c.pk == traces.c.run)).where(traces.c.deleted_us.is_(None))
@@ -71,7 +72,7 @@ def like_pattern(text: str) -> str:
     return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
 
 
-def _paged(connection: Connection, query: Select[Any], page: Page, order: Any, make: Any) -> Found:
+def paged(connection: Connection, query: Select[Any], page: Page, order: Any, make: Any) -> Found:
     """Newest first by the auto-numbered column `order`."""
     if page.after is not None:
         query = query.where(order < page.after)
@@ -82,7 +83,7 @@ def _paged(connection: Connection, query: Select[Any], page: Page, order: Any, m
 
 
 def list_traces(connection: Connection, caller: Caller, page: Page, *, rollouts: bool = True) -> Found:
-    query = _traces(caller)
+    query = visible_traces(caller)
     if not rollouts:
         query = query.where(traces.c.run.is_(None))
     if page.project is not None:
@@ -90,11 +91,11 @@ def list_traces(connection: Connection, caller: Caller, page: Page, *, rollouts:
     if page.like:
         names = (traces.c.task_name, traces.c.session_id, traces.c.model)
         query = query.where(or_(*(name.like(like_pattern(page.like), escape="\\") for name in names)))
-    return _paged(connection, query, page, traces.c.pk, trace_object)
+    return paged(connection, query, page, traces.c.pk, trace_object)
 
 
 def one_trace(connection: Connection, caller: Caller, trace_id: str) -> Object:
-    return trace_object(connection.execute(_traces(caller).where(traces.c.id == trace_id)).one())
+    return trace_object(connection.execute(visible_traces(caller).where(traces.c.id == trace_id)).one())
 
 
 def list_runs(connection: Connection, caller: Caller, page: Page) -> Found:
@@ -106,12 +107,12 @@ def list_runs(connection: Connection, caller: Caller, page: Page) -> Found:
     if page.like:
         names = (runs.c.name, runs.c.client_run_id)
         query = query.where(or_(*(name.like(like_pattern(page.like), escape="\\") for name in names)))
-    return _paged(connection, query, page, runs.c.pk, run_object)
+    return paged(connection, query, page, runs.c.pk, run_object)
 
 
 def list_rollouts(connection: Connection, caller: Caller, run: int, page: Page, step: int | None = None) -> Found:
     """A run's rollouts by arrival; each has its `rollout_step`."""
-    query = _traces(caller).where(traces.c.run == run)
+    query = visible_traces(caller).where(traces.c.run == run)
     if step is not None:
         query = query.where(traces.c.rollout_step == step)
     if page.after is not None:
