@@ -10,7 +10,8 @@ __all__ = ["BASE_PROTOCOL", "Capabilities", "capabilities_of"]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """``known``: the server was asked, and answered (404 is an answer: the base protocol).
+    """``trace_batch``: so many traces, or patches of traces, are taken by one ``POST /v1/spans`` (its ``traces`` and ``patches``); 0: none.
+    ``known``: the server was asked, and answered (404 is an answer: the base protocol).
 
     Where it could not be asked, ``known`` is False and the rest is the base protocol's: nothing may be given up for it.
     """
@@ -19,6 +20,7 @@ class Capabilities:
     nonfinite: bool = False
     verify: bool = False
     gzip: bool = False
+    trace_batch: int = 0
     known: bool = True
 
 
@@ -34,4 +36,9 @@ def capabilities_of(body: Mapping[str, object]) -> Capabilities:
         nonfinite=body.get("nonfinite") is True,
         verify=body.get("verify") is True,
         gzip=body.get("gzip") is True,
+        trace_batch=_whole(body.get("trace_batch")),
     )
+
+
+def _whole(value: object) -> int:
+    return value if type(value) is int and 0 < value <= 10_000 else 0

@@ -111,14 +111,20 @@ class Checkpoint:
         durable.replace(self._copy_path, json.dumps(self.state.to_dict()).encode(), _unique())
         self.trusted = True
 
-    def note_id(self, kind: str, session: str, server_id: str) -> None:
-        """Tell the job, which reads this file, what the server calls a session."""
-        durable.private_dir(self.directory)
+    def note_ids(self, kind: str, pairs: Iterable[tuple[str, str]]) -> None:
+        """Tell the job, which reads this file, what the server calls sessions: (client's id, server's id)."""
+        lines = [
+            json.dumps({"kind": kind, "session": session, "id": server_id}, separators=(",", ":")).encode() + b"\n"
+            for session, server_id in pairs
+        ]
+        if not lines:
+            return
+        if not self._exists:
+            self._create()
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(os.path.join(self.directory, IDS), flags, durable.FILE_MODE)
         try:
-            line = json.dumps({"kind": kind, "session": session, "id": server_id}, separators=(",", ":"))
-            durable.write_all(fd, line.encode() + b"\n")
+            durable.write_all(fd, b"".join(lines))
         finally:
             os.close(fd)
 

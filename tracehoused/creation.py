@@ -60,7 +60,7 @@ class Creation:
             self._checkpoint.fact("server_id", server_id)
             self._checkpoint.fact("create", data.decode("utf-8", "replace"))
             self._checkpoint.commit()
-            self._checkpoint.note_id(self._manifest.kind, self._manifest.id, server_id)
+            self._checkpoint.note_ids(self._manifest.kind, [(self._manifest.id, server_id)])
         self.confirmed = True
         return None
 

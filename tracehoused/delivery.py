@@ -237,15 +237,21 @@ class Delivery:
 
 
 def _may_join(batch: Batch, under_way: list[Batch]) -> bool:
-    """Whether a batch may go out beside those: points of one step must keep their order."""
+    """Whether a batch may go out beside those: points of one step, and media of one key, must keep their order."""
     beside = [other for other in under_way if other.bounds.lane == batch.bounds.lane]
     if len(beside) >= _AT_ONCE[batch.bounds.lane]:
         return False
-    return batch.bounds.lane != METRICS or all(_steps(batch).isdisjoint(_steps(other)) for other in beside)
+    return all(_marks(batch).isdisjoint(_marks(other)) for other in beside)
 
 
-def _steps(batch: Batch) -> set[bytes]:
-    return {part.partition(b',"step":')[2].partition(b",")[0] for part in batch.parts}
+def _marks(batch: Batch) -> set[object]:
+    """What two batches have in common when their order matters: a step, a key, an artifact's name."""
+    if batch.bounds.lane == METRICS:
+        return {part.partition(b',"step":')[2].partition(b",")[0] for part in batch.parts}
+    if batch.bounds.lane in (MEDIA, ARTIFACTS):
+        fields = json.loads(batch.parts[0])
+        return {str(fields.get("key", fields.get("name")))}
+    return set()
 
 
 def _is_accepted(reply: Reply) -> bool:

@@ -240,12 +240,20 @@ class Uploader:
     def _patch(self, found: Round) -> bool:
         if self._patches_wait:
             return not found.patches
-        patches = fold(found.patches, self._manifest.id)
+        patches = self._patch_rollouts(found, fold(found.patches, self._manifest.id))
         targets = [self._target_id(patch) for patch in patches]
         sent = list(self._pool.map(self._ask_patch, [(found.epoch.id, *pair) for pair in zip(patches, targets)]))
         settled = [self._settle_patch(found, patch, answer) for patch, answer in zip(patches, sent)]
         self._patches_wait = not all(settled)
         return all(settled)
+
+    def _patch_rollouts(self, found: Round, patches: list[Patch]) -> list[Patch]:
+        """Rollouts' patches go many in a request where the server takes them so; returns the others."""
+        many = [patch for patch in patches if patch.fields and patch.kind == "trace" and not self._is_own(patch)]
+        left = self._rollouts.patch_many(many)
+        gone = {id(patch) for patch in many} - {id(patch) for patch in left}
+        self._settle(found.epoch.id, PATCHES, [[seq, seq] for p in patches if id(p) in gone for seq in p.seqs])
+        return [patch for patch in patches if id(patch) not in gone]
 
     def _ask_patch(self, item: tuple[str, Patch, str | None]) -> Answer | None:
         """None when there is nothing to send, or nobody to send it to."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from tracehoused.batch import ARTIFACTS, MEDIA, METRICS, SPANS, Batch, Render
@@ -80,6 +81,17 @@ def create_request(kind: str, data: bytes, run_id: str | None, key: str | None) 
     """The upsert of a trace or run from its record; a rollout's gets its run's server id."""
     body = with_field(data, "run_id", run_id) if run_id is not None else data
     return Request("POST", "/v1/traces" if kind == "trace" else "/v1/runs", body=body, key=key, expect="id")
+
+
+def many_traces_request(records: Sequence[bytes], run_id: str, key: str) -> Request:
+    """The upserts of many rollouts at once, where the server takes them so."""
+    traces = b",".join(with_field(data, "run_id", run_id) for data in records)
+    return Request("POST", "/v1/spans", body=b'{"traces":[' + traces + b'],"spans":[]}', key=key)
+
+
+def many_patches_request(patches: Sequence[dict[str, Any]], key: str) -> Request:
+    """Patches of many rollouts at once, each with its ``session_id``."""
+    return Request("POST", "/v1/spans", body=dumps({"traces": [], "spans": [], "patches": list(patches)}), key=key)
 
 
 def patch_request(kind: str, server_id: str, fields: dict[str, Any], key: str) -> Request:

@@ -320,6 +320,6 @@ def test_s5_a_journal_that_is_a_link_or_a_fifo_is_refused(tmp_path: Path) -> Non
 
 def test_ids_can_be_told_before_anything_else_was(tmp_path: Path) -> None:
     one = opened(tmp_path)
-    one.note_id("run", "r", "server-1")
+    one.note_ids("run", [("r", "server-1")])
     told = json.loads((Path(one.directory) / journal.IDS).read_text())
     assert told == {"kind": "run", "session": "r", "id": "server-1"}

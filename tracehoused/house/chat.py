@@ -7,11 +7,14 @@ from typing import Any
 
 from tracehoused.house import fields
 from tracehoused.house.errors import Refusal, invalid
+from tracehoused.house.ranking import ranking
 from tracehoused.house.text import stored, stored_or_none
 from tracehoused.house.values import MOST_ID, check_depth, dump, is_time
 
 KINDS = frozenset({"user_msg", "assistant_msg", "tool_use", "tool_result", "thinking", "attachment"})
 OUTCOMES = frozenset({"good", "bad", "neutral"})
+# in one body, so that none holds the writer for long
+MOST_TRACES = 500
 
 _TRACE_FIELDS = frozenset(
     {"session_id", "started_at", "scaffold", "project", "task_name", "model", "run_id", "rollout_step"}
@@ -33,7 +36,7 @@ class NewTrace:
 
 @dataclass(frozen=True)
 class TracePatch:
-    values: dict[str, str]
+    values: dict[str, Any]
     metadata: dict[str, Any] | None
     extra: dict[str, Any] | None
 
@@ -41,10 +44,12 @@ class TracePatch:
 @dataclass(frozen=True)
 class SpanBatch:
     """`by_session`: for each session its rows, without the trace's number:
-    (id, kind, name, start_at, end_at, parent_span_id, status, attributes, extra), in the order of arrival."""
+    (id, kind, name, start_at, end_at, parent_span_id, status, attributes, extra), in the order of arrival. `patches`, by session,
+    come after traces and spans."""
 
     traces: list[NewTrace]
     by_session: dict[str, list[tuple[str | None, ...]]]
+    patches: list[tuple[str, TracePatch]]
     count: int
 
 
@@ -66,10 +71,14 @@ def trace_patch(body: dict[str, Any]) -> TracePatch:
     values = {name: fields.text(body, name) for name in _PATCH_TEXTS}
     values["outcome"] = fields.choice(body, "outcome", OUTCOMES)
     given = {name: value for name, value in values.items() if value is not None}
-    return TracePatch(given, fields.mapping(body, "metadata"), fields.extra(body, _PATCH_FIELDS))
+    metadata = fields.mapping(body, "metadata")
+    return TracePatch({**given, **ranking(metadata)}, metadata, fields.extra(body, _PATCH_FIELDS))
 
 
 def span_batch(body: dict[str, Any]) -> SpanBatch:
+    for name in ("traces", "patches"):
+        if len(fields.items(body, name)) > MOST_TRACES:
+            raise invalid(f"at most {MOST_TRACES} {name} at a time", field=name)
     traces = [new_trace(_object(item, "traces", at)) for at, item in enumerate(fields.items(body, "traces"))]
     spans = fields.items(body, "spans", required=True)
     by_session: dict[str, list[tuple[str | None, ...]]] = {}
@@ -82,7 +91,18 @@ def span_batch(body: dict[str, Any]) -> SpanBatch:
         if rows is None:
             rows = by_session[session_id] = []
         rows.append(row)
-    return SpanBatch(traces, by_session, len(spans))
+    patches = [_session_patch(item, at) for at, item in enumerate(fields.items(body, "patches"))]
+    return SpanBatch(traces, by_session, patches, len(spans))
+
+
+def _session_patch(item: Any, at: int) -> tuple[str, TracePatch]:
+    body = dict(_object(item, "patches", at))
+    try:
+        session_id = fields.identifier(body, "session_id")
+        del body["session_id"]
+        return session_id, trace_patch(body)
+    except Refusal as refusal:
+        raise invalid(f"patches[{at}]: {refusal.message}", index=at) from None
 
 
 def _object(item: Any, where: str, at: int) -> dict[str, Any]:

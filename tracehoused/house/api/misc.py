@@ -22,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tracehoused.house import fields, training
+from tracehoused.house import chat, fields, training
 from tracehoused.house.api.change import Change, change_json
 from tracehoused.house.api.identify import reader
 from tracehoused.house.api.receive import read_body
@@ -49,6 +49,7 @@ async def capabilities(request: Request) -> Response:
             "verify": True,
             "gzip": True,
             "ranges": True,
+            "trace_batch": chat.MOST_TRACES,
             "version": house.options.version,
             "max_media_bytes": house.blobs.limit,
             "max_body_bytes": house.options.body_limit,

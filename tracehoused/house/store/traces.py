@@ -103,14 +103,18 @@ def put_spans(connection: Connection, caller: Caller, batch: SpanBatch, now_us: 
     for trace in batch.traces:
         trace_id, created = put_trace(connection, caller, trace, now_us)
         made.append({"session_id": trace.session_id, "id": trace_id, "created": created})
-    numbers = _trace_numbers(connection, caller, list(batch.by_session))
+    patched = [session_id for session_id, _ in batch.patches]
+    numbers = _trace_numbers(connection, caller, list(dict.fromkeys([*batch.by_session, *patched])))
     rows = [
-        (number, *row) for session_id, number in numbers.items() for row in batch.by_session[session_id]
+        (number, *row) for session_id, number in numbers.items() for row in batch.by_session.get(session_id, ())
     ]  # SQLite orders a conversation by these rows' numbers, which follow this list
     run_many(connection, _UPSERT_SPAN, rows)
     touched = update(traces).values(updated_us=now_us)
     for names in _portions(list(numbers.values())):
         connection.execute(touched.where(traces.c.pk.in_(names)))
+    for session_id, patch in batch.patches:
+        row = connection.execute(select(traces).where(traces.c.pk == numbers[session_id])).one()
+        _patch_row(connection, row, patch, now_us)
     return made
 
 
@@ -136,7 +140,10 @@ def _portions(items: list[Any]) -> list[list[Any]]:
 
 
 def patch_trace(connection: Connection, caller: Caller, trace_id: str, patch: TracePatch, now_us: int) -> None:
-    row = trace_row(connection, caller, trace_id)
+    _patch_row(connection, trace_row(connection, caller, trace_id), patch, now_us)
+
+
+def _patch_row(connection: Connection, row: Row[Any], patch: TracePatch, now_us: int) -> None:
     values = {**patch.values, **merged(row, "metadata", patch.metadata), **merged(row, "extra", patch.extra)}
     if values:
         connection.execute(update(traces).where(traces.c.pk == row.pk).values(**values, updated_us=now_us))
