@@ -62,12 +62,15 @@ def records_in(path: str, seed: int, offset: int = 0) -> Iterator[record.Parsed]
                 yield parsed
 
 
-def read_back(segments: list[tuple[str, int]], seed: int) -> Iterator[tuple[int, str, str]]:
-    """The records of (segment, offset) as they were given to be written; a segment that cannot be read has none."""
+def read_back(segments: list[tuple[str, int]], seed: int) -> tuple[list[tuple[int, str, str]], bool]:
+    """The records of (segment, offset) as they were given to be written; False when there is a segment that cannot be read."""
+    found: list[tuple[int, str, str]] = []
+    whole = True
     for path, offset in segments:
         try:
             for seq, kind, data in records_in(path, seed, offset):
                 if kind != b"segment":
-                    yield seq, kind.decode(), data.decode("utf-8", "surrogatepass")
+                    found.append((seq, kind.decode(), data.decode("utf-8", "surrogatepass")))
         except OSError:
-            continue
+            whole = False
+    return found, whole

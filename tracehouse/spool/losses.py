@@ -14,10 +14,10 @@ class Losses:
         self.reasons: dict[str, int] = {}
         self.since = ""
 
-    def add(self, reason: str, size: int, at: str) -> None:
-        self.records += 1
+    def add(self, reason: str, size: int, at: str, records: int = 1) -> None:
+        self.records += records
         self.bytes += size
-        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        self.reasons[reason] = self.reasons.get(reason, 0) + records
         self.since = self.since or at
 
     def to_json(self, until: str) -> str:

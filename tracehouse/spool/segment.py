@@ -49,13 +49,9 @@ class SessionLog:
         self._sync_lock = threading.RLock()
         self._fd = -1
         self._path = ""
-        self._n = 0
-        self._seq = 0
-        self._seed = 0
-        self._room = 0
-        self._size = 0
-        self._looked_at_size = 0
-        self._synced_size = 0
+        self._n = self._seq = self._seed = 0
+        self._room = self._size = self._looked_at_size = 0
+        self._synced_size = self._synced_seq = 0
         self._is_open = False  # directory, manifest and attempt are settled
         self._dirty = False
         self._waiting: deque[tuple[int, str, str]] = deque()
@@ -161,7 +157,7 @@ class SessionLog:
             self._write_waiting(now=True)
             taken = self._unsynced.take()
             fd = os.dup(self._fd) if self._fd >= 0 else -1
-            path, start, size = self._path, self._synced_size, self._size
+            path, start, size, seq = self._path, self._synced_size, self._size, self._seq
             is_written = not self._waiting
         try:
             taken.sync(fd)
@@ -172,6 +168,7 @@ class SessionLog:
             if fd >= 0:
                 os.close(fd)
         with self.lock:
+            self._synced_seq = seq
             if path == self._path:
                 self._synced_size = size
             if self._waiting and not self._dirty:
@@ -303,16 +300,16 @@ class SessionLog:
         """After a failed fsync the disk may lack what was written since the last good one: write it again elsewhere."""
         with self.lock:
             self._failed(error)
-            doubtful = [(path, 0) for path in taken.files if path.endswith(".jsonl")]
-            if current:
-                doubtful.append((current, start))
-                if current == self._path:
-                    self._seal()
-                self._unsynced.files = [path for path in self._unsynced.files if path != current]
-            self._unsynced.put_back(taken, [path for path in taken.files if not path.endswith(".jsonl")])
-            for seq, kind, data in headers.read_back(doubtful, self._seed):
-                if self.writer.take_memory(len(data) + 64):
-                    self._waiting.append((seq, kind, data))
+            if current and current == self._path:
+                self._seal()
+            self._unsynced.put_back(taken, current)
+            again, is_all = headers.read_back(taken.in_doubt(current, start), self._seed)
+            for seq, kind, data in again:
+                self._keep(seq, kind, data)
+            if not is_all:
+                # neither surely on the disk nor in memory: given up, at most so many
+                self._lost_since_flush = True
+                self._losses.add(self._failure, 0, self.writer.now(), self._seq - self._synced_seq - len(self._waiting))
             if not self._dirty:
                 self._dirty = True
                 self.writer.note_dirty(self)

@@ -30,10 +30,16 @@ class Unsynced:
         taken._dirs, self._dirs = self._dirs, []
         return taken
 
-    def put_back(self, taken: Unsynced, files: list[str]) -> None:
-        """After a failed sync: these of its files, and all of its directories."""
-        self.files = files + self.files
+    def put_back(self, taken: Unsynced, current: str) -> None:
+        """After a failed sync of ``taken`` and an open segment: all but segments, which are abandoned."""
+        self.files = [*(path for path in taken.files if not _is_segment(path)), *self.files]
+        self.files = [path for path in self.files if path != current]
         self.add_dirs(*taken._dirs)
+
+    def in_doubt(self, current: str, start: int) -> list[tuple[str, int]]:
+        """After a failed sync of this and of an open segment ("": none) from an offset on: which segments, from where."""
+        found = [(path, 0) for path in self.files if _is_segment(path)]
+        return [*found, (current, start)] if current else found
 
     def sync(self, fd: int) -> None:
         """Wait for the disk; ``fd`` (unless negative) is an open file that comes between files and directories. OSError."""
@@ -46,3 +52,7 @@ class Unsynced:
                 durable.sync_dir(directory)
             except FileNotFoundError:
                 continue  # removed by someone: there are no names in it to keep
+
+
+def _is_segment(path: str) -> bool:
+    return path.endswith(".jsonl")
