@@ -8,7 +8,8 @@
 >>> cm.finish(outcome="good")
 True
 
-Importing it touches nothing: no file, no network, no thread, and nothing outside the standard library.
+Importing it touches nothing: no file, no network, no thread, and nothing outside the standard library. ``__version__`` is its version.
+Examples in docstrings take this package as ``cm``, and ``tracehouse.wandb`` as ``wandb``.
 """
 
 from __future__ import annotations

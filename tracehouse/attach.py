@@ -6,8 +6,9 @@ import os
 
 from tracehouse import config
 from tracehouse.exceptions import ArgumentError, NotActiveError, SpoolError
+from tracehouse.session import open_run
 from tracehouse.spool import layout, manifest
-from tracehouse.training import RUN_VARIABLE, TrainingRun, open_session
+from tracehouse.training import RUN_VARIABLE, TrainingRun
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,19 +28,23 @@ def attach_run(
     It is looked for in ``spool_dir`` by its ``client_run_id``, or else where TRACEHOUSE_RUN says, which ``init_run`` sets for the
     processes it starts. Works on any node that sees the spool. Raises NotActiveError where neither leads to a run, ArgumentError where
     several runs bear the id (for different keys or servers).
+
+    >>> run = cm.init_run(client_run_id="night-7")
+    >>> here = cm.attach_run("night-7")  # as in a worker process, or on another node
+    >>> here.log({"worker/reward": 1.0})
     """
     settings = config.resolve(os.environ, spool_dir=spool_dir, mode=mode, redact=redact)
     told = os.environ.get(RUN_VARIABLE, "")
     if settings.disabled or (client_run_id is None and told == "disabled"):
         settings.disabled = True
-        return _attached(open_session(client_run_id or "disabled", settings, None, None))
+        return _attached(open_run(client_run_id or "disabled", settings, None, None))
     directory = _found(client_run_id, settings.spool_dir, told)
     try:
         known = manifest.read(directory)
     except (OSError, ValueError) as error:
         raise SpoolError(f"the run cannot be read: {error}", path=directory) from error
     found = config.of_manifest(known, os.path.dirname(directory), redact)
-    return _attached(open_session(known.id, found, known.project, known.name))
+    return _attached(open_run(known.id, found, known.project, known.name))
 
 
 def _attached(session: Session | NoSession) -> TrainingRun:

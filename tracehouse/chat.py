@@ -37,6 +37,10 @@ class ChatLog:
 
         Without ``parent_span_id`` the innermost open ``span()`` of this trace is its parent. Raises ArgumentError for a kind that
         is none of user_msg, assistant_msg, tool_use, tool_result, thinking, attachment.
+
+        >>> run = cm.init(project="my-bot")
+        >>> run.log(kind="user_msg", name="judge", text="try again", status="error").attributes
+        {'text': 'try again'}
         """
         check_kind(kind)
         return self._span(kind, name, _with_text(attributes, text), parent_span_id, status)
@@ -137,9 +141,16 @@ class ChatLog:
         attributes: Mapping[str, Any] | None = None,
         parent_span_id: str | None = None,
     ) -> OpenSpan:
-        """A span with a true start and end: ``with run.span("tool_use", "Read", input={"path": "x"}) as s: …``.
+        """A span with a true start and end, for a ``with`` (or ``async with``) block.
 
-        It is recorded once, at its end. What is recorded inside the block has it as its parent.
+        It is recorded once, at its end. What is recorded inside the block has it as its parent. Raises ArgumentError as ``log`` does.
+
+        >>> run = cm.init(project="my-bot")
+        >>> with run.span("assistant_msg") as said:
+        ...     for piece in ("brew ", "install ", "jq"):
+        ...         said.write(piece)
+        >>> said.attributes, said.status
+        ({'text': 'brew install jq'}, 'ok')
         """
         check_kind(kind)
         held = _with_text(attributes, text)
@@ -149,7 +160,13 @@ class ChatLog:
         return OpenSpan(self._record_open, self.session_id, kind, name or kind, held, parent)
 
     def push_spans(self, spans: Iterable[Span]) -> None:
-        """Record spans as they are. One whose id was recorded before updates that one."""
+        """Record spans as they are. One whose id was recorded before updates that one. ArgumentError for what is no Span.
+
+        >>> run = cm.init(project="my-bot")
+        >>> call = run.log_tool_use("Bash", {"command": "make"})
+        >>> call.status = "error"
+        >>> run.push_spans([call])
+        """
         for span in list(spans):
             if not isinstance(span, Span):
                 raise ArgumentError(f"push_spans takes tracehouse.Span objects, got {span!r:.100}")
@@ -164,7 +181,13 @@ class ChatLog:
 
     def log_messages(self, messages: Iterable[Any]) -> list[Span]:
         """Record a list of messages as OpenAI's or Anthropic's interfaces have them, dicts or objects: one span for each text, call,
-        result, thought and image in it. A result's parent is its call, where that is in the list."""
+        result, thought and image in it. A result's parent is its call, where that is in the list. ArgumentError for what has no role.
+
+        >>> run = cm.init(project="my-bot")
+        >>> spans = run.log_messages([{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}])
+        >>> [span.kind for span in spans]
+        ['user_msg', 'assistant_msg']
+        """
         from tracehouse.messages import spans_of
 
         logged: dict[str, str] = {}

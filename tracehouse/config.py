@@ -19,6 +19,7 @@ DEFAULT_API_BASE = "https://tracehouse.ai"
 # the published SDK's "online" and "offline" come to the same here: a job only ever writes to its spool
 MODES = ("online", "offline", "disabled")
 _NO = ("", "0", "false", "no", "off")
+_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 
 
 class Settings:
@@ -170,6 +171,12 @@ def _node() -> str:
 def _machine_id() -> str:
     system = os.uname().sysname if hasattr(os, "uname") else sys.platform
     return f"{_node() or 'unknown'}-{system}".lower()
+
+
+def rank(environ: Mapping[str, str]) -> int | None:
+    """This process's rank in a distributed job; 0 outside of one; None for a variable that makes no sense."""
+    told = next((environ[name] for name in _RANKS if name in environ), "0")
+    return int(told) if told.isdigit() else None
 
 
 def _redactor(redact: Redaction) -> Redactor | None:

@@ -18,12 +18,12 @@ _training_run: TrainingRun | None = None
 
 
 def init(**kwargs: Any) -> Run:
-    """Begin a trace and make it the one that ``log`` and its like mean; the arguments are those of ``Run``.
+    """Begin a trace and make it the one that ``log`` and its like mean; the arguments and errors are those of ``Run``.
 
     The one before is ended, without an outcome. When this raises, it is left as it was.
 
-    >>> run = init(project="my-bot", session_id="run-001")
-    >>> log_user("hello").kind
+    >>> run = cm.init(project="my-bot", session_id="run-001")
+    >>> cm.log_user("hello").kind
     'user_msg'
     """
     global _run
@@ -35,65 +35,130 @@ def init(**kwargs: Any) -> Run:
 
 
 def current() -> Run:
-    """The default trace; NotActiveError when there is none."""
+    """The default trace; NotActiveError when there is none.
+
+    >>> run = cm.init(project="my-bot")
+    >>> cm.current() is run
+    True
+    """
     if _run is None:
         raise NotActiveError("no active run — call tracehouse.init() first")
     return _run
 
 
 def log(**kwargs: Any) -> Span:
-    """``Run.log`` of the default trace."""
+    """``Run.log`` of the default trace; NotActiveError when there is none.
+
+    >>> run = cm.init(project="my-bot")
+    >>> cm.log(kind="attachment", name="diff", text="+1 -1").attributes
+    {'text': '+1 -1'}
+    """
     return current().log(**kwargs)
 
 
 def log_user(text: Any, **kwargs: Any) -> Span:
-    """``Run.log_user`` of the default trace."""
+    """``Run.log_user`` of the default trace; NotActiveError when there is none.
+
+    >>> run = cm.init(project="my-bot")
+    >>> cm.log_user("how do I install jq?").attributes
+    {'text': 'how do I install jq?'}
+    """
     return current().log_user(text, **kwargs)
 
 
 def log_assistant(text: Any, **kwargs: Any) -> Span:
-    """``Run.log_assistant`` of the default trace."""
+    """``Run.log_assistant`` of the default trace; NotActiveError when there is none.
+
+    >>> run = cm.init(project="my-bot")
+    >>> cm.log_assistant("brew install jq", attributes={"tokens": 5}).attributes
+    {'tokens': 5, 'text': 'brew install jq'}
+    """
     return current().log_assistant(text, **kwargs)
 
 
 def log_thinking(text: Any, **kwargs: Any) -> Span:
-    """``Run.log_thinking`` of the default trace."""
+    """``Run.log_thinking`` of the default trace; NotActiveError when there is none.
+
+    >>> run = cm.init(project="my-bot")
+    >>> cm.log_thinking("they may be on a Mac").kind
+    'thinking'
+    """
     return current().log_thinking(text, **kwargs)
 
 
 def log_tool_use(tool: str, input: Mapping[str, Any] | None = None, **kwargs: Any) -> Span:  # noqa: A002
-    """``Run.log_tool_use`` of the default trace."""
+    """``Run.log_tool_use`` of the default trace; NotActiveError when there is none.
+
+    >>> run = cm.init(project="my-bot")
+    >>> cm.log_tool_use("Bash", {"command": "ls"}).attributes
+    {'tool_input': {'command': 'ls'}}
+    """
     return current().log_tool_use(tool, input, **kwargs)
 
 
 def log_tool_result(text: Any, **kwargs: Any) -> Span:
-    """``Run.log_tool_result`` of the default trace."""
+    """``Run.log_tool_result`` of the default trace; NotActiveError when there is none.
+
+    >>> run = cm.init(project="my-bot")
+    >>> call = cm.log_tool_use("Bash", {"command": "ls"})
+    >>> cm.log_tool_result("a.txt", tool="Bash", parent_span_id=call.id, status="ok").name
+    'Bash'
+    """
     return current().log_tool_result(text, **kwargs)
 
 
 def log_attachment(name: str, attributes: Mapping[str, Any] | None = None, **kwargs: Any) -> Span:
-    """``Run.log_attachment`` of the default trace."""
+    """``Run.log_attachment`` of the default trace; NotActiveError when there is none.
+
+    >>> run = cm.init(project="my-bot")
+    >>> cm.log_attachment("report.pdf", {"pages": 3}).name
+    'report.pdf'
+    """
     return current().log_attachment(name, attributes, **kwargs)
 
 
 def log_messages(messages: Any) -> list[Span]:
-    """``Run.log_messages`` of the default trace."""
+    """``Run.log_messages`` of the default trace; NotActiveError when there is none.
+
+    >>> run = cm.init(project="my-bot")
+    >>> spans = cm.log_messages([{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}])
+    >>> [span.kind for span in spans]
+    ['user_msg', 'assistant_msg']
+    """
     return current().log_messages(messages)
 
 
 def span(kind: str, name: str | None = None, **kwargs: Any) -> Any:
-    """``Run.span`` of the default trace."""
+    """``Run.span`` of the default trace; NotActiveError when there is none.
+
+    >>> run = cm.init(project="my-bot")
+    >>> with cm.span("tool_use", "Bash", input={"command": "ls"}) as call:
+    ...     result = cm.log_tool_result("a.txt", tool="Bash")
+    >>> result.parent_span_id == call.id
+    True
+    """
     return current().span(kind, name, **kwargs)
 
 
 def flush() -> bool:
-    """Wait for the disk, for the default trace and the default run: True if all that was logged to them is there to stay."""
+    """Wait for the disk, for the default trace and the default run: True if all that was logged to them is there to stay.
+
+    >>> run = cm.init(project="my-bot")
+    >>> said = cm.log_user("hello")
+    >>> cm.flush()
+    True
+    """
     flushed = [one.flush() for one in (_run, _training_run) if one is not None]
     return all(flushed)
 
 
 def finish(**kwargs: Any) -> bool:
-    """``Run.finish`` of the default trace, which is none from then on; without one, nothing."""
+    """``Run.finish`` of the default trace, which is none from then on; without one, nothing.
+
+    >>> run = cm.init(project="my-bot")
+    >>> cm.finish(outcome="good", metadata={"reward": 1.0})
+    True
+    """
     global _run
     if _run is None:
         return True
@@ -103,9 +168,12 @@ def finish(**kwargs: Any) -> bool:
 
 
 def init_run(**kwargs: Any) -> TrainingRun:
-    """Begin a training run and make it the one that ``run_log`` means; the arguments are those of ``TrainingRun``.
+    """Begin a training run and make it the one that ``run_log`` means; the arguments and errors are those of ``TrainingRun``.
 
     The one before is finished as ``killed``. When this raises, it is left as it was.
+
+    >>> run = cm.init_run(project="rl", name="ppo-v1", config={"lr": 1e-5})
+    >>> run.log({"loss": 0.5})
     """
     global _training_run
     begun = TrainingRun(**kwargs)
@@ -116,19 +184,33 @@ def init_run(**kwargs: Any) -> TrainingRun:
 
 
 def current_run() -> TrainingRun:
-    """The default training run; NotActiveError when there is none."""
+    """The default training run; NotActiveError when there is none.
+
+    >>> run = cm.init_run(project="rl")
+    >>> cm.current_run() is run
+    True
+    """
     if _training_run is None:
         raise NotActiveError("no active training run — call tracehouse.init_run() first")
     return _training_run
 
 
 def run_log(values: Mapping[str, Any] | None, **kwargs: Any) -> None:
-    """``TrainingRun.log`` of the default run."""
+    """``TrainingRun.log`` of the default run; NotActiveError when there is none.
+
+    >>> run = cm.init_run(project="rl")
+    >>> cm.run_log({"loss": 0.5}, step=10)
+    """
     current_run().log(values, **kwargs)
 
 
 def run_finish(**kwargs: Any) -> bool:
-    """``TrainingRun.finish`` of the default run, which is none from then on; without one, nothing."""
+    """``TrainingRun.finish`` of the default run, which is none from then on; without one, nothing.
+
+    >>> run = cm.init_run(project="rl")
+    >>> cm.run_finish(status="failed")
+    True
+    """
     global _training_run
     if _training_run is None:
         return True

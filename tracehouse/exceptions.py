@@ -19,7 +19,14 @@ from __future__ import annotations
 
 
 class ClaudeMonitorError(Exception):
-    """Base of all errors of tracehouse. The name is the service's, from an earlier time."""
+    """Base of all errors of tracehouse. The name is the service's, from an earlier time; ``TracehouseError`` is the same.
+
+    >>> try:
+    ...     cm.log_user("hello")
+    ... except cm.ClaudeMonitorError as error:
+    ...     print(error)
+    no active run — call tracehouse.init() first
+    """
 
 
 TracehouseError = ClaudeMonitorError
@@ -28,7 +35,11 @@ TracehouseError = ClaudeMonitorError
 class ApiError(ClaudeMonitorError):
     """A server answered with a status that is no success.
 
-    ``status`` is the HTTP status, ``message`` the text of the answer's body.
+    ``status`` is the HTTP status, ``message`` the text of the answer's body. Logging uses no network and raises none of these; the
+    name is kept for scripts that catch it.
+
+    >>> print(cm.ApiError(503, "down for maintenance"))
+    503: down for maintenance
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -41,19 +52,39 @@ class ApiError(ClaudeMonitorError):
 
 
 class ArgumentError(ClaudeMonitorError, ValueError):
-    """An argument is wrong; the message names the value and what would be right."""
+    """An argument is wrong; the message names the value and what would be right.
+
+    >>> cm.Run(api_key="sk-1234")
+    Traceback (most recent call last):
+    tracehouse.exceptions.ArgumentError: api_key should start with 'ba_' ...
+    """
 
 
 class NotActiveError(ClaudeMonitorError, RuntimeError):
-    """Something was to be logged, and no run was begun."""
+    """Something was to be logged, and no run was begun.
+
+    >>> cm.run_log({"loss": 0.5})
+    Traceback (most recent call last):
+    tracehouse.exceptions.NotActiveError: no active training run — call tracehouse.init_run() first
+    """
 
 
 class MediaError(ClaudeMonitorError, TypeError):
-    """The data given as media is nothing that can be stored as such."""
+    """The data given as media is nothing that can be stored as such.
+
+    >>> cm.Image(42)
+    Traceback (most recent call last):
+    tracehouse.exceptions.MediaError: cm.Image: unsupported data <class 'int'> ...
+    """
 
 
 class MediaUnreadable(MediaError, OSError):
-    """A media file is missing or cannot be read; ``errno``, ``strerror`` and ``filename`` as in OSError."""
+    """A media file is missing or cannot be read; ``errno``, ``strerror`` and ``filename`` as in OSError.
+
+    >>> cm.Image("missing.png")
+    Traceback (most recent call last):
+    tracehouse.exceptions.MediaUnreadable: cannot read media file 'missing.png': No such file or directory
+    """
 
     def __init__(self, errno: int, strerror: str, filename: str) -> None:
         super().__init__(errno, strerror, filename)
@@ -66,7 +97,12 @@ class MediaUnreadable(MediaError, OSError):
 
 
 class MediaTooLarge(MediaError, ValueError):
-    """Media of ``size`` bytes, where ``limit`` bytes are the most."""
+    """Media of ``size`` bytes, where ``limit`` bytes are the most.
+
+    >>> cm.Video(bytes(26 * 2**20))
+    Traceback (most recent call last):
+    tracehouse.exceptions.MediaTooLarge: the data is 27,262,976 bytes; media may have at most 26,214,400 bytes (25 MiB)
+    """
 
     def __init__(self, what: str, size: int, limit: int) -> None:
         super().__init__(f"{what} is {size:,} bytes; media may have at most {limit:,} bytes ({limit >> 20} MiB)")
@@ -82,6 +118,10 @@ class SpoolError(ClaudeMonitorError):
     """The spool, or a session in it, cannot be used.
 
     ``path`` is the file or directory meant, or None; ``hint`` what to do about it, or "".
+
+    >>> cm.read("/nowhere")
+    Traceback (most recent call last):
+    tracehouse.exceptions.SpoolError: cannot read the spool: No such file or directory: /nowhere
     """
 
     def __init__(self, message: str, *, path: str | None = None, hint: str = "") -> None:
@@ -93,7 +133,11 @@ class SpoolError(ClaudeMonitorError):
 
 
 class SpoolFormatError(SpoolError):
-    """A session of format ``found``, where formats up to ``known`` can be read."""
+    """A session of format ``found``, where formats up to ``known`` can be read.
+
+    >>> cm.SpoolFormatError(found=2, known=1).hint
+    'upgrade tracehouse-sdk'
+    """
 
     def __init__(self, found: int, known: int, path: str | None = None) -> None:
         super().__init__(

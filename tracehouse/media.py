@@ -101,7 +101,7 @@ class Image(_Media):
     array ("png" by default; others need Pillow). MediaError (a TypeError) for anything else, MediaUnreadable for a
     file that cannot be read, MediaTooLarge.
 
-    >>> Image(b"GIF89a...", caption="epoch 3").mime
+    >>> cm.Image(b"GIF89a...", caption="epoch 3").mime
     'image/gif'
     """
 
@@ -125,7 +125,7 @@ class Video(_Media):
     ``data``: a file path, bytes, an open binary file, or an array of frames (T, H, W), (T, H, W, C) or (T, C, H, W),
     which becomes a GIF of ``fps`` frames a second (needs numpy and Pillow). Errors as of Image.
 
-    >>> Video(b"....ftypqt  ").mime
+    >>> cm.Video(b"....ftypqt  ").mime
     'video/quicktime'
     """
 
@@ -158,6 +158,9 @@ class Audio(_Media):
 
     ``data``: a file path, bytes, an open binary file, or an array of samples (n,) or (n, channels), floats in -1…1 or
     16-bit ints, which becomes a WAV file of ``sample_rate`` samples a second. Errors as of Image.
+
+    >>> cm.Audio(b"fLaC....", caption="speaker 2").mime
+    'audio/flac'
     """
 
     media_type = "audio"
@@ -186,7 +189,11 @@ class Audio(_Media):
 
 
 class Html(_Media):
-    """A page, 25 MiB at most: its text, the path of an ``.html`` file, bytes, or an open file. Errors as of Image."""
+    """A page, 25 MiB at most: its text, the path of an ``.html`` file, bytes, or an open file. Errors as of Image.
+
+    >>> cm.Html("<b>it works</b>").bytes
+    b'<b>it works</b>'
+    """
 
     media_type = "html"
     _default_mime = "text/html"

@@ -42,7 +42,10 @@ class MetricLog:
         Without ``step`` it is the next one; a given one goes through ``int()``, and automatic steps go on after the highest.
         Nothing to record takes no step. ``wall_time`` (a text) is now by default. ``commit`` is taken for the published interface's
         sake: nothing is held back for a later call, and each call has its own step. Raises ArgumentError for a step that is no
-        number or values that are no mapping; for media what ``Image`` raises, after all else was recorded.
+        number or values that are no mapping; for media what ``Image`` raises, after all else was recorded. Values: ``tracehouse.values``.
+
+        >>> run = cm.init_run(project="rl")
+        >>> run.log({"loss": 0.5, "lr": 1e-5, "sample": cm.Image(b"GIF89a...")}, step=10)
         """
         if not self._is_active:
             raise NotActiveError("run is not active")
@@ -98,7 +101,11 @@ class MetricLog:
         step: Any = None,
         format: str | None = None,  # noqa: A002
     ) -> None:
-        """Record a picture; ``data`` and errors as of ``Image``. Without ``step`` it has none; the automatic step is left alone."""
+        """Record a picture; ``data`` and errors as of ``Image``. Without ``step`` it has none; the automatic step is left alone.
+
+        >>> run = cm.init_run(project="rl")
+        >>> run.log_image("samples", b"GIF89a...", caption="epoch 3", step=300)
+        """
         from tracehouse.media import Image
 
         self._add_media([(key, Image(data, caption=caption, format=format))], _optional_step(step))
@@ -112,7 +119,11 @@ class MetricLog:
         step: Any = None,
         format: str | None = None,  # noqa: A002
     ) -> None:
-        """Record a video; ``data`` and errors as of ``Video``. Without ``step`` it has none; the automatic step is left alone."""
+        """Record a video; ``data`` and errors as of ``Video``. Without ``step`` it has none; the automatic step is left alone.
+
+        >>> run = cm.init_run(project="rl")
+        >>> run.log_video("episode", b"....ftypisom", step=300)
+        """
         from tracehouse.media import Video
 
         self._add_media([(key, Video(data, caption=caption, format=format))], _optional_step(step))

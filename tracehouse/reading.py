@@ -20,9 +20,10 @@ def read(path: str | os.PathLike[str] | None = None) -> RecordedSpool:
 
     A job may go on writing: what is asked of a session is read when it is asked. SpoolError when there is no such directory.
 
-    >>> spool = read()
-    >>> for session in spool:
-    ...     rows = session.metrics("loss")
+    >>> run = cm.init_run(client_run_id="night-7")
+    >>> run.log({"loss": 0.5}, step=3)
+    >>> [(row["step"], row["value"]) for row in cm.read()["night-7"].metrics("loss")]
+    [(3, 0.5)]
     """
     chosen = os.path.abspath(os.path.expanduser(places.default_spool_dir() if path is None else os.fspath(path)))
     return RecordedSpool(chosen)

@@ -37,9 +37,17 @@ class Run(ChatLog):
 
     Raises ArgumentError for arguments that cannot be right, and SpoolError for a ``spool_dir`` that is a file. Never for the disk's sake.
 
-    >>> with Run(project="my-bot", session_id="run-002") as run:
+    >>> with cm.Run(project="my-bot", session_id="run-002", model="m-1") as run:
     ...     asked = run.log_user("how do I install jq?")
+    ...     thought = run.log_thinking("they may be on a Mac")
+    ...     call = run.log_tool_use("Bash", {"command": "brew info jq"})
+    ...     result = run.log_tool_result("jq: stable 1.8", tool="Bash", parent_span_id=call.id)
+    ...     log = run.log_attachment("brew.log", {"lines": 40})
     ...     said = run.log_assistant("brew install jq")
+    ...     run.flush()
+    ...     run.finish(outcome="good", metadata={"reward": 1.0})
+    True
+    True
     """
 
     def __init__(

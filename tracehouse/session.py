@@ -143,6 +143,13 @@ class NoSession:
         return None
 
 
+def open_run(client_run_id: str, settings: Settings, project: str | None, name: str | None) -> Session | NoSession:
+    """The session of a training run, or what stands in its place when disabled."""
+    if settings.disabled:
+        return NoSession("run", client_run_id, settings)
+    return Session("run", client_run_id, settings, project=project, name=name)
+
+
 def _log_of(writer: Writer, manifest: Manifest) -> SessionLog:
     """The log of the session that ``manifest`` is to begin, shared with whoever has it open in this process."""
     name = layout.session_dir(manifest.kind, manifest.id, manifest.api_base, manifest.credential)

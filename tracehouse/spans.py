@@ -33,7 +33,7 @@ class Span:
     are UTC ISO 8601 texts; ``attributes`` a JSON object in which pages show ``text``, ``result_text`` (texts) and ``tool_input``
     (object); ``status`` "ok", "error" or None. ``push_spans`` records it as it is; the same id again updates it.
 
-    >>> Span("5f6c…", "s1", "user_msg", "user message", "2026-01-31T12:00:00.000000Z").to_payload()["kind"]
+    >>> cm.Span("5f6c…", "s1", "user_msg", "user message", "2026-01-31T12:00:00.000000Z").to_payload()["kind"]
     'user_msg'
     """
 

@@ -23,7 +23,7 @@ def traced(function: Any = None, *, kind: str = "tool_use", name: str | None = N
     With ``capture`` the arguments become ``tool_input`` and the result ``result_text``. For plain and async functions and
     generators; without a default trace the function is just called. ArgumentError for an unknown kind.
 
-    >>> @traced
+    >>> @cm.traced
     ... def add(a, b):
     ...     return a + b
     >>> add(1, 2)

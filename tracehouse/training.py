@@ -14,7 +14,7 @@ from tracehouse.mapping import RecordedDict, variables
 from tracehouse.metrics import MetricLog
 from tracehouse.rollouts import RolloutIds
 from tracehouse.run import Run
-from tracehouse.session import NoSession, Session
+from tracehouse.session import NoSession, Session, open_run
 from tracehouse.sidework import SideWork
 from tracehouse.spans import attributes_of
 
@@ -30,7 +30,6 @@ STATUSES = ("running", "finished", "failed", "crashed", "killed")
 ARTIFACT_KINDS = ("json", "text", "params")
 # what tells worker processes of a run where it is; the word "disabled" where it is nowhere
 RUN_VARIABLE = "TRACEHOUSE_RUN"
-_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 
 
 class TrainingRun(MetricLog):
@@ -44,8 +43,16 @@ class TrainingRun(MetricLog):
     Of several processes that open one run (ranks of a distributed job) each may log; its status is told by the one that opened it
     first, and by rank 0; the others tell a failure only.
 
-    >>> with TrainingRun(project="rl", name="ppo-v1", config={"lr": 1e-5}) as run:
+    >>> with cm.TrainingRun(project="rl", name="ppo-v1", config={"lr": 1e-5}) as run:
     ...     run.log({"loss": 0.5})
+    ...     run.config["lr"] = 2e-5
+    ...     with run.rollout(step=0, group="sums", sample=3) as trace:
+    ...         said = trace.log_user("2 + 2?")
+    ...     run.link_dataset("me/sums", split="train")
+    ...     run.link_model("me/ppo-v1")
+    ...     run.add_artifact("seeds", data=[1, 2])
+    ...     card, pushed = run.model_card(), run.push_model_card()
+    ...     saved = run.flush() and run.finish(status="finished")
     """
 
     def __init__(
@@ -97,7 +104,7 @@ class TrainingRun(MetricLog):
         self.hf_model = hf_model
         self.hf_model_revision = hf_model_revision
         self.flush_threshold = flush_threshold
-        self._begin(open_session(str(client_run_id or f"py-{uuid4()}"), settings, project, name), project, name, held)
+        self._begin(open_run(str(client_run_id or f"py-{uuid4()}"), settings, project, name), project, name, held)
         self._is_active = auto_create
         if auto_create:
             self._create()
@@ -159,7 +166,7 @@ class TrainingRun(MetricLog):
         self._session.record("run", {name: value if name == "config" else str(value) for name, value in told.items()})
 
     def _tell_status(self, auto_finish: bool) -> None:
-        self._owns_status = self._session.began_attempt or _rank(os.environ) == 0
+        self._owns_status = self._session.began_attempt or configuration.rank(os.environ) == 0
         if auto_finish and not configuration.truthy(os.environ.get("TRACEHOUSE_DISABLE_AUTOFINISH")):
             failures = ("failed", "crashed")
             self._session.tells = ("finished", *failures) if self._owns_status else failures
@@ -303,18 +310,3 @@ class TrainingRun(MetricLog):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end(status_of(error))
-
-
-def open_session(
-    client_run_id: str, settings: configuration.Settings, project: str | None, name: str | None
-) -> Session | NoSession:
-    """The session of a run, or what stands in its place when disabled."""
-    if settings.disabled:
-        return NoSession("run", client_run_id, settings)
-    return Session("run", client_run_id, settings, project=project, name=name)
-
-
-def _rank(environ: Mapping[str, str]) -> int | None:
-    """This process's rank in a distributed job; 0 outside of one; None for a variable that makes no sense."""
-    told = next((environ[name] for name in _RANKS if name in environ), "0")
-    return int(told) if told.isdigit() else None

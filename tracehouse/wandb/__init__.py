@@ -19,6 +19,9 @@
 
 For a library that says ``import wandb`` itself, put it in wandb's place first: ``sys.modules["wandb"] = tracehouse.wandb``.
 
+``wandb.run`` is the current run, None without one; ``wandb.config`` and ``wandb.summary`` are its own.
+``ONLINE``, ``OFFLINE`` and ``DISABLED`` are the modes.
+
 What is different: nothing needs an account or a network; each ``log`` is written at once, uncommitted or not; a step below the
 current one is recorded, not dropped; a nested dict has names such as ``eval/acc``; a config value may change; a run that is begun
 again by its id goes on; ``run.url`` is None until the run is uploaded; what is printed is not captured. What cannot be honoured is told
@@ -27,11 +30,28 @@ once, as a warning of the logger ``tracehouse``; sweeps and the read API raise `
 
 from __future__ import annotations
 
-from enum import Enum
-
 from tracehouse.exceptions import ApiError, ClaudeMonitorError
 from tracehouse.wandb import current, data_types, errors, plot, tensorboard, util
 from tracehouse.wandb.artifacts import Artifact
+from tracehouse.wandb.calls import (
+    AlertLevel,
+    alert,
+    define_metric,
+    link_model,
+    log,
+    log_artifact,
+    log_model,
+    mark_preempting,
+    require,
+    restore,
+    save,
+    setup,
+    teardown,
+    unwatch,
+    use_artifact,
+    use_model,
+    watch,
+)
 from tracehouse.wandb.current import config, summary
 from tracehouse.wandb.documents import Html, Molecule, Object3D, Plotly
 from tracehouse.wandb.failures import CommError, Error, UnsupportedError, UsageError
@@ -48,10 +68,7 @@ from tracehouse.wandb.unsupported import Api, PublicApi, agent, controller, swee
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
-
-    from tracehouse.wandb.definitions import Metric
 
     run: Run | None
 
@@ -61,98 +78,6 @@ __version__ = "0.21.0+tracehouse"
 ONLINE = "online"
 OFFLINE = "offline"
 DISABLED = "disabled"
-
-
-class AlertLevel(Enum):
-    """How grave an alert is."""
-
-    INFO = "INFO"
-    WARN = "WARN"
-    ERROR = "ERROR"
-
-
-def log(
-    data: Mapping[str, Any] | None = None,
-    step: Any = None,
-    commit: bool | None = None,
-    sync: bool | None = None,
-    **named: Any,
-) -> None:
-    """``Run.log`` of the current run."""
-    current.require().log(data, step, commit, sync, **named)
-
-
-def define_metric(name: str, *args: Any, **kwargs: Any) -> Metric:
-    """``Run.define_metric`` of the current run."""
-    return current.require().define_metric(name, *args, **kwargs)
-
-
-def watch(models: Any, *args: Any, **kwargs: Any) -> None:
-    """``Run.watch`` of the current run."""
-    current.require().watch(models, *args, **kwargs)
-
-
-def unwatch(models: Any = None) -> None:
-    """``Run.unwatch`` of the current run."""
-    current.require().unwatch(models)
-
-
-def save(*args: Any, **kwargs: Any) -> list[str] | bool:
-    """``Run.save`` of the current run."""
-    return current.require().save(*args, **kwargs)
-
-
-def restore(name: str, *args: Any, **kwargs: Any) -> Any:
-    """``Run.restore`` of the current run."""
-    return current.require().restore(name, *args, **kwargs)
-
-
-def alert(*args: Any, **kwargs: Any) -> None:
-    """``Run.alert`` of the current run."""
-    current.require().alert(*args, **kwargs)
-
-
-def log_artifact(*args: Any, **kwargs: Any) -> Artifact:
-    """``Run.log_artifact`` of the current run."""
-    return current.require().log_artifact(*args, **kwargs)
-
-
-def use_artifact(*args: Any, **kwargs: Any) -> Artifact:
-    """``Run.use_artifact`` of the current run."""
-    return current.require().use_artifact(*args, **kwargs)
-
-
-def log_model(*args: Any, **kwargs: Any) -> Artifact:
-    """``Run.log_model`` of the current run."""
-    return current.require().log_model(*args, **kwargs)
-
-
-def use_model(name: str) -> str:
-    """``Run.use_model`` of the current run."""
-    return current.require().use_model(name)
-
-
-def link_model(*args: Any, **kwargs: Any) -> None:
-    """``Run.link_model`` of the current run."""
-    current.require().link_model(*args, **kwargs)
-
-
-def mark_preempting() -> None:
-    """``Run.mark_preempting`` of the current run."""
-    current.require().mark_preempting()
-
-
-def setup(settings: Any = None) -> None:
-    """Nothing: there is nothing to set up."""
-
-
-def teardown(exit_code: int | None = None) -> None:
-    """``finish``."""
-    finish(exit_code)
-
-
-def require(requirement: Any = None, experiment: Any = None) -> None:
-    """Nothing: there are no such features to ask for."""
 
 
 def __getattr__(name: str) -> Any:

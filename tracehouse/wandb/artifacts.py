@@ -25,6 +25,12 @@ class Artifact:
 
     Short texts and JSON become artifacts of the run, other files media of type "file", up to 25 MiB each; of a longer one only
     its name and size are kept, which is told. Its files can be had back (``download``) in the process that logged it.
+
+    >>> artifact = wandb.Artifact("notes", type="text", metadata={"pages": 1})
+    >>> with artifact.new_file("notes.txt", mode="w") as file:
+    ...     n = file.write("it works")
+    >>> artifact
+    <Artifact notes:draft (text), 1 files>
     """
 
     def __init__(

@@ -1,4 +1,8 @@
-"""``wandb.data_types``: what can be logged, under the names of its own module."""
+"""``wandb.data_types``: what can be logged, under the names of its own module.
+
+>>> wandb.data_types.Table is wandb.Table
+True
+"""
 
 from tracehouse.wandb.documents import Html, Molecule, Object3D, Plotly
 from tracehouse.wandb.histograms import Histogram

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Html(media.Html):
-    """A page, 25 MiB at most: its text, the path of an ``.html`` file, or an open file; ``data_is_not_path`` says that text is text."""
+    """A page, 25 MiB at most: its text, the path of an ``.html`` file, or an open file; ``data_is_not_path`` says that text is text.
+
+    >>> wandb.Html("<b>it works</b>", caption="report").mime
+    'text/html'
+    """
 
     def __init__(
         self, data: Any, inject: bool = True, data_is_not_path: bool = False, caption: str | None = None
@@ -25,7 +29,13 @@ class Html(media.Html):
 
 
 class Plotly:
-    """A plotly or matplotlib figure: the former as a page that holds its data and loads plotly.js, the latter as a picture."""
+    """A plotly or matplotlib figure: the former as a page that holds its data and loads plotly.js, the latter as a picture.
+
+    >>> import matplotlib.pyplot as plt
+    >>> run = wandb.init(project="demo")
+    >>> figure, axes = plt.subplots()
+    >>> wandb.log({"curve": wandb.Plotly(figure)})
+    """
 
     def __init__(self, val: Any) -> None:
         if not hasattr(val, "to_html") and not hasattr(val, "savefig"):
@@ -45,6 +55,9 @@ class Object3D:
     """A shape by its file (``.obj``, ``.gltf``, ``.glb``, …), or points: an array (n, 3) or a dict of points, boxes and vectors.
 
     It is kept as a file, and not displayed.
+
+    >>> run = wandb.init(project="demo")
+    >>> wandb.log({"cloud": wandb.Object3D([[0.0, 0.0, 0.0], [1.0, 0.0, 0.5]])})
     """
 
     kind = "object3D"
@@ -85,6 +98,11 @@ class Object3D:
 
 
 class Molecule(Object3D):
-    """A molecule by its file (``.pdb``, ``.sdf``, …), kept as such, and not displayed."""
+    """A molecule by its file (``.pdb``, ``.sdf``, …), kept as such, and not displayed.
+
+    >>> import io
+    >>> run = wandb.init(project="demo")
+    >>> wandb.log({"water": wandb.Molecule(io.StringIO("HETATM    1  O   HOH"), caption="water.pdb")})
+    """
 
     kind = "molecule"

@@ -1,4 +1,11 @@
-"""``wandb.errors``: the names under which wandb's users catch its errors."""
+"""``wandb.errors``: the names under which wandb's users catch its errors.
+
+>>> try:
+...     wandb.log({"loss": 0.5})
+... except wandb.errors.Error as error:
+...     print(error)
+no active run — call tracehouse.wandb.init() first
+"""
 
 from tracehouse.wandb.failures import (
     AuthenticationError,

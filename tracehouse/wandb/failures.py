@@ -17,7 +17,15 @@ from tracehouse.exceptions import NotActiveError, TracehouseError
 
 
 class Error(TracehouseError):
-    """Base of the errors that this module raises itself. ``message`` is its text."""
+    """Base of the errors that this module raises itself. ``message`` is its text.
+
+    >>> run = wandb.init(project="demo")
+    >>> try:
+    ...     metric = wandb.define_metric("loss", summary="least")
+    ... except wandb.Error as error:
+    ...     print(error.message)
+    define_metric: ...
+    """
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
@@ -25,7 +33,13 @@ class Error(TracehouseError):
 
 
 class CommError(Error):
-    """Something was asked of a server that an emitter, which uses no network, cannot ask."""
+    """Something was asked of a server that an emitter, which uses no network, cannot ask.
+
+    >>> run = wandb.init(project="demo")
+    >>> wandb.restore("model.pt", run_path="me/demo/1")
+    Traceback (most recent call last):
+    tracehouse.wandb.failures.CommError: restore('model.pt'): an emitter uses no network ...
+    """
 
 
 class AuthenticationError(CommError):
@@ -37,7 +51,12 @@ class ConfigError(Error):
 
 
 class UsageError(Error):
-    """A call that cannot be right."""
+    """A call that cannot be right.
+
+    >>> wandb.init(id="never-begun", resume="must")
+    Traceback (most recent call last):
+    tracehouse.wandb.failures.UsageError: resume='must', and there is no run 'never-begun' in ...
+    """
 
 
 class NoRunError(UsageError, NotActiveError):
@@ -45,7 +64,12 @@ class NoRunError(UsageError, NotActiveError):
 
 
 class UnsupportedError(UsageError):
-    """There is no such thing here."""
+    """There is no such thing here; the message names the way to go instead.
+
+    >>> wandb.sweep({"method": "grid"})
+    Traceback (most recent call last):
+    tracehouse.wandb.failures.UnsupportedError: wandb.sweep: there are no sweeps: ...
+    """
 
 
 __all__ = [

@@ -22,7 +22,7 @@ class Histogram:
     many there were is in ``nonfinite``. ``np_histogram``: a pair (counts, edges) made already. ``bins`` are the edges, one more than
     ``counts``. ArgumentError (a ValueError) for too many bins, and for what is no number.
 
-    >>> Histogram([1, 2, 3, 4], num_bins=2).counts
+    >>> wandb.Histogram([1, 2, 3, 4], num_bins=2).counts
     [2, 2]
     """
 

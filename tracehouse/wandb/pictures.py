@@ -21,6 +21,10 @@ class Image(media.Image):
     numpy array or torch tensor; a batch (N, …) of more than one becomes one picture, 8 in a row. Values are scaled as
     ``tracehouse.pixels`` says; with ``normalize=False`` they are cut off at 0 and 255. ``file_type`` is the format to make ("png").
     ``boxes``, ``masks`` and ``classes`` are kept as JSON beside the picture. Errors as of ``tracehouse.Image``.
+
+    >>> box = {"position": {"minX": 0.1, "maxX": 0.4, "minY": 0.2, "maxY": 0.6}, "class_id": 1}
+    >>> wandb.Image(b"GIF89a...", caption="a cat", boxes={"found": {"box_data": [box]}}).mime
+    'image/gif'
     """
 
     def __init__(
@@ -64,7 +68,12 @@ class Image(media.Image):
 
 
 class Classes:
-    """The classes that boxes and masks name: dicts of ``id`` and ``name``."""
+    """The classes that boxes and masks name: dicts of ``id`` and ``name``.
+
+    >>> classes = wandb.Classes([{"id": 1, "name": "cat"}])
+    >>> wandb.Image(b"GIF89a...", classes=classes).classes
+    [{'id': 1, 'name': 'cat'}]
+    """
 
     def __init__(self, class_set: Any) -> None:
         self.class_set = list(class_set)

@@ -1,6 +1,10 @@
 """``wandb.plot``: charts as tables that say which chart they are meant for.
 
 Each function gives a ``Chart``; logged, it is ``{"_type": "table", "chart": …, "fields": …, "columns": …, "data": …}``.
+
+>>> table = wandb.Table(columns=["prompt", "reward"], data=[["2+2=", 1.0]])
+>>> wandb.plot.bar(table, "prompt", "reward", title="rewards")
+<Chart bar, ...>
 """
 
 from __future__ import annotations
@@ -125,7 +129,12 @@ def pr_curve(
 def plot_table(
     vega_spec_name: str, data_table: Table, fields: dict[str, Any], string_fields: Any = None, **_: Any
 ) -> Chart:
-    """A table for a chart of any name."""
+    """A table for a chart of any name: ``fields`` says which of its parts each column is.
+
+    >>> table = wandb.Table(columns=["prompt", "reward"], data=[["2+2=", 1.0]])
+    >>> wandb.plot_table("me/bars", table, {"label": "prompt", "value": "reward"})
+    <Chart me/bars, ...>
+    """
     return Chart(vega_spec_name, data_table, dict(fields), dict(string_fields or {}))
 
 

@@ -16,6 +16,9 @@ class Video(media.Video):
 
     ``data_or_path``: a file path, bytes, an open binary file, or an array of frames (T, C, H, W) or (T, H, W, C), which becomes
     a GIF of ``fps`` frames a second; those of a batch (N, T, C, H, W) stand side by side. Errors as of ``tracehouse.Video``.
+
+    >>> wandb.Video(b"....ftypisom", caption="episode 3").mime
+    'video/mp4'
     """
 
     def __init__(
@@ -39,6 +42,9 @@ class Audio(media.Audio):
 
     ``data_or_path``: a file path, bytes, an open binary file, or samples (n,) or (n, channels), floats in -1…1 or 16-bit ints, as an
     array or a list, which become a WAV file of ``sample_rate`` samples a second. Errors as of ``tracehouse.Audio``.
+
+    >>> wandb.Audio([0.0, 0.5, -0.5], sample_rate=8000).mime
+    'audio/wav'
     """
 
     def __init__(self, data_or_path: Any, sample_rate: int | None = None, caption: str | None = None) -> None:

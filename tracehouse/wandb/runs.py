@@ -33,6 +33,12 @@ class Run(RunFacts, RunFiles):
     """A run, as ``init`` begins it; ``training_run`` is what it writes to.
 
     ``step`` is the step that the next ``log`` without one gets. Uncommitted calls share it.
+
+    >>> with wandb.init(project="demo") as run:
+    ...     run.log({"loss": 0.5}, commit=False)
+    ...     run.log({"acc": 0.9})
+    ...     run.step
+    1
     """
 
     config: Config

@@ -85,7 +85,7 @@ class Settings:
     Honoured are project, entity, run_id, run_name, run_group, run_job_type, run_notes, run_tags, mode, root_dir, reinit, resume, silent,
     sync_tensorboard, allow_val_change, x_disable_stats and x_stats_sampling_interval (seconds).
 
-    >>> Settings(project="p", x_disable_stats=True).disable_stats
+    >>> wandb.Settings(project="p", x_disable_stats=True).disable_stats
     True
     """
 

@@ -62,6 +62,10 @@ def init(
     "offline" is the same as "online": all goes to the spool. The arguments of ``tracehouse.init_run`` that wandb has not (``api_key``,
     ``spool_dir``, ``redact``, ``capture_env``, ``system_metrics`` …) can be given too. WANDB_PROJECT, _NAME, _RUN_ID, _RUN_GROUP,
     _JOB_TYPE, _ENTITY, _NOTES, _TAGS, _DIR, _MODE, _RESUME, _DISABLED and _SILENT are honoured. What is not is told once.
+
+    >>> run = wandb.init(project="demo", config={"lr": 1e-3}, tags=["small"])
+    >>> run.config.lr, run.tags
+    (0.001, ('small',))
     """
     given = {key: value for key, value in locals().items() if key not in ("others", "settings")}
     given.update(others)
@@ -154,7 +158,13 @@ def _at_exit() -> None:
 
 
 def finish(exit_code: int | None = None, quiet: bool | None = None) -> None:
-    """``Run.finish`` of the current run; without one, nothing."""
+    """``Run.finish`` of the current run; without one, nothing.
+
+    >>> run = wandb.init(project="demo")
+    >>> wandb.finish(exit_code=1)
+    >>> wandb.run is None
+    True
+    """
     run = current.get()
     if run is not None:
         run.finish(exit_code, quiet)
@@ -175,7 +185,11 @@ def login(
     verify: bool = False,
     **_: Any,
 ) -> bool:
-    """True. No login is needed to record. A ``key`` of tracehouse (``ba_…``) is the ``api_key`` of runs begun from now on."""
+    """True. No login is needed to record. A ``key`` of tracehouse (``ba_…``) is the ``api_key`` of runs begun from now on.
+
+    >>> wandb.login()
+    True
+    """
     global _key
     if key is not None and key.startswith("ba_"):
         _key = key

@@ -22,7 +22,7 @@ class Table:
     ``data``: rows, a two-dimensional array or a pandas DataFrame; ``dataframe``: the latter alone. A table whose JSON is over 4 MiB is
     kept as files of rows, which its value names. ArgumentError (a ValueError) for a row that does not fit the columns.
 
-    >>> table = Table(columns=["prompt", "reward"])
+    >>> table = wandb.Table(columns=["prompt", "reward"])
     >>> table.add_data("2+2=", 1.0)
     >>> table.get_column("reward")
     [1.0]

@@ -1,4 +1,13 @@
-"""``sync_tensorboard=True``: what is written by torch's or tensorboardX's SummaryWriter is logged to the run as well."""
+"""``sync_tensorboard=True``: what is written by torch's or tensorboardX's SummaryWriter is logged to the run as well.
+
+>>> import tensorboardX
+>>> run = wandb.init(project="demo")
+>>> wandb.tensorboard.patch()
+>>> with tensorboardX.SummaryWriter("logs") as writer:
+...     writer.add_scalar("loss", 0.5, global_step=10)
+>>> wandb.summary["loss"]
+0.5
+"""
 
 from __future__ import annotations
 

@@ -44,17 +44,26 @@ def silence(wanted: bool) -> None:
 
 
 def termlog(string: str = "", newline: bool = True, repeat: bool = True, **_: object) -> None:
-    """``wandb.termlog``: a line for the user."""
+    """A line for the user, as INFO of the logger ``tracehouse``.
+
+    >>> wandb.termlog("epoch 3 is done")
+    """
     _term(logging.INFO, string, repeat)
 
 
 def termwarn(string: str = "", newline: bool = True, repeat: bool = True, **_: object) -> None:
-    """``wandb.termwarn``: a warning for the user; with ``repeat=False`` once."""
+    """A warning for the user, on the logger ``tracehouse``; with ``repeat=False`` once.
+
+    >>> wandb.termwarn("no validation set", repeat=False)
+    """
     _term(logging.WARNING, string, repeat)
 
 
 def termerror(string: str = "", newline: bool = True, repeat: bool = True, **_: object) -> None:
-    """``wandb.termerror``: an error for the user."""
+    """An error for the user, on the logger ``tracehouse``.
+
+    >>> wandb.termerror("the loss is NaN")
+    """
     _term(logging.ERROR, string, repeat)
 
 

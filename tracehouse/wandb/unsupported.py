@@ -19,26 +19,51 @@ _SWEEP = (
 
 
 class Api:
-    """Raises UnsupportedError."""
+    """Raises UnsupportedError, which names the way to go instead.
+
+    >>> wandb.Api()
+    Traceback (most recent call last):
+    tracehouse.wandb.failures.UnsupportedError: wandb.Api: it reads from a server, and an emitter uses no network: ...
+    """
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise UnsupportedError(f"wandb.Api: {_READ}")
 
 
 class PublicApi(Api):
-    """Raises UnsupportedError."""
+    """Raises UnsupportedError, which names the way to go instead.
+
+    >>> wandb.PublicApi()
+    Traceback (most recent call last):
+    tracehouse.wandb.failures.UnsupportedError: wandb.Api: ...
+    """
 
 
 def sweep(*_: Any, **__: Any) -> NoReturn:
-    """Raises UnsupportedError."""
+    """Raises UnsupportedError, which names the way to go instead.
+
+    >>> wandb.sweep({})
+    Traceback (most recent call last):
+    tracehouse.wandb.failures.UnsupportedError: wandb.sweep: there are no sweeps: ...
+    """
     raise UnsupportedError(f"wandb.sweep: {_SWEEP}")
 
 
 def agent(*_: Any, **__: Any) -> NoReturn:
-    """Raises UnsupportedError."""
+    """Raises UnsupportedError, which names the way to go instead.
+
+    >>> wandb.agent("id")
+    Traceback (most recent call last):
+    tracehouse.wandb.failures.UnsupportedError: wandb.agent: there are no sweeps: ...
+    """
     raise UnsupportedError(f"wandb.agent: {_SWEEP}")
 
 
 def controller(*_: Any, **__: Any) -> NoReturn:
-    """Raises UnsupportedError."""
+    """Raises UnsupportedError, which names the way to go instead.
+
+    >>> wandb.controller("id")
+    Traceback (most recent call last):
+    tracehouse.wandb.failures.UnsupportedError: wandb.controller: there are no sweeps: ...
+    """
     raise UnsupportedError(f"wandb.controller: {_SWEEP}")

@@ -1,4 +1,8 @@
-"""``wandb.util``, as far as scripts use it."""
+"""``wandb.util``, as far as scripts use it.
+
+>>> len(wandb.util.generate_id())
+12
+"""
 
 from tracehouse.wandb.starting import generate_id
 
