@@ -17,7 +17,6 @@ def routes() -> list[BaseRoute]:
         Route("/download.{format}", export.download),
         Route("/r/{id}", charts.run_charts),
         Route("/r/{id}/media", media.run_media),
-        Route("/r/{id}/rollouts", run.rollouts),
         Route("/r/{id}/config", run.config),
         Route("/r/{id}/environment", run.environment),
         Route("/r/{id}/artifacts", run.artifacts),

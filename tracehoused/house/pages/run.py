@@ -57,16 +57,6 @@ async def run_page(request: Request, template: str, query: Query) -> Response:
 
 
 @shown
-async def rollouts(request: Request) -> Response:
-    asked = page_of(request)
-    return await run_page(
-        request,
-        "run_rollouts.html",
-        lambda connection, caller, row: {"rollouts": look.list_rollouts(connection, caller, row.pk, asked)},
-    )
-
-
-@shown
 async def config(request: Request) -> Response:
     return await run_page(request, "run_config.html", lambda _connection, _caller, _row: {})
 

@@ -1,15 +1,16 @@
-"""The addresses of conversations: `/traces`, `/t/<trace id>` and what lies below it."""
+"""The addresses of conversations: `/traces`, `/r/<run id>/rollouts`, `/t/<trace id>` and what lies below it."""
 
 from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from tracehoused.house.pages import trace, traces
+from tracehoused.house.pages import rollouts, trace, traces
 
 
 def talk_routes() -> list[BaseRoute]:
     return [
         Route("/traces", traces.all_traces),
+        Route("/r/{id}/rollouts", rollouts.rollouts),
         Route("/t/{id}", trace.trace),
         Route("/t/{id}/timeline", trace.timeline),
         Route("/t/{id}/about", trace.about),

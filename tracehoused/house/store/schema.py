@@ -2,6 +2,7 @@
 
 - `traces`, `runs`: one row per upsert key (identity, machine, client's id). `pk` is the order of arrival and the key of
   every other table; `id` is what clients see. `deleted_us` set: a tombstone, which answers 410 for ever.
+- `traces.reward` and `reward_group` repeat what the metadata say of them, so that rollouts are sorted by the database.
 - `spans`: `n` is the order of arrival, which is the order of the conversation; a span sent again keeps its place.
 - `series`: one row per (run, key, attempt, writer), with what the run page shows of it; points of different attempts
   and writers are never merged.
@@ -69,6 +70,8 @@ traces = Table(
     _whole("run", null=True),
     _whole("rollout_step", null=True),
     Column("outcome", String(16)),
+    Column("reward", Float(53)),
+    Column("reward_group", SafeText),
     Column("metadata", Text),
     Column("extra", Text),
     _whole("created_us"),
@@ -76,6 +79,7 @@ traces = Table(
     _whole("deleted_us", null=True),
     UniqueConstraint("identity", "machine", "session_id"),
     Index("traces_by_run", "run", "rollout_step", "pk"),
+    Index("traces_by_reward", "run", "rollout_step", "reward", "deleted_us"),
 )
 
 spans = Table(

@@ -1,5 +1,6 @@
 // A trace: JSON of a span in place, search as one types, new spans as they arrive.
-import { address, getJson, getPage, say, setParams, settled } from "./app.js";
+import { getJson, getPage, say, setParams, settled } from "./app.js";
+import { toggleRaw } from "./raw.js";
 
 const FOLLOW_MS = 1500;
 const IDLE_MS = 6000;
@@ -7,26 +8,6 @@ const place = document.getElementById("talk");
 const id = location.pathname.split("/")[2];
 const form = document.querySelector(".seek");
 const unfold = document.getElementById("unfold");
-
-async function toggleRaw(link) {
-  const turn = link.closest(".turn");
-  const shown = turn.querySelector(`:scope > .json[data-of="${CSS.escape(link.pathname)}"]`);
-  if (shown) shown.remove();
-  else {
-    try {
-      const raw = document.adoptNode((await getPage(link.href)).getElementById("raw"));
-      raw.removeAttribute("id");
-      raw.classList.add("json");
-      raw.dataset.of = link.pathname;
-      raw.tabIndex = 0;
-      turn.append(raw);
-    } catch (error) {
-      say(`Could not load: ${error.message}`);
-      return;
-    }
-  }
-  link.setAttribute("aria-expanded", String(!shown));
-}
 
 function showFound() {
   if (!CSS.highlights) return;

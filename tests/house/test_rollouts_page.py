@@ -1,0 +1,96 @@
+"""Rollouts by step, group and reward, from pages that stay small however many there are."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+
+from tests.support.house import new_run, new_trace, post, span
+
+
+def add(
+    client: httpx.Client, run: str, step: int | None, rewards: list[object], group: object = None, name: str = ""
+) -> list[str]:
+    """Rollouts of one step and group; their ids."""
+    made = []
+    for at, reward in enumerate(rewards):
+        session = f"{run}-{step}-{group}-{name}-{at}"
+        trace = new_trace(client, session, run_id=run, **({} if step is None else {"rollout_step": step}))
+        spans = [span(0, session, attributes={"text": f"said in {session}"})]
+        assert post(client, "/v1/spans", {"traces": [], "spans": spans}).is_success
+        metadata = {
+            "sample": at,
+            **({} if group is None else {"group": group}),
+            **({} if reward is None else {"reward": reward}),
+        }
+        assert client.patch(f"/v1/traces/{trace}", json={"metadata": metadata}).is_success
+        made.append(trace)
+    return made
+
+
+def listed(page: str) -> list[str]:
+    return re.findall(r'<a class="sample" href="[^"]*open=([0-9a-f]+)', page)
+
+
+def test_samples_are_sorted_by_reward_within_their_groups(client: httpx.Client) -> None:
+    run = new_run(client)
+    first = add(client, run, 3, [0.2, 0.9, None, -1], "a")
+    second = add(client, run, 3, [0.5], {"prompt": 2})
+    third = add(client, run, 3, [7, "much", True])
+    add(client, run, 4, [1], "a")
+    page = client.get(f"/r/{run}/rollouts", params={"step": 3}).text
+    assert listed(page) == [first[1], first[0], first[3], first[2], *second, *third]
+    assert "8 rollouts in 3 groups" in page
+    assert "(no group)" in page
+    assert "{&#34;prompt&#34;: 2}" in page
+
+
+def test_the_last_step_is_shown_first_and_steps_lead_to_their_neighbours(client: httpx.Client) -> None:
+    run = new_run(client)
+    made = {step: add(client, run, step, [step / 10]) for step in (2, 5, 9)}
+    assert listed(client.get(f"/r/{run}/rollouts").text) == made[9]
+    page = client.get(f"/r/{run}/rollouts", params={"step": 5}).text
+    assert listed(page) == made[5]
+    assert re.findall(r'rel="(?:prev|next)"[^>]*step=(\d+)', page) == ["2", "9"]
+    empty = client.get(f"/r/{run}/rollouts", params={"step": 4}).text
+    assert "No rollouts at this step" in empty
+    assert re.findall(r'rel="(?:prev|next)"[^>]*step=(\d+)', empty) == ["2", "5"]
+
+
+def test_a_changed_reward_changes_the_order_and_a_deleted_rollout_is_gone(client: httpx.Client) -> None:
+    run = new_run(client)
+    low, high, gone = add(client, run, 0, [0.1, 0.2, 0.3])
+    client.patch(f"/v1/traces/{low}", json={"metadata": {"reward": 5}})
+    client.patch(f"/v1/traces/{high}", json={"metadata": {"note": "its reward stays"}})
+    assert client.delete(f"/v1/traces/{gone}").is_success
+    assert listed(client.get(f"/r/{run}/rollouts").text) == [low, high]
+
+
+def test_two_rollouts_are_read_side_by_side(client: httpx.Client) -> None:
+    run = new_run(client)
+    one, other = add(client, run, 0, [1, 2])
+    page = client.get(f"/r/{run}/rollouts", params={"open": one, "with": other}).text
+    assert page.count('<section class="pane card"') == 2
+    assert page.count("said in") == 2
+    assert client.get(f"/r/{run}/rollouts", params={"open": "nothing"}).status_code == 404
+
+
+def test_many_rollouts_of_a_step_come_in_pages_and_none_is_left_out(client: httpx.Client) -> None:
+    run = new_run(client)
+    names = [f"{run}-{at}" for at in range(450)]
+    traces = [
+        {"session_id": name, "started_at": "2026-01-01T00:00:00Z", "run_id": run, "rollout_step": 1} for name in names
+    ]
+    spans = [span(0, name) for name in names]
+    assert post(client, "/v1/spans", {"traces": traces, "spans": spans}).is_success
+    seen: list[str] = []
+    for skip in (0, 200, 400):
+        seen += listed(client.get(f"/r/{run}/rollouts", params={"skip": skip}).text)
+    assert len(seen) == len(set(seen)) == 450
+
+
+def test_rollouts_without_a_step_are_counted(client: httpx.Client) -> None:
+    run = new_run(client)
+    add(client, run, None, [1, 2])
+    assert "2 name no step" in client.get(f"/r/{run}/rollouts").text
