@@ -29,7 +29,7 @@ from tracehoused.deadletter import DeadLetters
 from tracehoused.exceptions import LeaseHeld
 from tracehoused.identity import refuse_plain_http
 from tracehoused.lease import Lease
-from tracehoused.reader import Epoch, read_manifest
+from tracehoused.reader import Epoch, is_unbegun, read_manifest
 from tracehoused.retry import Breaker
 from tracehoused.text import printable
 from tracehoused.uploader import Outcome, Uploader, destination_dir
@@ -133,6 +133,8 @@ class Engine:
         """One pass over one session. Never raises for what a session contains."""
         manifest = None
         try:
+            if is_unbegun(session):
+                return Report(session, None, None, Outcome(True))
             manifest = read_manifest(session)
             credential = self.credential(manifest)
             if isinstance(credential, NoCredential):

@@ -19,6 +19,7 @@ from tracehoused.batch import Record
 __all__ = [
     "Epoch",
     "Scan",
+    "is_unbegun",
     "measure",
     "open_checked",
     "read_file",
@@ -74,8 +75,8 @@ def _whole(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 1
 
 
-def open_checked(path: str) -> int:
-    """A descriptor of a regular file of its directory's owner with one link; SpoolError for anything else."""
+def open_checked(path: str, *, links: int = 1) -> int:
+    """A descriptor of a regular file of its directory's owner with that many links; SpoolError for anything else."""
     try:
         fd = os.open(path, _FLAGS)
     except OSError as error:
@@ -88,7 +89,7 @@ def open_checked(path: str) -> int:
         wrong = "not a regular file"
     elif found.st_uid != os.stat(os.path.dirname(path)).st_uid:
         wrong = f"owned by uid {found.st_uid}, not by its directory's owner"
-    elif found.st_nlink != 1:
+    elif found.st_nlink != links:
         wrong = f"it has {found.st_nlink} links"
     if wrong:
         os.close(fd)
@@ -96,9 +97,9 @@ def open_checked(path: str) -> int:
     return fd
 
 
-def read_file(path: str, most: int) -> bytes:
+def read_file(path: str, most: int, *, links: int = 1) -> bytes:
     """A whole small file; SpoolError when it is larger than ``most`` bytes."""
-    fd = open_checked(path)
+    fd = open_checked(path, links=links)
     try:
         size = os.fstat(fd).st_size
         if size > most:
@@ -106,6 +107,18 @@ def read_file(path: str, most: int) -> bytes:
         return os.pread(fd, most, 0)
     finally:
         os.close(fd)
+
+
+def _left_aside(session: str) -> int:
+    """Names that the manifest kept from being published, its job having been killed just then."""
+    try:
+        found = os.lstat(os.path.join(session, layout.MANIFEST))
+    except FileNotFoundError:
+        return 0
+    if found.st_nlink == 1:
+        return 0
+    names = [name for name in os.listdir(session) if name.startswith(layout.MANIFEST + ".") and name.endswith(".tmp")]
+    return sum(os.path.samestat(os.lstat(os.path.join(session, name)), found) for name in names)
 
 
 def session_dirs(spool: str) -> list[str]:
@@ -118,11 +131,17 @@ def session_dirs(spool: str) -> list[str]:
         )
 
 
+def is_unbegun(session: str) -> bool:
+    """A directory in which no record is: its job was killed, or failed, before it wrote one."""
+    known = (layout.MANIFEST, layout.MEDIA, layout.UPLOAD)
+    return all(name in known or name.startswith(layout.MANIFEST + ".") for name in os.listdir(session))
+
+
 def read_manifest(session: str) -> Manifest:
     """The manifest, or the copy of it in a segment's header. SpoolError (FormatError for a newer format) when there is none."""
     path = os.path.join(session, layout.MANIFEST)
     try:
-        return decode(read_file(path, MAX_MANIFEST), path)
+        return decode(read_file(path, MAX_MANIFEST, links=1 + _left_aside(session)), path)
     except (ValueError, FileNotFoundError) as error:
         if isinstance(error, FormatError) and isinstance(error.found, int):
             raise SpoolFormatError(_whole(error.found), FORMAT, path) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tracehouse.exceptions import TracehouseError
@@ -16,7 +16,7 @@ from tracehoused.closing import final
 from tracehoused.credentials import Credential, NoCredential
 from tracehoused.endings import end_of, heard
 from tracehoused.engine import Destination, Engine
-from tracehoused.reader import Epoch, measure, open_checked, read_manifest, writers
+from tracehoused.reader import Epoch, is_unbegun, measure, open_checked, read_manifest, writers
 from tracehoused.state import State
 from tracehoused.uploader import destination_dir
 
@@ -58,6 +58,8 @@ class SessionStatus:
 def look(engine: Engine, session: str) -> SessionStatus:
     """The status of one session; what cannot be read is told in ``trouble``."""
     try:
+        if is_unbegun(session):
+            return _without_records(session)
         manifest = read_manifest(session)
         credential = engine.known_credential(manifest)
         epochs = writers(session)
@@ -184,6 +186,10 @@ def tail_of(session: str, uid: str, epoch: Epoch) -> list[Record]:
 def _records(raw: bytes, seed: int) -> list[Record]:
     parsed = [found for line in raw.split(b"\n") if (found := framing.parse(line, seed))]
     return [Record(seq, kind, data, 0, 0) for seq, kind, data in parsed]
+
+
+def _without_records(session: str) -> SessionStatus:
+    return replace(_unreadable(session, ""), state="empty", uploaded=True)
 
 
 def _unreadable(session: str, trouble: str) -> SessionStatus:

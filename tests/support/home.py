@@ -51,13 +51,13 @@ class Home:
         self.environ["TRACEHOUSE_API_KEY"] = key
         return self
 
-    def start_job(self, script: str, *args: str, **more: str) -> subprocess.Popen[str]:
+    def start_job(self, script: str, *args: str, prefix: tuple[str, ...] = (), **more: str) -> subprocess.Popen[str]:
         """Begin a job that has tracehouse as ``cm``; no key is at hand there, as on a cluster's node."""
         code = "import os, sys\nimport tracehouse as cm\n" + textwrap.dedent(script)
         environ = {**self.environ, **more}
         environ.pop("TRACEHOUSE_API_KEY", None) if "TRACEHOUSE_API_KEY" not in more else None
         return subprocess.Popen(
-            [sys.executable, "-c", code, *args],
+            [*prefix, sys.executable, "-c", code, *args],
             env=environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

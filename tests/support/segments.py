@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tracehouse.spool import layout, record
-from tracehouse.spool.manifest import Manifest
+from tracehouse.spool.manifest import Manifest, read
 
 UID = "0123456789abcdef" * 2
 EPOCH = "00000000000000aa"
@@ -69,3 +70,25 @@ def session(spool: Path, of: Manifest, *segments: Sequence[bytes]) -> Path:
     for n, lines in enumerate(segments):
         (directory / layout.segment_name(EPOCH, n)).write_bytes(b"".join(lines))
     return directory
+
+
+def twin(source: Path, spool: Path, old: str, new: str) -> Path:
+    """A session that differs from a closed one in its ids only: ``old`` in them becomes ``new``."""
+    of = read(str(source))
+    fields = {**of.to_dict(), "id": of.id.replace(old, new), "uid": os.urandom(16).hex()}
+    target = spool / layout.session_dir(of.kind, fields["id"], of.api_base, of.credential)
+    shutil.copytree(source, target)
+    (target / layout.MANIFEST).write_text(json.dumps(fields))
+    for path in target.glob("*.jsonl"):
+        name = layout.parse_segment_name(path.name)
+        assert name is not None
+        seed = record.checksum_seed(of.uid, name.epoch)
+        lines = []
+        for raw in path.read_bytes().split(b"\n")[:-1]:
+            parsed = record.parse(raw, seed)
+            assert parsed is not None, raw
+            seq, kind, data = parsed
+            told = data.decode().replace(f'"{old}', f'"{new}').replace(of.uid, fields["uid"])
+            lines.append(line(seq, kind.decode(), told, uid=fields["uid"], epoch=name.epoch))
+        path.write_bytes(b"".join(lines))
+    return target

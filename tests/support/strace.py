@@ -1,0 +1,45 @@
+"""SIGKILL, or an error, at the k-th call of a system call: by strace, at the boundary where it would happen."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.support.lanes import needs_linux, needs_tool
+
+
+def killing(call: str, when: int) -> tuple[str, ...]:
+    """The words before a command that is to be killed at its ``when``-th ``call`` (before it takes effect), in any thread."""
+    return _injecting(call, f"signal=KILL:when={when}")
+
+
+def failing(call: str, error: str, when: str) -> tuple[str, ...]:
+    """The words before a command whose ``call`` is to fail with an errno's name; ``when`` as strace has it: 3, 3+, 2+2."""
+    return _injecting(call, f"error={error}:when={when}")
+
+
+def _injecting(call: str, how: str) -> tuple[str, ...]:
+    return (*_strace(), "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{how}")
+
+
+def counting(log: Path, *calls: str) -> tuple[str, ...]:
+    """The words before a command whose calls are to be written down."""
+    return (*_strace(), "-o", str(log), "-e", f"trace={','.join(calls)}")
+
+
+def counts(log: Path) -> dict[str, int]:
+    """How often each call was made, the busiest thread's: strace counts each thread's by itself."""
+    found: dict[tuple[str, str], int] = {}
+    for line in log.read_text(errors="replace").splitlines():
+        match = re.match(r"(\d+)\s+([a-z0-9_]+)\(", line)
+        if match:
+            found[match[1], match[2]] = found.get((match[1], match[2]), 0) + 1
+    most: dict[str, int] = {}
+    for (_, call), count in found.items():
+        most[call] = max(count, most.get(call, 0))
+    return most
+
+
+def _strace() -> tuple[str, ...]:
+    needs_linux()
+    return (needs_tool("strace"), "-f", "-qq")
