@@ -221,7 +221,7 @@ def test_several_runs_are_laid_over_each_other(visitor: Visitor, client: httpx.C
     for run in runs:
         log(client, run)
     visitor.open("/?q=overlay-")
-    for box in visitor.all("#list input[name=run]"):
+    for box in visitor.all("#list tbody input"):
         box.click()
     visitor.find("#go").click()
     visitor.wait("location.pathname === '/compare'")

@@ -12,13 +12,15 @@ from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tracehoused.house.api.read import number
+from tracehoused.house.api.respond import json_text
 from tracehoused.house.pages.answer import look_up, shown
-from tracehoused.house.pages.choice import run_ids
+from tracehoused.house.pages.choice import run_ids, series_numbers
 from tracehoused.house.pages.export import FORMATS
 from tracehoused.house.pages.render import page, seconds_of
 from tracehoused.house.pages.run import head_of, run_page
 from tracehoused.house.state import house_of
-from tracehoused.house.store import look, runs
+from tracehoused.house.store import chart, look, runs
 from tracehoused.house.store.once import Caller
 from tracehoused.house.values import dump
 
@@ -52,6 +54,22 @@ async def compare(request: Request) -> Response:
     return page("compare.html", **await look_up(request, query))
 
 
+async def data(request: Request) -> Response:
+    """`/data/series?run=&series=&buckets=&first=&last=` → {"series": [{"id", "buckets", "nonfinite"}, …]}, as
+    `store.chart.buckets` tells. By number, for a key may be any text, and not every text can be part of an address."""
+    asked, numbers = run_ids(request), series_numbers(request)
+    wanted = number(request, "buckets", 1, 10_000) or 500
+    first, last = number(request, "first"), number(request, "last")
+
+    def query(connection: Connection, caller: Caller) -> str:
+        pks = [runs.run_row(connection, caller, one).pk for one in asked]
+        found = chart.numbered_series(connection, pks, numbers)
+        told = [{"id": one.id, **chart.buckets(connection, one.id, wanted, first, last)} for one in found]
+        return dump({"series": told})
+
+    return json_text(await look_up(request, query))
+
+
 def _charts(found: list[Values], summaries: dict[str, list[Values]]) -> Values:
     told = [{"id": run["id"], "name": run["name"], "began": seconds_of(run["started_at"]) or 0} for run in found]
     lines = [line for at, run in enumerate(found) for line in lines_of(run, at, len(found), summaries[run["id"]])]
@@ -69,13 +87,13 @@ def lines_of(run: Values, at: int, of: int, summary: list[Values]) -> list[Value
     places = [(attempt, writer) for attempt in attempts for writer in writers[attempt]]
     lines = []
     for one in summary:
-        number = places.index((one["attempt"], one["writer"]))
+        place = places.index((one["attempt"], one["writer"]))
         parts = [run["name"] or "(no name)"] if of > 1 else []
         if len(attempts) > 1:
             parts.append(f"attempt {one['attempt']}")
         if len(writers[one["attempt"]]) > 1:
             parts.append(f"writer {writers[one['attempt']].index(one['writer']) + 1}")
-        style = {"colour": at % _COLOURS, "dash": number} if of > 1 else {"colour": number % _COLOURS, "dash": 0}
+        style = {"colour": at % _COLOURS, "dash": place} if of > 1 else {"colour": place % _COLOURS, "dash": 0}
         lines.append({**one, **style, "run": run["id"], "label": ", ".join(parts)})
     return lines
 
@@ -88,13 +106,13 @@ def _by_number(text: str) -> list[tuple[int, str]]:
 
 def grouped(lines: list[Values]) -> list[Values]:
     """Groups by what stands before a key's first slash, those without one first and the machine's own last; each with
-    `name` and `charts`: a key and its lines."""
+    `name` and `charts`: a key, its JSON, and its lines."""
     charts: dict[str, list[Values]] = {}
     for line in lines:
         charts.setdefault(line["key"], []).append(line)
     groups: dict[str, list[Values]] = {}
     for key in sorted(charts, key=_by_number):
         prefix, slash, _ = key.partition("/")
-        groups.setdefault(prefix if slash else "", []).append({"key": key, "lines": charts[key]})
+        groups.setdefault(prefix if slash else "", []).append({"key": key, "code": dump(key), "lines": charts[key]})
     names = sorted(groups, key=lambda name: (name == _SYSTEM, name))
     return [{"name": name, "charts": groups[name]} for name in names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from tracehoused.house.errors import invalid
+from tracehoused.house.values import INT64
 
 MOST_RUNS = 10
 
@@ -15,3 +16,11 @@ def run_ids(request: Request) -> list[str]:
     if not 1 <= len(asked) <= MOST_RUNS:
         raise invalid(f"choose between one and {MOST_RUNS} runs")
     return asked
+
+
+def series_numbers(request: Request) -> list[int]:
+    """The series that the parameters `series` name by their numbers; Refusal 422 for anything else."""
+    asked = request.query_params.getlist("series")
+    if not all(one.isascii() and one.isdigit() and int(one[:20]) < INT64 for one in asked):
+        raise invalid("series must be numbers of series", field="series")
+    return [int(one[:20]) for one in asked]

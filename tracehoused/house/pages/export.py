@@ -1,6 +1,7 @@
 """Downloads of metrics, every point of what the charts show: CSV, JSON, and Parquet where pyarrow is installed.
 
-`/download.<format>?run=&key=&first=&last=&since=&until=`: without keys all of them; steps, and times in µs, both inclusive.
+`/download.<format>?run=&series=&first=&last=&since=&until=`: the series by number, without any all of them; between steps,
+and between times in µs, all inclusive.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from tracehoused.house.api.read import number
 from tracehoused.house.errors import unknown
 from tracehoused.house.pages.answer import look_up, shown
-from tracehoused.house.pages.choice import run_ids
+from tracehoused.house.pages.choice import run_ids, series_numbers
 from tracehoused.house.state import house_of
 from tracehoused.house.store import chart, runs
 from tracehoused.house.store.export import Cut, Line, points_of
@@ -42,16 +43,16 @@ async def download(request: Request) -> Response:
     wanted = request.path_params["format"]
     if wanted not in FORMATS:
         raise unknown("format", wanted)
-    asked, keys = run_ids(request), request.query_params.getlist("key")
+    asked, numbers = run_ids(request), series_numbers(request)
     cut = Cut(*(number(request, name) for name in ("first", "last", "since", "until")))
 
     def query(connection: Any, caller: Any) -> list[Line]:
-        rows = [runs.run_row(connection, caller, one) for one in asked]
-        return [
-            Line(row.name, row.id, one.key, one.attempt, one.writer, one.id)
-            for row in rows
-            for one in chart.find_series(connection, row.pk, keys)
-        ]
+        named = {row.pk: row for row in (runs.run_row(connection, caller, one) for one in asked)}
+        if numbers:
+            found = chart.numbered_series(connection, list(named), numbers)
+        else:
+            found = [one for pk in named for one in chart.find_series(connection, pk, [])]
+        return [Line(named[one.run].name, named[one.run].id, one.key, one.attempt, one.writer, one.id) for one in found]
 
     lines, store = await look_up(request, query), house_of(request).store
     headers = {"Content-Disposition": f'attachment; filename="metrics.{wanted}"'}

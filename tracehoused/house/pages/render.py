@@ -115,6 +115,11 @@ def ago(text: str | None) -> str:
     return ""
 
 
+def code(value: Any) -> str:
+    """JSON in ASCII, for attributes that scripts read: any text survives."""
+    return json.dumps(value)
+
+
 def query(parameters: dict[str, Any]) -> str:
     """The part of an address after the question mark."""
     return urlencode(parameters, doseq=True, errors="replace")
@@ -129,7 +134,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(pretty=pretty, brief=brief, short=short, moment=moment, ago=ago, duration=duration, size=size)
-    made.filters.update(query=query)
+    made.filters.update(query=query, code=code)
     made.filters.update(brief_seconds=brief_seconds)
     made.globals.update(static=f"/static/{CONTENT}", navigation=NAVIGATION)
     made.globals.update(link=link, is_shared=is_shared, shared_token=shared_token)

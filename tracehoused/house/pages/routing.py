@@ -13,6 +13,7 @@ def routes() -> list[BaseRoute]:
     return [
         Route("/", runs.all_runs),
         Route("/compare", charts.compare),
+        Route("/data/series", charts.data),
         Route("/live", live.live),
         Route("/download.{format}", export.download),
         Route("/r/{id}", charts.run_charts),

@@ -23,6 +23,12 @@ def find_series(connection: Connection, run: int, keys: list[str]) -> list[Row[A
     return list(connection.execute(query.order_by(series.c.id)))
 
 
+def numbered_series(connection: Connection, found: list[int], numbers: list[int]) -> list[Row[Any]]:
+    """Those of the series of these runs (by `pk`) that have one of these numbers, in the order in which they began."""
+    query = select(series).where(series.c.run.in_(found), series.c.id.in_(numbers))
+    return list(connection.execute(query.order_by(series.c.id)))
+
+
 def raw_points(
     connection: Connection, found: list[Row[Any]], limit: int, after: Cursor | None
 ) -> tuple[dict[int, list[str]], Cursor | None]:

@@ -142,10 +142,11 @@ def span_text(session_id: str, row: Row[Any]) -> str:
 
 
 def metric_summary(connection: Connection, run: int) -> list[Object]:
-    """One object per series: key, attempt, writer, count and its last point."""
+    """One object per series: its number in this house, key, attempt, writer, count and its last point."""
     query = select(series).where(series.c.run == run).order_by(series.c.key, series.c.attempt, series.c.id)
     return [
         {
+            "id": row.id,
             "key": row.key,
             "attempt": row.attempt,
             "writer": row.writer,

@@ -100,7 +100,8 @@ export class Chart {
     this.drawAxes(pen);
     pen.save();
     pen.beginPath();
-    pen.rect(this.left, TOP - 4, this.wide + 1, this.high + 8);
+    const rim = this.view.zoom ? 0 : 4;
+    pen.rect(this.left - rim, TOP - 4, this.wide + 2 * rim, this.high + 8);
     pen.clip();
     for (const one of this.lines) this.drawBand(pen, one);
     for (const one of this.lines) {

@@ -6,7 +6,7 @@ import { Fetching } from "./fetching.js";
 import { toLine } from "./lines.js";
 import { follow } from "./live.js";
 
-const BUCKETS = 500;
+const MOST_BUCKETS = 1200;
 const DASHES = [null, [6, 3], [2, 3], [8, 3, 2, 3]];
 const root = document.getElementById("charts");
 const { runs } = JSON.parse(root.dataset.page);
@@ -31,7 +31,7 @@ function readZoom() {
 class Figure {
   constructor(element) {
     this.element = element;
-    this.key = element.dataset.key;
+    this.key = JSON.parse(element.dataset.code);
     this.host = element.querySelector(".plot");
     this.chart = null;
     this.series = null;
@@ -40,6 +40,8 @@ class Figure {
     element.querySelector(".larger").addEventListener("click", (event) => {
       const large = element.classList.toggle("large");
       event.currentTarget.setAttribute("aria-pressed", large);
+      this.stale = true;
+      this.load();
     });
   }
 
@@ -68,7 +70,7 @@ class Figure {
     this.element.classList.toggle("loading", this.series === null);
     const asked = (this.asked = {});
     try {
-      const found = await fetching.series(this.key, BUCKETS, first, last);
+      const found = await fetching.series(this.numbers(), this.buckets(), first, last);
       if (asked !== this.asked) return;
       this.series = found;
       if (first === null && last === null) this.whole = found;
@@ -80,6 +82,15 @@ class Figure {
       this.element.classList.add("failed");
       this.element.querySelector(".trouble").textContent = `Could not load: ${error.message}`;
     }
+  }
+
+  numbers() {
+    return [...this.element.querySelectorAll("[data-series]")].map((row) => row.dataset.series);
+  }
+
+  /** One bucket a pixel, in hundreds, so that charts of like width can be asked for together. */
+  buckets() {
+    return Math.min(MOST_BUCKETS, Math.max(200, Math.ceil(this.host.clientWidth / 100) * 100));
   }
 
   /** The steps to ask for: a little more than the zoom shows, so that lines reach the edges. */
@@ -95,7 +106,7 @@ class Figure {
   stepsBetween(from, to) {
     let [least, most] = [null, null];
     for (const one of this.whole ?? []) {
-      const { x } = toLine(one, view.mode, byId.get(one.run).began);
+      const { x } = toLine(one, view.mode, this.legend().get(one.id).began);
       one.buckets.forEach((row, i) => {
         if (x[i] < from || x[i] > to) return;
         least = least === null ? row[0] : Math.min(least, row[0]);
@@ -109,10 +120,10 @@ class Figure {
     if (!this.near || !this.series || !this.chart) return;
     const named = this.legend();
     this.chart.show(
-      this.series.map((one) => {
-        const known = named.get(seriesId(one)) ?? { label: "new", colour: "s8", dash: 0 };
-        return { ...known, dash: DASHES[known.dash % DASHES.length], line: toLine(one, view.mode, byId.get(one.run).began) };
-      }).filter((one) => !one.hidden),
+      this.series.filter((one) => named.has(one.id)).map((one) => {
+        const known = named.get(one.id);
+        return { ...known, dash: DASHES[known.dash % DASHES.length], line: toLine(one, view.mode, known.began) };
+      }),
       view,
     );
   }
@@ -120,12 +131,15 @@ class Figure {
   /** How the page names and colours each series: its rows in the table of values say so. */
   legend() {
     const rows = this.element.querySelectorAll("[data-series]");
-    return new Map([...rows].map((row) => [row.dataset.series, { label: row.dataset.label, colour: row.dataset.colour, dash: Number(row.dataset.dash) }]));
+    return new Map([...rows].map(({ dataset }) => [
+      Number(dataset.series),
+      { label: dataset.label, colour: dataset.colour, dash: Number(dataset.dash), began: byId.get(dataset.run).began },
+    ]));
   }
 
-  changed(run, summaries) {
+  changed(summaries) {
     for (const one of summaries) {
-      const row = this.element.querySelector(`[data-series="${CSS.escape(seriesId({ ...one, run }))}"]`);
+      const row = this.element.querySelector(`[data-series="${one.id}"]`);
       if (!row) return false;
       row.querySelector(".last").textContent = number(one.last_value, 6);
       row.querySelector(".step").textContent = number(one.last_step, 15);
@@ -138,7 +152,7 @@ class Figure {
   }
 }
 
-const seriesId = (one) => `${one.run}:${one.attempt}:${one.writer}`;
+const figureOf = (element) => figures.get(JSON.parse(element.dataset.code));
 const each = (does) => figures.forEach(does);
 
 let pending = null;
@@ -200,12 +214,12 @@ function filter() {
 /** What one sees, as files: the charts the filter leaves, cut to the zoom. */
 function showDownloads() {
   const hidden = [...figures.values()].some((figure) => figure.element.hidden);
-  const keys = hidden ? [...figures.values()].filter((figure) => !figure.element.hidden).map((figure) => figure.key) : [];
+  const shown = hidden ? [...figures.values()].filter((figure) => !figure.element.hidden).flatMap((figure) => figure.numbers()) : [];
   const cut = cutOf();
   for (const link of document.querySelectorAll("a[data-format]")) {
     const one = link.closest(".chart");
-    const wanted = one ? [one.dataset.key] : keys;
-    link.href = address(`/download.${link.dataset.format}`, { run: runs.map((run) => run.id), key: wanted, ...cut });
+    const series = one ? figureOf(one).numbers() : shown;
+    link.href = address(`/download.${link.dataset.format}`, { run: runs.map((run) => run.id), series, ...cut });
   }
 }
 
@@ -217,7 +231,7 @@ function cutOf() {
   return { since: Math.ceil((from + shift) * 1e6), until: Math.floor((to + shift) * 1e6) };
 }
 
-const watched = nearView((element) => figures.get(element.dataset.key)?.come(), (element) => figures.get(element.dataset.key)?.go());
+const watched = nearView((element) => figureOf(element).come(), (element) => figureOf(element).go());
 
 function take(element) {
   const figure = new Figure(element);
@@ -239,15 +253,18 @@ const takeNew = throttled(async () => {
       continue;
     }
     for (const fresh of section.querySelectorAll(".chart")) {
-      const old = figures.get(fresh.dataset.key);
+      const old = figureOf(fresh);
       if (!old) {
         here.querySelector(".plots").append(document.adoptNode(fresh));
         take(fresh);
       } else {
         for (const part of [".values", ".legend"]) {
-          old.element.querySelector(part)?.replaceWith(document.adoptNode(fresh.querySelector(part)));
+          const [place, made] = [old.element.querySelector(part), fresh.querySelector(part)];
+          if (made && place) place.replaceWith(document.adoptNode(made));
+          else if (made) old.element.querySelector(".values").before(document.adoptNode(made));
         }
-        old.draw();
+        old.stale = true;
+        old.load();
       }
     }
   }
@@ -260,7 +277,7 @@ const order = (section) => `${section.dataset.group === "system" ? 1 : 0}${secti
 function news({ run, state, points, keys, media, rollouts }) {
   for (const [key, summaries] of Object.entries(keys)) {
     const figure = figures.get(key);
-    if (!figure || !figure.changed(run, summaries)) takeNew();
+    if (!figure || !figure.changed(summaries)) takeNew();
     figure?.load();
   }
   showHead(run, { state, points, media, rollouts });
@@ -275,7 +292,9 @@ function showHead(run, told) {
   }
   if (runs.length > 1) return;
   for (const name of ["points", "media", "rollouts"]) {
-    for (const place of document.querySelectorAll(`[data-count="${name}"]`)) place.textContent = told[name] ? told[name].toLocaleString("en") : "";
+    for (const place of document.querySelectorAll(`[data-count="${name}"]`)) {
+      place.textContent = told[name] || name === "points" ? told[name].toLocaleString("en") : "";
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 // Buckets of series from the house: requests of charts that come into view at the same time travel together.
 import { getJson } from "./app.js";
 
-const KEYS_AT_ONCE = 8;
+const SERIES_AT_ONCE = 24;
 
 export class Fetching {
   constructor(runs) {
@@ -9,38 +9,34 @@ export class Fetching {
     this.waiting = new Map();
   }
 
-  /** The series of a key over all runs: [{run, attempt, writer, buckets, nonfinite}, …]; `first`, `last`: steps or null. */
-  series(key, buckets, first, last) {
+  /** Series by their numbers: [{id, buckets, nonfinite}, …]; `first`, `last`: steps, or null for no bound. */
+  series(numbers, buckets, first, last) {
     const group = JSON.stringify([buckets, first, last]);
     if (!this.waiting.has(group)) {
-      this.waiting.set(group, new Map());
+      this.waiting.set(group, []);
       setTimeout(() => this.send(group, { buckets, first, last }));
     }
-    const keys = this.waiting.get(group);
-    if (!keys.has(key)) {
-      const made = {};
-      made.promise = new Promise((done, failed) => Object.assign(made, { done, failed }));
-      keys.set(key, made);
-    }
-    return keys.get(key).promise;
+    return new Promise((done, failed) => this.waiting.get(group).push({ numbers, done, failed }));
   }
 
   send(group, params) {
-    const asked = [...this.waiting.get(group)];
+    const asked = this.waiting.get(group);
     this.waiting.delete(group);
-    for (let at = 0; at < asked.length; at += KEYS_AT_ONCE) this.sendPart(asked.slice(at, at + KEYS_AT_ONCE), params);
+    while (asked.length) {
+      let many = 0;
+      const fit = asked.findIndex(({ numbers }) => (many += numbers.length) > SERIES_AT_ONCE);
+      this.sendPart(asked.splice(0, fit < 0 ? asked.length : Math.max(1, fit)), params);
+    }
   }
 
   async sendPart(asked, params) {
-    const keys = asked.map(([key]) => key);
     try {
-      const answers = await Promise.all(
-        this.runs.map((run) => getJson(`/v1/runs/${run.id}/metrics`, { key: keys, ...params })),
-      );
-      const all = answers.flatMap((answer, i) => answer.series.map((one) => ({ ...one, run: this.runs[i].id })));
-      for (const [key, { done }] of asked) done(all.filter((one) => one.key === key));
+      const series = asked.flatMap(({ numbers }) => numbers);
+      const answer = await getJson("/data/series", { run: this.runs.map((run) => run.id), series, ...params });
+      const byNumber = new Map(answer.series.map((one) => [String(one.id), one]));
+      for (const { numbers, done } of asked) done(numbers.flatMap((one) => byNumber.get(one) ?? []));
     } catch (error) {
-      for (const [, { failed }] of asked) failed(error);
+      for (const { failed } of asked) failed(error);
     }
   }
 }

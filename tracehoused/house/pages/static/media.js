@@ -19,7 +19,7 @@ function start() {
   class Shelf {
     constructor(element) {
       this.element = element;
-      this.key = element.dataset.key;
+      this.key = JSON.parse(element.dataset.code);
       this.stage = element.querySelector(".stage");
       this.items = null;
       this.shown = 0;
@@ -47,7 +47,6 @@ function start() {
       // The order of arrival stays within a step.
       this.items = found.sort((a, b) => (a.step ?? -Infinity) - (b.step ?? -Infinity));
       this.attempts = new Set(found.map((one) => one.attempt)).size > 1;
-      this.element.querySelector(".many").textContent = `${found.length.toLocaleString("en")} in all`;
     }
 
     /** The step to show at the slider's: that one, or the last before it, or else the first. */
@@ -77,6 +76,8 @@ function start() {
         at.append(el("small", {}, exact < step ? " (the last before)" : " (the first)"));
       }
       const items = this.items.filter((one) => one.step === exact);
+      const here = items.length > 1 ? `${items.length} here, ` : "";
+      this.element.querySelector(".many").textContent = `${here}${this.items.length.toLocaleString("en")} in all`;
       const same = items.map((one) => one.id).join();
       if (this.stage.dataset.ids === same) return;
       this.stage.dataset.ids = same;
@@ -218,9 +219,10 @@ function start() {
     event.preventDefault();
   });
 
-  const watched = nearView((element) => shelves.get(element.dataset.key).come());
+  const watched = nearView((element) => shelves.get(JSON.parse(element.dataset.code)).come());
   for (const element of root.querySelectorAll(".shelf")) {
-    shelves.set(element.dataset.key, new Shelf(element));
+    const shelf = new Shelf(element);
+    shelves.set(shelf.key, shelf);
     watched.observe(element);
   }
   const asked = Number(param("step"));

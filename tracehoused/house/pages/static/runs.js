@@ -13,7 +13,7 @@ let chosen = new Set(JSON.parse(sessionStorage.getItem(STORE) ?? "[]"));
 function showChoice() {
   sessionStorage.setItem(STORE, JSON.stringify([...chosen]));
   const here = new Set();
-  for (const box of list.querySelectorAll("input[name=run]")) {
+  for (const box of list.querySelectorAll("tbody input[name=run]")) {
     box.checked = chosen.has(box.value);
     box.disabled = !box.checked && chosen.size >= most;
     here.add(box.value);
