@@ -9,14 +9,31 @@ from tracehouse.training import TrainingRun
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, Callable, TypeVar
 
-    from tracehouse.spans import Span
+    from typing_extensions import Concatenate, ParamSpec
+
+    from tracehouse.spans import OpenSpan, Span
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+    def _as(_: Callable[P, object]) -> Callable[[Callable[..., T]], Callable[P, T]]: ...
+    def _as_method(_: Callable[Concatenate[Any, P], object]) -> Callable[[Callable[..., T]], Callable[P, T]]: ...
+
+else:
+
+    def _as(_):
+        """For type checkers: the function takes what the other does, so that a misspelt argument is found before the job runs."""
+        return lambda function: function
+
+    _as_method = _as
 
 _run: Run | None = None
 _training_run: TrainingRun | None = None
 
 
+@_as(Run)
 def init(**kwargs: Any) -> Run:
     """Begin a trace and make it the one that ``log`` and its like mean; the arguments and errors are those of ``Run``.
 
@@ -46,6 +63,7 @@ def current() -> Run:
     return _run
 
 
+@_as_method(Run.log)
 def log(**kwargs: Any) -> Span:
     """``Run.log`` of the default trace; NotActiveError when there is none.
 
@@ -56,6 +74,7 @@ def log(**kwargs: Any) -> Span:
     return current().log(**kwargs)
 
 
+@_as_method(Run.log_user)
 def log_user(text: Any, **kwargs: Any) -> Span:
     """``Run.log_user`` of the default trace; NotActiveError when there is none.
 
@@ -66,6 +85,7 @@ def log_user(text: Any, **kwargs: Any) -> Span:
     return current().log_user(text, **kwargs)
 
 
+@_as_method(Run.log_assistant)
 def log_assistant(text: Any, **kwargs: Any) -> Span:
     """``Run.log_assistant`` of the default trace; NotActiveError when there is none.
 
@@ -76,6 +96,7 @@ def log_assistant(text: Any, **kwargs: Any) -> Span:
     return current().log_assistant(text, **kwargs)
 
 
+@_as_method(Run.log_thinking)
 def log_thinking(text: Any, **kwargs: Any) -> Span:
     """``Run.log_thinking`` of the default trace; NotActiveError when there is none.
 
@@ -86,6 +107,7 @@ def log_thinking(text: Any, **kwargs: Any) -> Span:
     return current().log_thinking(text, **kwargs)
 
 
+@_as_method(Run.log_tool_use)
 def log_tool_use(tool: str, input: Mapping[str, Any] | None = None, **kwargs: Any) -> Span:  # noqa: A002
     """``Run.log_tool_use`` of the default trace; NotActiveError when there is none.
 
@@ -96,6 +118,7 @@ def log_tool_use(tool: str, input: Mapping[str, Any] | None = None, **kwargs: An
     return current().log_tool_use(tool, input, **kwargs)
 
 
+@_as_method(Run.log_tool_result)
 def log_tool_result(text: Any, **kwargs: Any) -> Span:
     """``Run.log_tool_result`` of the default trace; NotActiveError when there is none.
 
@@ -107,6 +130,7 @@ def log_tool_result(text: Any, **kwargs: Any) -> Span:
     return current().log_tool_result(text, **kwargs)
 
 
+@_as_method(Run.log_attachment)
 def log_attachment(name: str, attributes: Mapping[str, Any] | None = None, **kwargs: Any) -> Span:
     """``Run.log_attachment`` of the default trace; NotActiveError when there is none.
 
@@ -128,7 +152,8 @@ def log_messages(messages: Any) -> list[Span]:
     return current().log_messages(messages)
 
 
-def span(kind: str, name: str | None = None, **kwargs: Any) -> Any:
+@_as_method(Run.span)
+def span(kind: str, name: str | None = None, **kwargs: Any) -> OpenSpan:
     """``Run.span`` of the default trace; NotActiveError when there is none.
 
     >>> run = cm.init(project="my-bot")
@@ -152,6 +177,7 @@ def flush() -> bool:
     return all(flushed)
 
 
+@_as_method(Run.finish)
 def finish(**kwargs: Any) -> bool:
     """``Run.finish`` of the default trace, which is none from then on; without one, nothing.
 
@@ -167,6 +193,7 @@ def finish(**kwargs: Any) -> bool:
     return done
 
 
+@_as(TrainingRun)
 def init_run(**kwargs: Any) -> TrainingRun:
     """Begin a training run and make it the one that ``run_log`` means; the arguments and errors are those of ``TrainingRun``.
 
@@ -195,6 +222,7 @@ def current_run() -> TrainingRun:
     return _training_run
 
 
+@_as_method(TrainingRun.log)
 def run_log(values: Mapping[str, Any] | None, **kwargs: Any) -> None:
     """``TrainingRun.log`` of the default run; NotActiveError when there is none.
 
@@ -204,6 +232,7 @@ def run_log(values: Mapping[str, Any] | None, **kwargs: Any) -> None:
     current_run().log(values, **kwargs)
 
 
+@_as_method(TrainingRun.finish)
 def run_finish(**kwargs: Any) -> bool:
     """``TrainingRun.finish`` of the default run, which is none from then on; without one, nothing.
 

@@ -86,6 +86,8 @@ class MediaUnreadable(MediaError, OSError):
     tracehouse.exceptions.MediaUnreadable: cannot read media file 'missing.png': No such file or directory
     """
 
+    filename: str
+
     def __init__(self, errno: int, strerror: str, filename: str) -> None:
         super().__init__(errno, strerror, filename)
         self.errno = errno
