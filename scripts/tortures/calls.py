@@ -1,0 +1,83 @@
+"""The system calls with which a job changed files, in the order in which they had their effect; told by strace."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tortures.trial import Unavailable
+
+_TRACED = "openat,mkdir,mkdirat,write,pwrite64,writev,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,fsync,fdatasync,ftruncate"
+_LINE = re.compile(r"^([0-9.]+) (\w+)\((.*)\) += (-?[0-9]+)(?:<.*>)?(?: .*)? <([0-9.]+)>$")
+_STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(?!\.)')
+_OPEN_FILE = re.compile(r"^[0-9]+<((?:\\x[0-9a-f]{2}|[^>\\])*)>")
+
+
+@dataclass(frozen=True)
+class Call:
+    """``began`` and ``ended``: seconds; ``paths``: of the files it was about; ``data``: what was written."""
+
+    name: str
+    began: float
+    ended: float
+    paths: tuple[str, ...]
+    data: bytes = b""
+    creates: bool = False
+
+
+def traced(command: list[str], environ: dict[str, str], into: Path, cwd: Path) -> list[Call]:
+    """Run a command to its good end; what it did to files."""
+    strace = shutil.which("strace")
+    if strace is None or not sys.platform.startswith("linux"):
+        raise Unavailable("needs strace, under Linux")
+    into.mkdir(parents=True)
+    times = ["--absolute-timestamps=unix,ns", "--syscall-times=ns"]
+    words = [strace, "-ff", "-qq", "-y", "-xx", "-s", "1000000", *times, "-e", f"trace={_TRACED}", "-o", f"{into}/call"]
+    done = subprocess.run(
+        [*words, *command], cwd=cwd, env=environ, capture_output=True, text=True, timeout=300, check=False
+    )
+    if "not permitted" in done.stderr and not any(into.iterdir()):
+        raise Unavailable("strace may not trace here")
+    if done.returncode:
+        raise RuntimeError(f"the traced job ended with {done.returncode}: {done.stderr[-1000:]}")
+    found = [call for path in into.iterdir() for call in _calls(path)]
+    shutil.rmtree(into)
+    return sorted(found, key=lambda call: call.ended)
+
+
+def _calls(path: Path) -> Iterator[Call]:
+    for line in path.read_text(encoding="ascii").splitlines():
+        found = _LINE.match(line)
+        if found is not None and int(found[4]) >= 0:
+            call = _call(found)
+            if call is not None:
+                yield call
+
+
+def _call(found: re.Match[str]) -> Call | None:
+    began, name, words, result = float(found[1]), found[2], found[3], int(found[4])
+    ended = began + float(found[5])
+    strings = [bytes.fromhex(text.replace("\\x", "")) for text in _STRING.findall(words)]
+    of_fd = _OPEN_FILE.match(words)
+    if name in ("write", "pwrite64", "fsync", "fdatasync", "ftruncate", "writev"):
+        assert of_fd is not None, words[:200]
+        path = _text(of_fd[1])
+        data = strings[0][:result] if name == "write" and strings else b""
+        return Call(name, began, ended, (path,), data)
+    if name == "openat" and "O_CREAT" not in words:
+        return None
+    paths = tuple(os.fsdecode(text) for text in strings)
+    return Call(name, began, ended, paths, creates=name == "openat")
+
+
+def _text(escaped: str) -> str:
+    """A path as strace shows it: all of it in hex, or none."""
+    if "\\x" not in escaped:
+        return escaped
+    return os.fsdecode(bytes.fromhex(escaped.replace("\\x", "")))

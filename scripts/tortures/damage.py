@@ -1,0 +1,135 @@
+"""Row 7: segments truncated, with flipped bits, runs of NULs, and lines of other sessions in them."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections import Counter
+from pathlib import Path
+
+from tests.support import jobs, oracle
+from tests.support.home import Home
+from tests.support.house import House
+from tortures.trial import Trial
+from tracehouse.spool import layout, record
+from tracehoused import reader
+
+TITLE = "truncation at every byte, bit flips, NUL fills, foreign lines"
+COUNT = 100_000
+_SYNCED_EVERY = 10_000
+_BYTES = 64 * 1024
+_JOB = """
+from tests.support.ledger import Ledger
+book = Ledger(sys.argv[1])
+run = cm.TrainingRun(client_run_id=sys.argv[2], name="r", system_metrics=False, capture_env=False)
+for n in range(400):
+    with book.noted("point", sys.argv[2], "x" * (1 + n % 90), n, n * 3):
+        run.log({"x" * (1 + n % 90): n * 3}, step=n)
+run.finish()
+"""
+
+
+def run(trial: Trial) -> None:
+    spool = trial.home / "spool"
+    for name in ("damaged", "foreign"):
+        done = jobs.run(_JOB, spool, str(trial.home / f"{name}.ledger"), name, TRACEHOUSE_API_BASE="http://127.0.0.1:9")
+        assert done.code == 0, done.err
+    session, foreign = (next(spool.glob(f"run-{name}-*")) for name in ("damaged", "foreign"))
+    segment = _Segment(session, _only_segment(foreign).read_bytes())
+    for number, chance in trial.points():
+        data = segment.damaged(number, chance)
+        segment.check(trial, number, data)
+        if number % _SYNCED_EVERY == _SYNCED_EVERY - 1 or trial.only is not None:
+            _sync_damaged(trial, number, spool, session.name, data)
+
+
+def _only_segment(session: Path) -> Path:
+    [path] = session.glob("*.jsonl")
+    return path
+
+
+class _Segment:
+    """A segment of about 64 KiB as it was written."""
+
+    def __init__(self, session: Path, foreign: bytes) -> None:
+        self.path = _only_segment(session)
+        name = layout.parse_segment_name(self.path.name)
+        assert name is not None
+        self.seed = record.checksum_seed(reader.read_manifest(os.fspath(session)).uid, name.epoch)
+        self.whole = self.path.read_bytes()
+        self.lines = self.whole.split(b"\n")[:-1]
+        self.known = Counter(self.lines)
+        self.foreign = foreign.split(b"\n")[1:-1]
+        self.scratch = self.path.with_suffix(".scratch")
+        assert len(self.whole) < 2 * _BYTES
+
+    def damaged(self, number: int, chance: random.Random) -> bytes:
+        """Point N of the first bytes is the truncation there; the rest are by chance, up to three at once."""
+        if number < len(self.whole):
+            return self.whole[:number]
+        data = bytearray(self.whole)
+        for _ in range(chance.randint(1, 3)):
+            self._hurt(data, chance)
+        return bytes(data)
+
+    def _hurt(self, data: bytearray, chance: random.Random) -> None:
+        at = chance.randrange(len(data)) if data else 0
+        kind = chance.randrange(6)
+        if kind == 0:
+            data[at : at + 1] = bytes([data[at] ^ (1 << chance.randrange(8))]) if data else b""
+        elif kind == 1:
+            data[at : at + chance.randint(1, 5000)] = b"\0" * chance.randint(1, 5000)
+        elif kind == 2:
+            start = data.rfind(b"\n", 0, at) + 1
+            data[start:start] = chance.choice(self.foreign) + b"\n"
+        elif kind == 3:
+            del data[at:]
+        elif kind == 4:
+            del data[at : at + chance.randint(1, 300)]
+        else:
+            data[at:at] = chance.randbytes(chance.randint(1, 300))
+
+    def check(self, trial: Trial, number: int, data: bytes) -> None:
+        """Exactly the lines that are whole are read, and no other."""
+        self.scratch.write_bytes(data)
+        fd = os.open(self.scratch, os.O_RDONLY)
+        try:
+            result = reader.Scan(0)
+            found = [data[one.start : one.end - 1] for one in reader.scan(fd, self.seed, 0, len(data), result)]
+        finally:
+            os.close(fd)
+        whole = [line for line in data.split(b"\n")[:-1] if line in self.known]
+        read, wanted = Counter(found), Counter(whole)
+        verdict = oracle.Verdict(
+            len(whole), [(line,) for line in wanted - read], [], [(line,) for line in read - wanted]
+        )
+        trial.add(number, verdict)
+        covered = sum(len(line) + 1 for line in found) + result.damaged_bytes + result.tail
+        trial.require(covered == len(data), number, f"{covered} of {len(data)} bytes accounted for")
+
+
+def _sync_damaged(trial: Trial, number: int, spool: Path, name: str, data: bytes) -> None:
+    """The same through the real sync: the house holds what is whole, and all of the session beside it."""
+    place = trial.home / f"synced-{number}"
+    with House(_made(place / "house") / "data") as house:
+        home = Home(_made(place / "home"), house.url).with_key(house.key)
+        shutil.copytree(spool, home.spool)
+        segment = _only_segment(home.spool / name)
+        for scratch in home.spool.glob("*/*.scratch"):
+            scratch.unlink()
+        segment.write_bytes(data)
+        account = oracle.Account().add(trial.home / "damaged.ledger").add(trial.home / "foreign.ledger")
+        wanted = oracle.in_spool(home.spool)
+        done = home.sync("--api-base", house.url, "--close-dead")
+        trial.require("Traceback" not in done.err, number, done.err[-500:])
+        with house.client() as client:
+            held = oracle.in_house(client)
+        account.done = set(wanted)
+        trial.add(number, oracle.judge(account, held), "synced:")
+    shutil.rmtree(place)
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True)
+    return directory

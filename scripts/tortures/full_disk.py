@@ -1,0 +1,98 @@
+"""Row 4: a disk, or its table of inodes, that is truly full while a job logs and while a sync notes down; then there is space again."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from tests.support import oracle
+from tests.support.house import House
+from tortures import places
+from tortures.disks import mounted, need_root
+from tortures.trial import Trial
+
+TITLE = "a full disk and a full inode table (tmpfs, ext4), then space again"
+COUNT = 80
+_JOB = """
+import glob, json
+place, name, seed, filled_by = sys.argv[2:6]
+at, until, count, big = map(int, sys.argv[6:10])
+
+def fill():
+    try:
+        if filled_by == "bytes":
+            with open(f"{place}/filler", "wb", buffering=0) as file:
+                while True: file.write(bytes(1024))
+        n = 0
+        while True:
+            os.close(os.open(f"{place}/filler-{n}", os.O_CREAT | os.O_WRONLY)); n += 1
+    except OSError:
+        pass
+
+def change(n):
+    if n == at:
+        fill()
+        for number in range(big):
+            text = f"{number:08}" + "x" * 100_000
+            with book.noted("span", name + "-chat", text): work.trace.log_user(text)
+    if n == until:
+        for path in glob.glob(f"{place}/filler*"): os.unlink(path)
+
+if at < 0: fill()
+work = Work(book, name, "a", seed)
+work.some(count, change)
+change(until)
+work.some(3, start=count)
+for _ in range(3):
+    if work.flush(): break
+else: sys.exit("no flush succeeded once there was space again")
+work.finish()
+"""
+
+
+def run(trial: Trial) -> None:
+    need_root()
+    with places.a_house(trial) as house:
+        for number, chance in trial.points():
+            _point(trial, house, number, chance)
+
+
+def _point(trial: Trial, house: House, number: int, chance: random.Random) -> None:
+    kind = chance.choice(["tmpfs", "ext4"])
+    filled_by = chance.choice(["bytes", "inodes"])
+    size = 32 << 10  # holds all of it once the filler is gone
+    count = chance.choice([60, 200, 600])
+    at = chance.choice([-1, 0, chance.randrange(count)])
+    big = chance.choice([0, 0, 120])  # more than waits in memory
+    with mounted(trial.home / str(number), kind, size=size, inodes=2048) as disk:
+        home = places.place(disk.path / "home", house)
+        ledger = trial.home / f"{number}.ledger"
+        name = f"full-{trial.seed}-{number}"
+        until = chance.randrange(max(at, 0), count) + 1
+        words = (name, str(number), filled_by, *map(str, (at, until, count, big)))
+        process = home.start_job(places.WORK + _JOB, str(ledger), str(disk.path), *words)
+        _, err = process.communicate(timeout=100)
+        where = f"{kind} filled by {filled_by} from {at} to {until} of {count} and {big}:"
+        trial.require(process.returncode == 0, number, f"{where} the job ended with {process.returncode}: {err[-800:]}")
+        _sync(trial, number, home, disk.path, chance)
+        account = oracle.Account().add(ledger)
+        found = places.verdict(house, name, account, dropped=oracle.dropped(home.spool))
+        trial.add(number, found, where)
+
+
+def _sync(trial: Trial, number: int, home: places.Home, disk: Path, chance: random.Random) -> None:
+    """Once with the disk full, and then until all is there."""
+    if chance.random() < 0.5:
+        _fill(disk / "again")
+        places.check_sync(trial, number, home.sync(**places.SMALL), code=None)
+        (disk / "again").unlink(missing_ok=True)
+    places.check_sync(trial, number, places.sync_until_done(home))
+
+
+def _fill(path: Path) -> None:
+    try:
+        with open(path, "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1024))
+    except OSError:
+        return

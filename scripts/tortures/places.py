@@ -1,0 +1,54 @@
+"""A house and the places of jobs beside it, as all rows need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support import oracle
+from tests.support.home import Done, Home
+from tests.support.house import House
+from tortures.trial import Trial
+
+WORK = "from tests.support.ledger import Ledger\nfrom tests.support.workload import Work\nbook = Ledger(sys.argv[1])\n"
+# small requests, so that faults come between them
+SMALL = {"TRACEHOUSE_BATCH_POINTS": "8", "TRACEHOUSE_BATCH_SPANS": "5"}
+
+
+@contextmanager
+def a_house(trial: Trial, name: str = "house", *options: str) -> Iterator[House]:
+    directory = trial.home / name
+    directory.mkdir(exist_ok=True)
+    with House(directory / "data", *options) as house:
+        yield house
+
+
+def place(directory: Path, house: House, api_base: str | None = None) -> Home:
+    """Where jobs log and agents upload."""
+    directory.mkdir(parents=True, exist_ok=True)
+    return Home(directory, api_base or house.url).with_key(house.key)
+
+
+def sync_until_done(home: Home, tries: int = 6, **more: str) -> Done:
+    """As a user would: again, until it says that all is there; the last answer."""
+    done = home.sync(**more)
+    for _ in range(tries - 1):
+        if done.code == 0:
+            break
+        done = home.sync(**more)
+    return done
+
+
+def verdict(house: House, prefix: str, account: oracle.Account, **more: object) -> oracle.Verdict:
+    """On everything in the house whose id begins so."""
+    with house.client() as client:
+        held = oracle.in_house(client, prefix)
+    return oracle.judge(account, held, **more)  # type: ignore[arg-type]
+
+
+def check_sync(trial: Trial, number: int, done: Done, *, code: int | None = 0) -> None:
+    """No sync breaks off; where ``code`` says so, all is uploaded."""
+    trial.require("Traceback" not in done.err, number, f"sync broke off: {done.err[-800:]}")
+    if code is not None:
+        trial.require(done.code == code, number, f"sync ended with {done.code}: {done.out[-300:]} {done.err[-500:]}")

@@ -1,0 +1,192 @@
+"""The judge of every crash test: what jobs were told is safe, against what a house, or a spool, holds.
+
+What ``log*()`` has returned from is there exactly once, or a ``dropped`` record tells of it; what never was begun is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tracehouse.exceptions import TracehouseError
+from tracehouse.spool import layout, record
+from tracehoused import reader
+
+Item = tuple[Any, ...]
+
+
+@dataclass
+class Account:
+    """What ledgers say: ``begun`` includes ``done``, which a call returned from; ``promised``: what a flush was True for."""
+
+    begun: set[Item] = field(default_factory=set)
+    done: set[Item] = field(default_factory=set)
+    promised: set[Item] = field(default_factory=set)
+
+    def add(self, ledger: Path | str, told: int | None = None) -> Account:
+        """A ledger of one process: what a flush there says covers what that process logged. ``told``: bytes of it that count."""
+        whole, counted = Account(), Account()
+        text = Path(ledger).read_bytes() if os.path.exists(ledger) else b""
+        for account, end in ((whole, len(text)), (counted, told)):
+            for line in text[:end].split(b"\n")[:-1]:
+                account.note(json.loads(line))
+        self.begun |= whole.begun
+        self.done |= counted.done
+        self.promised |= counted.promised
+        return self
+
+    def note(self, line: list[Any]) -> None:
+        """One line of a ledger."""
+        mark, item = line[0], tuple(line[1:])
+        if mark == "!":
+            self.promised |= {one for one in self.done if one[1] in item}
+        else:
+            (self.begun if mark == "+" else self.done).add(item)
+
+
+@dataclass
+class Verdict:
+    """What is wrong; ``dropped`` of the emitted were told to be lost, which excuses as many."""
+
+    emitted: int
+    lost: list[Item]
+    duplicated: list[Item]
+    invented: list[Item]
+    dropped: int = 0
+
+    @property
+    def good(self) -> bool:
+        return len(self.lost) <= self.dropped and not self.duplicated and not self.invented
+
+    def text(self) -> str:
+        told = [f"{name} {items[:3]}" for name, items in vars(self).items() if isinstance(items, list) and items]
+        return f"of {self.emitted}, {self.dropped} told dropped: " + ("; ".join(told) or "nothing wrong")
+
+
+def judge(account: Account, held: Counter[Item], *, dropped: int = 0, promised_only: bool = False) -> Verdict:
+    """``promised_only``: after a power failure, when only what a flush was True for must be there."""
+    wanted = account.promised if promised_only else account.done
+    return Verdict(
+        len(wanted),
+        sorted(item for item in wanted if not held[item]),
+        sorted(item for item, count in held.items() if count > 1),
+        sorted(item for item in held if item not in account.begun),
+        dropped,
+    )
+
+
+def in_house(client: httpx.Client, prefix: str = "") -> Counter[Item]:
+    """All that a house holds of the runs and traces whose ids begin so."""
+    return Counter(_house_items(client, prefix))
+
+
+def _house_items(client: httpx.Client, prefix: str) -> Iterator[Item]:
+    for run in _pages(client, "/v1/runs", "runs"):
+        name, base = run["client_run_id"], f"/v1/runs/{run['id']}"
+        if not str(name).startswith(prefix):
+            continue
+        for series in _pages(client, f"{base}/metrics", "series", limit=100_000):
+            for step, value, _time in series["points"]:
+                yield "point", name, series["key"], step, value
+        for media in _pages(client, f"{base}/media", "media"):
+            yield "media", name, media["key"], media["step"], media["sha256"]
+        for artifact in _pages(client, f"{base}/artifacts", "artifacts"):
+            yield "artifact", name, artifact["name"]
+    for trace in _pages(client, "/v1/traces", "traces"):
+        if not str(trace["session_id"]).startswith(prefix):
+            continue
+        if trace["run_id"] is not None:
+            yield "trace", trace["session_id"]
+            if trace["outcome"] == "good":
+                yield "outcome", trace["session_id"], "good"
+        for span in _pages(client, f"/v1/traces/{trace['id']}", "spans", limit=1000):
+            yield "span", trace["session_id"], span["attributes"]["text"]
+
+
+def _pages(client: httpx.Client, path: str, name: str, limit: int = 1000) -> Iterator[dict[str, Any]]:
+    after: Any = None
+    while True:
+        params = {"limit": limit} if after is None else {"limit": limit, "after": after}
+        page = client.get(path, params=params).raise_for_status().json()
+        yield from page[name]
+        after = page.get("next")
+        if after is None:
+            return
+
+
+def in_spool(spool: Path | str) -> Counter[Item]:
+    """All valid records of a spool, each (epoch, seq) once, as the agent would read them; media only where their file is whole."""
+    found: Counter[Item] = Counter()
+    for session in reader.session_dirs(os.fspath(spool)):
+        found.update(_session_items(session))
+    return found
+
+
+def dropped(spool: Path | str) -> int:
+    """How many records the emitter says that it had to give up."""
+    told = (data for session in reader.session_dirs(os.fspath(spool)) for kind, data in _records(session))
+    return sum(data["records"] for data in told if "reasons" in data)
+
+
+def _session_items(session: str) -> Iterator[Item]:
+    name = _id_of(session)
+    for kind, data in _records(session):
+        yield from _items_of(kind, data, name, session)
+
+
+def _id_of(session: str) -> str:
+    try:
+        return reader.read_manifest(session).id
+    except TracehouseError:
+        return ""
+
+
+def _records(session: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        uid = reader.read_manifest(session).uid
+    except TracehouseError:
+        return
+    epochs = reader.writers(session)
+    reader.measure(session, epochs)
+    for epoch in epochs:
+        seen: set[int] = set()
+        seed = record.checksum_seed(uid, epoch.id)
+        for n, size in epoch.sizes.items():
+            fd = reader.open_checked(os.path.join(session, layout.segment_name(epoch.id, n)))
+            try:
+                for one in reader.scan(fd, seed, 0, size, reader.Scan(0)):
+                    if one.seq not in seen:
+                        seen.add(one.seq)
+                        yield one.type.decode(), json.loads(one.data)
+            finally:
+                os.close(fd)
+
+
+def _items_of(kind: str, data: dict[str, Any], name: str, session: str) -> Iterable[Item]:
+    if kind == "metrics":
+        return [("point", name, key, data["step"], value) for key, value in data["values"].items()]
+    if kind == "span":
+        return [("span", data["session_id"], data["attributes"]["text"])]
+    if kind == "trace" and data.get("rollout_step") is not None:
+        return [("trace", data["session_id"])]
+    if kind == "trace_patch" and "outcome" in data and not name.endswith("-chat"):
+        return [("outcome", data["session_id"], data["outcome"])]
+    if kind == "artifact":
+        return [("artifact", name, data["name"])]
+    if kind == "media" and _is_whole(os.path.join(session, layout.MEDIA, data["file"]), data["sha256"]):
+        return [("media", name, data["key"], data["step"], data["sha256"])]
+    return []
+
+
+def _is_whole(path: str, sha256: str) -> bool:
+    try:
+        return layout.sha256_hex(Path(path).read_bytes()) == sha256
+    except FileNotFoundError:
+        return False
