@@ -10,7 +10,7 @@ from tracehouse.clock import now
 from tracehouse.exceptions import ArgumentError, NotActiveError
 from tracehouse.exits import status_of, told
 from tracehouse.ids import uuid4
-from tracehouse.session import NoSession, Session
+from tracehouse.session import NoSession, Session, check_id
 from tracehouse.spans import attributes_of
 
 TYPE_CHECKING = False
@@ -85,7 +85,7 @@ class Run(ChatLog):
             redact=redact,
             transport=transport,
         )
-        chosen = str(session_id or f"py-{uuid4()}")
+        chosen = check_id("session_id", str(session_id or f"py-{uuid4()}"))
         clean = settings.redactor
         if clean is not None:
             project, task_name = clean.optional(project), clean.optional(task_name)

@@ -6,6 +6,7 @@ import os
 import threading
 
 from tracehouse import clock, exits, ids
+from tracehouse.exceptions import ArgumentError
 from tracehouse.spool import layout
 from tracehouse.spool.manifest import Manifest
 from tracehouse.spool.segment import SessionLog
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tracehouse.config import Settings
+
+
+# what servers take, and a manifest can hold
+MAX_ID = 1024
+
+
+def check_id(name: str, value: str) -> str:
+    """``value``, or ArgumentError for one that no server would take."""
+    if len(value) > MAX_ID:
+        raise ArgumentError(f"{name} must have at most {MAX_ID:,} characters, got {len(value):,}: {value[:60]!r}…")
+    return value
 
 
 class Session:

@@ -14,7 +14,7 @@ from tracehouse.mapping import RecordedDict, variables
 from tracehouse.metrics import MetricLog
 from tracehouse.rollouts import RolloutIds
 from tracehouse.run import Run
-from tracehouse.session import NoSession, Session, open_run
+from tracehouse.session import NoSession, Session, check_id, open_run
 from tracehouse.sidework import SideWork
 from tracehouse.spans import attributes_of
 
@@ -104,7 +104,8 @@ class TrainingRun(MetricLog):
         self.hf_model = hf_model
         self.hf_model_revision = hf_model_revision
         self.flush_threshold = flush_threshold
-        self._begin(open_run(str(client_run_id or f"py-{uuid4()}"), settings, project, name), project, name, held)
+        chosen = check_id("client_run_id", str(client_run_id or f"py-{uuid4()}"))
+        self._begin(open_run(chosen, settings, project, name), project, name, held)
         self._is_active = auto_create
         if auto_create:
             self._create()
@@ -229,7 +230,7 @@ class TrainingRun(MetricLog):
         run = Run.__new__(Run)
         run.begin_rollout(
             self._session,
-            str(session_id or self._rollout_ids.take(at, self._session.origin)),
+            check_id("session_id", str(session_id or self._rollout_ids.take(at, self._session.origin))),
             project=self.project,
             scaffold=scaffold,
             task_name=self._cleaned(name or f"rollout step {at}"),

@@ -388,3 +388,10 @@ def test_whose_a_trace_is(
     manifest = json.loads((jobs.only_session(tmp_path) / "session.json").read_text())
     assert manifest["credential"] == (fingerprint("ba_12345678") if credential == "key" else credential)
     assert manifest["api_base"] == "https://tracehouse.ai"
+
+
+def test_e3_an_id_that_no_server_would_take_is_refused_at_once() -> None:
+    with pytest.raises(cm.ArgumentError, match="at most 1,024 characters, got 5,000"):
+        cm.Run(session_id="x" * 5000)
+    with pytest.raises(cm.ArgumentError, match="client_run_id"):
+        cm.TrainingRun(client_run_id="y" * 1025)

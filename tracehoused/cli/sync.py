@@ -28,6 +28,7 @@ __all__ = ["sync"]
 # an unreachable destination is tried so often before sync gives up; what is left is left for the next one
 _TRIES = 3
 _LEASE_WAIT = 30.0
+_ENDED = ("finished", "failed", "crashed", "killed", "ended")
 _LONGEST_WAIT = 30.0
 _MOST_LINKS = 20
 _MOST_ALIKE = 3
@@ -41,6 +42,7 @@ class _Work:
     progress: Progress
     stop: threading.Event = field(default_factory=threading.Event)
     reports: dict[str, Report] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
     outages: int = 0
 
     def drain(self, session: str) -> None:
@@ -114,9 +116,10 @@ def sync(
     progress = Progress(pending, len(statuses), quiet=as_json)
     engine.on_sent(progress.sent)
     work = _Work(engine, progress)
-    _drain_all(work, [s.session for s in statuses], settings.jobs)
+    work.settled = {s.session for s in statuses if _is_settled(s)}
+    _drain_all(work, [s.session for s in statuses if s.session not in work.settled], settings.jobs)
     progress.finish()
-    after = [look(engine, s.session) for s in statuses]
+    after = [s if s.session in work.settled else look(engine, s.session) for s in statuses]
     engine.close()
     acknowledged = sum(s.acknowledged for s in after) - sum(s.acknowledged for s in statuses)
     code = _tell(work, after, acknowledged, as_json)
@@ -210,7 +213,12 @@ def _tell_public(after: list[SessionStatus], state_dir: str) -> None:
 
 def _is_complete(work: _Work, status: SessionStatus) -> bool:
     report = work.reports.get(status.session)
-    return report is not None and report.outcome.complete
+    return status.session in work.settled or (report is not None and report.outcome.complete)
+
+
+def _is_settled(status: SessionStatus) -> bool:
+    """Nothing is left to do: such sessions, most of an old spool, need no pass over them."""
+    return status.uploaded and status.state in _ENDED and not (status.dead_letters or status.trouble)
 
 
 def _reason(work: _Work, status: SessionStatus) -> str:
