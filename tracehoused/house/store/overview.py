@@ -46,7 +46,7 @@ def state_of(run: Row[Any], signs: Signs, now_us: int) -> str:
     if run.status != "running":
         return str(run.status)
     lived = signs.last_us - (_us(run.started_at) or signs.last_us)
-    pause = lived // signs.points if signs.points else 0
+    pause = lived // signs.points if signs.points > 1 else 0
     return "stalled" if now_us - signs.last_us > max(_STALLED_US, _PAUSES * pause) else "running"
 
 
