@@ -124,6 +124,11 @@ class Engine:
         """Begin no more requests: passes under way end with the one they are at."""
         self._stopping.set()
 
+    @property
+    def stall_after(self) -> float:
+        """Seconds without a record until a living job counts as stalled."""
+        return self._settings.stall_after
+
     def close(self) -> None:
         self._creators.shutdown()
         for client in self._clients.values():

@@ -8,6 +8,7 @@ looked at by the clock: each second or so where it grew lately, less often where
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections import OrderedDict
@@ -143,7 +144,7 @@ class Lookout:
             known = self.sessions.get(path)
             if known is None:
                 fresh.append(self._track(path, now))
-            elif known.state in ("live", "new") and not known.running and fingerprint(path) != known.mark:
+            elif self._may_have_grown(known) and fingerprint(path) != known.mark:
                 wanted[path] = known
         for session in fresh:
             if len(fresh) <= _MEASURED:
@@ -154,6 +155,11 @@ class Lookout:
         for path in gone:
             if os.path.basename(path) not in names and not self.sessions[path].running:
                 self._forget(self.sessions[path])
+
+    @staticmethod
+    def _may_have_grown(session: Tracked) -> bool:
+        """Events may have been missed; who is looked at by the clock needs no look besides."""
+        return session.state in ("live", "new") and session.due is None and not session.running
 
     def _dead_writers(self, now: float) -> set[str]:
         """Sessions of writers that are gone, or were not heard of for long by our own clock: of few writers, not of each session."""
@@ -237,7 +243,8 @@ class Lookout:
             return now + _REMOTE_POLL
         if now - session.grew < _LATELY and len(self.sessions) < 1000:
             return now + _POLL
-        return now + max(_POLL, len(self.sessions) * _COST)
+        # on whole seconds: those of one second share a wake-up
+        return math.ceil(now + len(self.sessions) * _COST)
 
     def set_epochs(self, session: Tracked, epochs: tuple[str, ...]) -> None:
         """The writers whose end is a reason to look at it."""

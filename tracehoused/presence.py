@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from typing import Callable
 
 from tracehouse.spool import layout, liveness
 from tracehoused.reader import Epoch
 
-__all__ = ["of_writers"]
+__all__ = ["of_writers", "state"]
 
 
 def of_writers(session: str, *, dead_after: float, close_dead: bool) -> Callable[[Epoch], bool | None]:
@@ -29,6 +30,26 @@ def of_writers(session: str, *, dead_after: float, close_dead: bool) -> Callable
         return proven
 
     return lives
+
+
+def state(session: str, epochs: Sequence[tuple[Epoch, bool | None]], *, stall_after: float) -> str | None:
+    """What a session's job is that has not ended, from who lives of its writers: ``running``; ``stalled``, it lives but has recorded
+    nothing for ``stall_after`` seconds; ``unreachable``, on another machine and not heard of for three heartbeats. None when no
+    writer is known to live or to have lived lately: it has ended, or nobody can say."""
+    writers = os.path.join(os.path.dirname(session), layout.WRITERS)
+    far = [epoch for epoch, lives in epochs if lives is None]
+    locks = [lock for epoch in far if (lock := liveness.read_lock(writers, epoch.id)) is not None and lock["genuine"]]
+    heard = any(_server_age(writers, lock["heartbeat"]) <= 3 * liveness.HEARTBEAT_SECONDS for lock in locks)
+    if heard or any(lives for _, lives in epochs):
+        return "stalled" if _silence(session, writers) > stall_after else "running"
+    return "unreachable" if locks else None
+
+
+def _silence(session: str, writers: str) -> float:
+    """Seconds since a segment last grew, by the file server's clock."""
+    names = [name for name in os.listdir(session) if layout.parse_segment_name(name)]
+    newest = max((os.stat(os.path.join(session, name)).st_mtime for name in names), default=0.0)
+    return _server_age(writers, newest)
 
 
 def _server_age(directory: str, mtime: float) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Callable
 
 from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
@@ -16,11 +17,11 @@ from tracehoused.credentials import NoCredential
 from tracehoused.engine import Destination, Engine
 from tracehoused.exceptions import LeaseHeld
 from tracehoused.lease import Lease
-from tracehoused.ledger import Ledger, Note, age
-from tracehoused.reader import read_manifest
-from tracehoused.retention import Kept, prune, recover
+from tracehoused.ledger import Ledger, Note, age, directory_mark
+from tracehoused.reader import read_manifest, session_dirs
+from tracehoused.retention import Kept, is_pruned, prune, recover
 
-__all__ = ["Pruned", "candidates", "prune_session", "pruned_note", "tidy"]
+__all__ = ["Pruned", "candidates", "note_settled", "note_unknown", "prune_session", "pruned_note", "tidy"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def prune_session(engine: Engine, session: str, *, dry: bool = False) -> Pruned:
         credential = engine.known_credential(manifest)
         if isinstance(credential, NoCredential):
             return Pruned(session, 0, credential.reason)
-        destination = Destination(credential.api_base, credential.identity)
+        destination = Destination.of(credential)
         with closing(Lease(session)):
             checkpoint = engine.checkpoint(session, manifest, destination)
             at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -82,3 +83,28 @@ def tidy(spools: Iterable[str]) -> list[str]:
 def pruned_note(note: Note, mtime: int) -> Note:
     """What is noted of a session from then on."""
     return note._replace(mtime=mtime, size=0, files=6, pruned=True)
+
+
+def note_settled(ledger: Ledger, session: str, changed: Callable[[Note, int], Note]) -> None:
+    """Change what is noted of a session, after its directory was changed."""
+    name = os.path.basename(session)
+    note = ledger.get(name)
+    if note is not None:
+        ledger.put(name, changed(note, directory_mark(session)))
+
+
+def note_unknown(engine: Engine, ledger: Ledger, spool: str, odo: float) -> None:
+    """Look at the sessions of which nothing is noted, and note those that could be pruned as settled from now on."""
+    for session in session_dirs(spool):
+        mtime = directory_mark(session)
+        known = ledger.get(os.path.basename(session))
+        if known is not None and known.mtime == mtime:
+            continue
+        if is_pruned(session):
+            ledger.put(os.path.basename(session), Note(mtime, time.time(), odo, 0, 6, 0, True))
+            continue
+        found = prune_session(engine, session, dry=True)
+        if not found.kept:
+            # looking took the lease, which made a file, but in a directory below
+            note = Note(directory_mark(session), time.time(), odo, found.freed, 8, 0, False)
+            ledger.put(os.path.basename(session), note)

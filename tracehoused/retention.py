@@ -24,7 +24,7 @@ from tracehouse.spool.manifest import Manifest
 from tracehoused.checkpoint import Checkpoint
 from tracehoused.reader import Epoch, Scan, measure, open_checked, scan, writers
 
-__all__ = ["Kept", "is_pruned", "prune", "recover", "remove"]
+__all__ = ["Kept", "is_pruned", "prune", "receipt_of", "recover", "remove"]
 
 Lives = Callable[[Epoch], "bool | None"]
 

@@ -32,6 +32,8 @@ __all__ = ["Service"]
 
 log = logging.getLogger("tracehoused")
 
+_AGES = ("at", "oldest_unacknowledged")
+
 
 class Service:
     """``flags``: settings given as options. ``words``: those options as they were given, for a restart. ``terminal``: log there,
@@ -58,6 +60,7 @@ class Service:
         self._pidfile = PidFile(self._settings.state_dir)
         self._again = False
         self._ended = False
+        self._published: dict[str, Any] = {}
         self._agent: Agent | None = None
         self._engine: Engine | None = None
 
@@ -140,7 +143,7 @@ class Service:
         self._ready = lambda: None
         self._notifier.tell("READY=1", "WATCHDOG=1", f"STATUS={self._in_a_word()}")
         self._keeping.step()
-        self._publish()
+        self._publish(anew=False)
 
     def _in_a_word(self) -> str:
         return f"{len(self._lookout.sessions)} sessions under way, {len(self._lookout.spools)} spools"
@@ -157,12 +160,16 @@ class Service:
             "log_file": told["log_file"],
         }
 
-    def _publish(self) -> None:
+    def _publish(self, *, anew: bool = True) -> None:
+        """``anew``: even if nothing has changed since."""
         try:
             taken = self._take()
-            snapshot.write(self._settings.state_dir, taken)
-            self._exposition.publish(taken)
-            self._lookout.save()
+            changing = {name: value for name, value in taken.items() if name not in _AGES}
+            if anew or changing != self._published:
+                self._published = changing
+                snapshot.write(self._settings.state_dir, taken)
+                self._exposition.publish(taken)
+                self._lookout.save()
         except OSError as error:
             log.warning("cannot write the status: %s", error)
 

@@ -10,6 +10,7 @@ from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehouse.spool.manifest import Manifest
+from tracehoused import presence
 from tracehoused.batch import Record
 from tracehoused.checkpoint import Checkpoint
 from tracehoused.closing import final
@@ -17,6 +18,7 @@ from tracehoused.credentials import Credential, NoCredential
 from tracehoused.endings import end_of, heard
 from tracehoused.engine import Destination, Engine
 from tracehoused.reader import Epoch, is_unbegun, measure, open_checked, read_manifest, writers
+from tracehoused.retention import receipt_of
 from tracehoused.state import State
 from tracehoused.uploader import destination_dir
 
@@ -29,7 +31,9 @@ _TAIL = 64 * 1024
 class SessionStatus:
     """One session. ``records`` counts all lines written, headers and bookkeeping too; ``acknowledged`` those settled at the destination.
 
-    ``state``: what the job is: running, finished, failed, crashed, killed, ended (a trace), unknown. ``uploaded``: nothing is left to send.
+    ``state``: what the job is: running, stalled (it lives, and has recorded nothing for long), unreachable (elsewhere, with no heartbeat
+    lately), finished, failed, crashed, killed, ended (a trace), unknown. ``uploaded``: nothing is left to send. What was deleted after its
+    acknowledgement counts among the records, not among the bytes.
     """
 
     session: str
@@ -102,7 +106,7 @@ def _status(
         uid=manifest.uid,
         project=manifest.project,
         state=_state(engine, manifest, session, epochs, state),
-        records=sum(last_seq(session, manifest.uid, epoch) for epoch in epochs),
+        records=_deleted(epochs, state) + sum(last_seq(session, manifest.uid, epoch) for epoch in epochs),
         acknowledged=sum(map(len, state.done.values())) + sum(map(len, state.lanes.values())),
         bytes=size,
         acknowledged_bytes=done,
@@ -117,6 +121,12 @@ def _status(
     )
 
 
+def _deleted(epochs: list[Epoch], state: State) -> int:
+    """Records acknowledged of writers whose segments were deleted since."""
+    here = {epoch.id for epoch in epochs}
+    return sum(len(ranges) for epoch, ranges in state.done.items() if epoch not in here)
+
+
 def _bytes_done(epoch: Epoch, state: State) -> int:
     n, offset = state.cursors.get(epoch.id, (0, 0))
     return sum(min(size, offset) if number == n else size for number, size in epoch.sizes.items() if number <= n)
@@ -125,7 +135,8 @@ def _bytes_done(epoch: Epoch, state: State) -> int:
 def _state(engine: Engine, manifest: Manifest, session: str, epochs: list[Epoch], state: State) -> str:
     """From what was read of the writers' ends so far, from the ends of their segments, and from who lives now."""
     if not epochs:
-        return "empty"
+        receipt = receipt_of(session)
+        return "empty" if receipt is None else str(receipt.get("status") or "ended")
     known = dict(state.facts.get("ends") or {})
     for epoch in epochs:
         for record in tail_of(session, manifest.uid, epoch):
@@ -138,9 +149,11 @@ def _state(engine: Engine, manifest: Manifest, session: str, epochs: list[Epoch]
             ):
                 known[epoch.id] = {**mine, **_heard(mine, record)}
     lives = engine.liveness(session)
-    alive = {epoch.id: lives(epoch) for epoch in epochs if not known.get(epoch.id, {}).get("done")}
-    if any(alive.values()):
-        return "running"
+    open_ones = [epoch for epoch in epochs if not known.get(epoch.id, {}).get("done")]
+    alive = {epoch.id: lives(epoch) for epoch in open_ones}
+    job = presence.state(session, [(e, alive[e.id]) for e in open_ones], stall_after=engine.stall_after)
+    if job is not None:
+        return job
     dead = {epoch for epoch, proven in alive.items() if proven is False}
     end = final(end_of(epoch, known.get(epoch.id, {}), epoch.id in dead) for epoch in epochs)
     if end is not None and end.status:

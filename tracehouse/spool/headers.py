@@ -37,6 +37,25 @@ def claim_in(path: str) -> tuple[int, int] | None:
         return None
 
 
+def claim_pruned(directory: str) -> tuple[int, int]:
+    """The highest (attempt, claim) of writers whose segments an agent removed, as its receipts tell; (0, 0) when there are none."""
+    highest = (0, 0)
+    try:
+        destinations = os.listdir(os.path.join(directory, layout.UPLOAD))
+    except OSError:
+        return highest
+    import json
+
+    for destination in destinations:
+        try:
+            with open(os.path.join(directory, layout.UPLOAD, destination, layout.RECEIPT), "rb") as file:
+                fields = json.load(file)
+            highest = max(highest, (int(fields["attempt"]), int(fields["claim"])))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # none there, or one that says nothing
+    return highest
+
+
 def segments_of(directory: str, epoch: str) -> list[int]:
     """Numbers of a writer's segments in a session, ascending."""
     named = (layout.parse_segment_name(name) for name in os.listdir(directory))

@@ -113,7 +113,8 @@ class Writer:
     def claim(self, directory: str) -> tuple[int, int, bool]:
         """(attempt, claim, whether the attempt begins with it) of this writer in a session: what it had there before;
         else the current attempt if a writer lives in it, else the next."""
-        attempts, claims, living = [0], [0], False
+        pruned_attempt, pruned_claim = headers.claim_pruned(directory)
+        attempts, claims, living = [pruned_attempt], [pruned_claim], False
         for epoch, (attempt, claim) in self._writers_of(directory).items():
             if epoch == self.epoch:
                 return attempt, claim, True

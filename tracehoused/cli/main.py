@@ -18,6 +18,8 @@ _TRACEHOUSE = {
     "show": "One session's conversation or metrics, in the terminal.",
     "top": "Live sessions in the terminal, as they go.",
     "export": "What is in a spool, as JSON lines, CSV, Parquet or OpenTelemetry.",
+    "prune": "Delete from a spool what is safely uploaded.",
+    "rm": "Delete sessions from a spool, uploaded or not.",
     "serve": "Run a house: a receiver of your own, with pages to look at.",
     "login": "Keep an API key for the agent.",
     "logout": "Forget a kept API key.",

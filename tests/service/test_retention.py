@@ -1,0 +1,119 @@
+"""Deletion: only what has ended, is wholly acknowledged and has been so for long; and what remains lets a resumed job go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.service.support import Site, heard
+from tests.support.house import House, all_points
+from tests.support.waiting import wait_until
+
+_RUN = 'run = cm.init_run(project="p", client_run_id="r1"); [run.log({"loss": 5.0}) for _ in range(3)]'
+
+
+def _segments(site: Site) -> list[Path]:
+    return sorted(site.spool.glob("run-*/*.jsonl"))
+
+
+def test_a2_nothing_is_pruned_before_its_grace_is_over(site: Site) -> None:
+    site.finished_job(_RUN)
+    site.tracehouse("sync")
+    assert "nothing to delete" in site.tracehouse("prune").stdout
+    assert _segments(site)
+
+
+def test_a2_nothing_is_pruned_that_is_not_acknowledged(site: Site, house: House) -> None:
+    site.finished_job(_RUN)
+    house.stop()
+    site.tracehouse("prune", "--older-than", "0")
+    assert _segments(site)
+
+
+def test_a2_nothing_is_pruned_while_its_job_lives(site: Site) -> None:
+    job = site.job(
+        'run = cm.init_run(client_run_id="r1"); run.log({"loss": 1.0}); print("ok", flush=True); sys.stdin.read()'
+    )
+    assert heard(job) == "ok"
+    site.tracehouse("sync")
+    site.tracehouse("prune", "--older-than", "0")
+    assert _segments(site)
+
+
+def test_a2_what_is_pruned_leaves_a_receipt_from_which_a_resumed_run_goes_on(site: Site, house: House) -> None:
+    site.finished_job(_RUN)
+    site.tracehouse("sync")
+    dry = site.tracehouse("prune", "--older-than", "0", "--dry-run").stdout
+    assert "would free" in dry
+    assert _segments(site)
+    assert "freed" in site.tracehouse("prune", "--older-than", "0").stdout
+    assert not _segments(site)
+    assert not list(site.spool.glob(".trash/*"))
+    (receipt,) = site.spool.glob("run-*/upload/*/receipt.json")
+    fields = json.loads(receipt.read_text())
+    assert (fields["next_step"], fields["attempt"], fields["status"]) == (3, 1, "finished")
+    site.finished_job(_RUN)
+    site.tracehouse("sync")
+    with house.client() as client:
+        (run,) = client.get("/v1/runs").json()["runs"]
+        points = all_points(client, run["id"], "loss")
+    assert [(point[1], point[3]) for point in points] == [(1, 0), (1, 1), (1, 2), (2, 3), (2, 4), (2, 5)]
+
+
+def test_a2_the_agent_prunes_after_the_grace(site: Site) -> None:
+    site.finished_job(_RUN)
+    site.environ.update(TRACEHOUSE_RETENTION_GRACE="1", TRACEHOUSE_RESCAN_EVERY="1")
+    site.start()
+    wait_until(
+        lambda: list(site.spool.glob("run-*/upload/*/receipt.json")) and not _segments(site), what="its deletion"
+    )
+    assert site.status()["agent"]["sessions"]["settled"] == 1
+
+
+def test_a2_over_its_budget_a_spool_loses_what_is_acknowledged_first(site: Site) -> None:
+    site.environ.update(TRACEHOUSE_SPOOL_MAX_BYTES="1", TRACEHOUSE_RESCAN_EVERY="1")
+    job = site.job(
+        'run = cm.init_run(client_run_id="r2"); run.log({"loss": 1.0}); print("ok", flush=True); sys.stdin.read()'
+    )
+    assert heard(job) == "ok"
+    site.finished_job(_RUN)
+    site.start()
+    wait_until(lambda: len(_segments(site)) == 1, what="the deletion of the one that has ended")
+    wait_until(lambda: any("budget" in line["message"] for line in site.log()), what="a warning")
+
+
+def test_a2_a_deletion_that_was_cut_short_is_undone(site: Site) -> None:
+    site.finished_job(_RUN)
+    (segment,) = _segments(site)
+    trash = site.spool / ".trash" / segment.parent.name
+    trash.mkdir(parents=True)
+    segment.rename(trash / segment.name)
+    site.start()
+    wait_until(lambda: _segments(site) == [segment], what="its return")
+    wait_until(lambda: all(s["uploaded"] and s["records"] for s in site.sessions()), what="its upload")
+
+
+def test_rm_says_what_was_never_uploaded_and_asks(site: Site, house: House) -> None:
+    site.finished_job(_RUN)
+    refused = site.tracehouse("rm", "r1", check=False)
+    assert "NEVER uploaded" in refused.stdout
+    assert refused.returncode == 1
+    assert _segments(site)
+    site.tracehouse("rm", "r1", "--yes")
+    assert not list(site.spool.glob("run-*"))
+
+
+def test_a7_stalled_and_crashed_are_told(site: Site) -> None:
+    mark = site.home / "stalled"
+    site.environ.update(TRACEHOUSE_RESCAN_EVERY="1")
+    site.start("--stall-after", "1s", "--on-stall", f"touch {mark}")
+    job = site.job(
+        'run = cm.init_run(client_run_id="r1"); run.log({"loss": 1.0}); print("ok", flush=True); sys.stdin.read()'
+    )
+    assert heard(job) == "ok"
+    wait_until(mark.exists, what="the stall's command")
+    site.environ.update(TRACEHOUSE_STALL_AFTER="1s")
+    assert [s["state"] for s in site.sessions()] == ["stalled"]
+    job.kill()
+    job.wait()
+    wait_until(lambda: [s["state"] for s in site.sessions()] == ["crashed"], what="its end")

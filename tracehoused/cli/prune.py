@@ -1,0 +1,74 @@
+"""``tracehouse prune``: delete what is safely uploaded."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+
+import click
+
+from tracehoused import values
+from tracehoused.cli.common import resolve_spools
+from tracehoused.cli.progress import human
+from tracehoused.config import resolve
+from tracehoused.engine import Engine
+from tracehoused.ledger import Ledger, Odometer
+from tracehoused.pruning import candidates, note_settled, note_unknown, prune_session, pruned_note
+from tracehoused.text import printable
+
+__all__ = ["prune"]
+
+
+class _Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in some versions of click only
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return values.duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.argument("spool", required=False, type=click.Path(file_okay=False))
+@click.option(
+    "--older-than", type=_Duration(), help="Settled for so long, such as 7d; default: retention_grace, a day."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def prune(spool: str | None, older_than: float | None, dry_run: bool, as_json: bool) -> None:
+    """Delete the records of sessions in SPOOL that have ended and are wholly acknowledged by their destination.
+
+    How long ago a session was settled counts from when an agent, a sync or a prune first saw it so, by clocks that no time step moves:
+    with `--older-than 0` none has to pass. A receipt stays, from which a resumed job goes on.
+    """
+    settings = resolve(environ=os.environ)
+    engine = Engine(settings, os.environ)
+    odometer = Odometer(settings.state_dir)
+    grace = settings.retention_grace if older_than is None else older_than
+    results = []
+    for root in resolve_spools(spool, settings):
+        ledger = Ledger(settings.state_dir, root)
+        note_unknown(engine, ledger, root, odometer.now())
+        for name in candidates(ledger, older_than=grace, odo=odometer.now()):
+            path = os.path.join(root, name)
+            pruned = prune_session(engine, path, dry=dry_run)
+            results.append(pruned)
+            if not pruned.kept and not dry_run:
+                note_settled(ledger, path, pruned_note)
+        ledger.save()
+    odometer.save()
+    engine.close()
+    if as_json:
+        click.echo(json.dumps({"dry_run": dry_run, "sessions": [asdict(one) for one in results]}))
+        return
+    for one in results:
+        told = f"kept: {one.kept}" if one.kept else f"{'would free' if dry_run else 'freed'} {human(one.freed)}"
+        click.echo(f"{printable(os.path.basename(one.session))}: {told}")
+    if not results:
+        click.echo(f"nothing has been settled for {_time(grace)}: nothing to delete")
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:.3g} h" if seconds >= 3600 else f"{seconds:.3g} s"
