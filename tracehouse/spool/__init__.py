@@ -25,7 +25,8 @@ Manifest
 ``session.json`` is one JSON object: ``format`` (1), ``uid`` (32 random hex digits: the session's identity, whatever path it is
 copied to), ``kind``, ``id`` (session_id of a trace, client_run_id of a run), ``machine_id``, ``hostname``, ``api_base``,
 ``credential`` (fingerprint, ``"anon"``, or null), ``created_at``, ``epoch`` (the creator's), ``project``, ``name``,
-``agent_version`` (the user's word), ``version`` (of the emitter). The header of each segment repeats it, so that a manifest lost with the power can be had from there.
+``agent_version`` (the user's word), ``version`` (of the emitter). The header of each segment repeats it, so that a manifest lost
+with the power can be had from there.
 
 Records
 =======
