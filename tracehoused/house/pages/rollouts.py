@@ -37,6 +37,9 @@ async def rollouts(request: Request) -> Response:
     def address(**changes: Any) -> str:
         return _address(request, changes)
 
+    # All rewards of a run are walked through for their picture; who only opens another rollout has it already.
+    quick = "quick" in query
+
     def find(connection: Connection, caller: Caller, run: Row[Any]) -> Values:
         near = rewards.near(connection, run.pk, step)
         panes = [_pane(connection, caller, run, one) for one in opened]
@@ -55,7 +58,8 @@ async def rollouts(request: Request) -> Response:
             "samples": found[: rewards.SAMPLES],
             "following": skip + rewards.SAMPLES if len(found) > rewards.SAMPLES else None,
             "total": total,
-            "spread": picture(rewards.spread(connection, run.pk), near.chosen),
+            "ends": _ends(groups),
+            "spread": None if quick else picture(rewards.spread(connection, run.pk), near.chosen),
         }
 
     return await run_page(request, "rollouts.html", find)
@@ -64,6 +68,13 @@ async def rollouts(request: Request) -> Response:
 def _group(row: Row[Any], is_open: bool) -> Values:
     known = {name: getattr(row, name) for name in ("name", "size", "mean", "least", "most")}
     return {**known, "open": is_open}
+
+
+def _ends(groups: list[Row[Any]]) -> tuple[float, float]:
+    """The least and the greatest reward of a step."""
+    least = [group.least for group in groups if group.least is not None]
+    most = [group.most for group in groups if group.most is not None]
+    return (min(least), max(most)) if least else (0.0, 0.0)
 
 
 def _pane(connection: Connection, caller: Caller, run: Row[Any], trace_id: str) -> Values:
@@ -75,7 +86,11 @@ def _pane(connection: Connection, caller: Caller, run: Row[Any], trace_id: str) 
 
 def _address(request: Request, changes: dict[str, Any]) -> str:
     """This page with some parameters changed; None leaves one out."""
-    kept = {name: value for name, value in request.query_params.items() if name not in changes and name != "t"}
+    kept = {
+        name: value
+        for name, value in request.query_params.items()
+        if name not in changes and name not in ("t", "quick")
+    }
     given = {name: value for name, value in changes.items() if value is not None}
     parameters = {**kept, **given}
     path = f"/r/{request.path_params['id']}/rollouts"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from tracehoused.house.pages import charts, export, live, media, run, runs, signin
+from tracehoused.house.pages import charts, export, live, media, runs, signin
 from tracehoused.house.pages.static_files import static_routes
 from tracehoused.house.pages.talk_routing import talk_routes
 
@@ -18,10 +18,6 @@ def routes() -> list[BaseRoute]:
         Route("/download.{format}", export.download),
         Route("/r/{id}", charts.run_charts),
         Route("/r/{id}/media", media.run_media),
-        Route("/r/{id}/config", run.config),
-        Route("/r/{id}/environment", run.environment),
-        Route("/r/{id}/artifacts", run.artifacts),
-        Route("/r/{id}/links", run.links),
         *talk_routes(),
         Route("/signin", signin.form),
         Route("/signin", signin.with_key, methods=["POST"]),

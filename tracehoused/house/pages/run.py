@@ -9,12 +9,10 @@ from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tracehoused.house.api.read import page_of
-from tracehoused.house.pages.answer import look_up, shown
+from tracehoused.house.pages.answer import look_up
 from tracehoused.house.pages.render import page
 from tracehoused.house.state import house_of
 from tracehoused.house.store import look, overview, runs
-from tracehoused.house.store.look import Page
 from tracehoused.house.store.once import Caller
 
 Values = dict[str, Any]
@@ -54,32 +52,3 @@ async def run_page(request: Request, template: str, query: Query) -> Response:
         return {"run": head_of(connection, row, now_us), "counts": counts, **query(connection, caller, row)}
 
     return page(template, tabs=TABS, **await look_up(request, find))
-
-
-@shown
-async def config(request: Request) -> Response:
-    return await run_page(request, "run_config.html", lambda _connection, _caller, _row: {})
-
-
-@shown
-async def environment(request: Request) -> Response:
-    def query(connection: Connection, _caller: Caller, row: Row[Any]) -> Values:
-        found = look.list_artifacts(connection, row.pk, Page(1000)).items
-        return {"environments": [one for one in found if one["name"] == "environment"]}
-
-    return await run_page(request, "run_environment.html", query)
-
-
-@shown
-async def artifacts(request: Request) -> Response:
-    asked = page_of(request)
-    return await run_page(
-        request,
-        "run_artifacts.html",
-        lambda connection, _caller, row: {"artifacts": look.list_artifacts(connection, row.pk, asked)},
-    )
-
-
-@shown
-async def links(request: Request) -> Response:
-    return await run_page(request, "run_links.html", lambda _connection, _caller, _row: {})

@@ -186,19 +186,21 @@ def find_media(connection: Connection, caller: Caller, name: str) -> Object | No
     return None if row is None else media_object(row)
 
 
+def named_artifacts(connection: Connection, run: int, name: str) -> list[Object]:
+    """A run's artifacts of one name, in the order of arrival; at most 100."""
+    query = select(artifacts).where(artifacts.c.run == run, artifacts.c.name == name).order_by(artifacts.c.n).limit(100)
+    return [artifact_object(row) for row in connection.execute(query)]
+
+
+def artifact_object(row: Row[Any]) -> Object:
+    known = {name: getattr(row, name) for name in ("id", "name", "kind", "attempt", "writer")}
+    return {**known, "data": json.loads(row.data), "created_at": iso(row.created_us)}
+
+
 def list_artifacts(connection: Connection, run: int, page: Page) -> Found:
     query = select(artifacts).where(artifacts.c.run == run)
     if page.after is not None:
         query = query.where(artifacts.c.n > page.after)
     rows = connection.execute(query.order_by(artifacts.c.n).limit(page.limit + 1)).all()
     kept = rows[: page.limit]
-    names = ("id", "name", "kind", "attempt", "writer")
-    items = [
-        {
-            **{name: getattr(row, name) for name in names},
-            "data": json.loads(row.data),
-            "created_at": iso(row.created_us),
-        }
-        for row in kept
-    ]
-    return Found(items, kept[-1].n if len(rows) > page.limit else None)
+    return Found([artifact_object(row) for row in kept], kept[-1].n if len(rows) > page.limit else None)

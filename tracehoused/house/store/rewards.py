@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,40 +45,54 @@ def _of_run(run: int) -> list[ColumnElement[bool]]:
 
 
 def spread(connection: Connection, run: int) -> Spread | None:
-    """None where the run has no rollouts with a step."""
+    """None where the run has no rollouts with a step. Two walks through an index, however the rewards lie."""
     step, reward = traces.c.rollout_step, traces.c.reward
-    ends = select(func.min(step), func.max(step), func.min(reward), func.max(reward)).where(*_of_run(run))
-    first, last, low, high = connection.execute(ends).one()
-    if first is None:
+    first, last = _end(connection, run, step), _end(connection, run, step.desc())
+    if first is None or last is None:
         return None
     width = max(1, -(-(last - first + 1) // COLUMNS))
-    column = (step - first) // width
+    low, high = connection.execute(select(func.min(reward), func.max(reward)).where(*_of_run(run))).one()
     low, high = (0.0, 1.0) if low is None else (float(low), float(high))
     if high == low:
         low, high = low - 0.5, high + 0.5
-    # Thousandths first: both databases round a positive quotient of whole numbers down, but not every cast of a fraction.
+    column = (step - first) // width
+    # Thousandths first: databases differ in how they make a whole number of a fraction.
     part = func.round((reward - low) * (1000.0 / (high - low)))
-    by_column = select(column, func.min(step), func.max(step), func.count(), func.avg(reward)).where(*_of_run(run))
-    columns = connection.execute(by_column.group_by(column).order_by(column)).all()
-    numbers = {row[0]: at for at, row in enumerate(columns)}
-    found = connection.execute(select(column, part, func.count()).where(*_of_run(run)).group_by(column, part))
+    counted = (func.count(), func.sum(reward), func.min(step), func.max(step))
+    query = select(column, part, *counted).where(*_of_run(run)).group_by(column, part)
+    return _gathered(connection.execute(query), low, high)
+
+
+def _gathered(found: Iterable[Any], low: float, high: float) -> Spread:
+    columns: dict[int, list[Any]] = {}
     cells: dict[tuple[int, int | None], int] = {}
-    for number, thousandth, count in found:
+    for number, thousandth, count, total, first, last in found:
         at = None if thousandth is None else min(int(thousandth) * BINS // 1000, BINS - 1)
-        key = (numbers[number], at)
-        cells[key] = cells.get(key, 0) + count
-    listed = [(key[0], key[1], count) for key, count in cells.items()]
-    return Spread([(row[1], row[2], row[3], row[4]) for row in columns], listed, low, high)
+        cells[number, at] = cells.get((number, at), 0) + count
+        one = columns.setdefault(number, [first, last, 0, 0.0, 0])
+        one[0], one[1], one[2] = min(one[0], first), max(one[1], last), one[2] + count
+        if total is not None:
+            one[3], one[4] = one[3] + total, one[4] + count
+    places = {number: at for at, number in enumerate(sorted(columns))}
+    listed = [(places[number], at, count) for (number, at), count in cells.items()]
+    means = [(one[0], one[1], one[2], one[3] / one[4] if one[4] else None) for _, one in sorted(columns.items())]
+    return Spread(means, listed, low, high)
+
+
+def _end(connection: Connection, run: int, order: Any) -> int | None:
+    query = select(traces.c.rollout_step).where(*_of_run(run)).order_by(order).limit(1)
+    return connection.execute(query).scalar()
 
 
 def near(connection: Connection, run: int, wanted: int | None) -> Near | None:
     step = traces.c.rollout_step
-    first, last = connection.execute(select(func.min(step), func.max(step)).where(*_of_run(run))).one()
-    if first is None:
+    first, last = _end(connection, run, step), _end(connection, run, step.desc())
+    if first is None or last is None:
         return None
     chosen = last if wanted is None else wanted
-    before = connection.execute(select(func.max(step)).where(*_of_run(run), step < chosen)).scalar()
-    after = connection.execute(select(func.min(step)).where(*_of_run(run), step > chosen)).scalar()
+    steps = select(step).where(*_of_run(run)).limit(1)
+    before = connection.execute(steps.where(step < chosen).order_by(step.desc())).scalar()
+    after = connection.execute(steps.where(step > chosen).order_by(step)).scalar()
     return Near(chosen, before, after, first, last)
 
 

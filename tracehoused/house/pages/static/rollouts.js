@@ -17,11 +17,11 @@ function adopt(page) {
   if (frame) document.getElementById("rollouts").className = frame.className;
 }
 
-async function go(href, push, focus) {
+async function go(href, push, focus, quick = false) {
   asking?.abort();
   asking = new AbortController();
   try {
-    const page = await getPage(href, { signal: asking.signal });
+    const page = await getPage(quick ? `${href}${href.includes("?") ? "&" : "?"}quick=` : href, { signal: asking.signal });
     if (push) history.pushState(null, "", href);
     adopt(page);
     if (focus) document.querySelector(".samples .open .sample")?.focus();
@@ -35,7 +35,7 @@ function step(by) {
   const all = [...document.querySelectorAll("a.sample")];
   const at = all.findIndex((one) => one.getAttribute("aria-current"));
   const next = all[at < 0 ? 0 : at + by];
-  if (next) go(next.href, true, true);
+  if (next) go(next.href, true, true, true);
 }
 
 document.addEventListener("click", (event) => {
@@ -50,7 +50,7 @@ document.addEventListener("click", (event) => {
   const url = href ? new URL(href, location.href) : null;
   if (!url || url.pathname !== location.pathname || url.origin !== location.origin) return;
   event.preventDefault();
-  go(url.href, true, link.matches(".sample"));
+  go(url.href, true, link.matches(".sample"), link.matches(".sample, .against, [data-close]"));
 });
 document.addEventListener("change", (event) => {
   if (event.target.matches(".steps input[name=step]") && event.target.value) event.target.form.requestSubmit();
