@@ -122,7 +122,7 @@ class Delivery:
             return _NOTHING
         media = None
         if bounds.lane == MEDIA:
-            found = self._media(batch)
+            found = media_of(self._context, batch)
             if not isinstance(found, FileBody):
                 return found
             media = found
@@ -219,21 +219,21 @@ class Delivery:
                 self._context.count("unsupported")
         return True
 
-    def _media(self, batch: Batch) -> FileBody | str | None:
-        """The file of a media record; a reason when it can never be sent as it is; None to leave it for later."""
-        fields = json.loads(batch.parts[0])
-        name, size = fields.get("file"), fields.get("size")
-        if not isinstance(name, str) or not layout.is_media_name(name) or not isinstance(size, int):
-            return f"the record names no media file: {name!r}"
-        context = self._context
-        types = context.capabilities.media_types
-        if fields.get("media_type") not in types:
-            if not context.capabilities.known:
-                context.troubles.append("the destination does not tell which media it takes")
-                return None
-            return f"{_UNSUPPORTED}: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
-        path = os.path.join(context.session, layout.MEDIA, name)
-        return checked_media(path, size, name.partition(".")[0])
+
+def media_of(context: Context, batch: Batch) -> FileBody | str | None:
+    """The file of a media record; a reason when it can never be sent as it is; None to leave it for later."""
+    fields = json.loads(batch.parts[0])
+    name, size = fields.get("file"), fields.get("size")
+    if not isinstance(name, str) or not layout.is_media_name(name) or not isinstance(size, int):
+        return f"the record names no media file: {name!r}"
+    types = context.capabilities.media_types
+    if fields.get("media_type") not in types:
+        if not context.capabilities.known:
+            context.troubles.append("the destination does not tell which media it takes")
+            return None
+        return f"{_UNSUPPORTED}: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
+    path = os.path.join(context.session, layout.MEDIA, name)
+    return checked_media(path, size, name.partition(".")[0])
 
 
 def _may_join(batch: Batch, under_way: list[Batch]) -> bool:

@@ -6,9 +6,9 @@ import os
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -26,7 +26,7 @@ from tracehoused.config import Settings
 from tracehoused.context import Context
 from tracehoused.credentials import Credential, NoCredential, anonymous, find
 from tracehoused.deadletter import DeadLetters
-from tracehoused.exceptions import LeaseHeld
+from tracehoused.exceptions import CredentialError, LeaseHeld
 from tracehoused.identity import refuse_plain_http
 from tracehoused.lease import Lease
 from tracehoused.reader import Epoch, is_unbegun, read_manifest
@@ -100,6 +100,7 @@ class Engine:
         self._settings = settings
         self._environ = environ
         self._options = options or Options()
+        self.stall_after = settings.stall_after
         self._sent: Callable[[int, int], None] = lambda records, size: None
         self._answered: Callable[[str], None] = lambda verdict: None
         self._stopping = threading.Event()
@@ -123,11 +124,6 @@ class Engine:
     def stop(self) -> None:
         """Begin no more requests: passes under way end with the one they are at."""
         self._stopping.set()
-
-    @property
-    def stall_after(self) -> float:
-        """Seconds without a record until a living job counts as stalled."""
-        return self._settings.stall_after
 
     def close(self) -> None:
         self._creators.shutdown()
@@ -215,9 +211,7 @@ class Engine:
     def _drain_leased(
         self, session: str, manifest: Manifest, credential: Credential, destination: Destination, lease: Lease
     ) -> Report:
-        client = self._client(credential.api_base, credential.token).speaking_for(
-            machine_id=manifest.machine_id, hostname=manifest.hostname, agent_version=manifest.agent_version
-        )
+        client = self._speaking_for(manifest, credential)
         hot = (session, destination.hash)
         checkpoint = self._hot.pop(hot, None)
         if checkpoint is None or not checkpoint.is_current():
@@ -233,6 +227,24 @@ class Engine:
             self._hot[hot] = checkpoint
         dead = int(checkpoint.state.facts.get("dead", 0))
         return Report(session, manifest, destination, outcome, dead, live=uploader.live)
+
+    @contextmanager
+    def at(self, session: str) -> Iterator[tuple[Manifest, Context]]:
+        """A session under its lease, for requests one by one. SpoolError, CredentialError or LeaseHeld when that cannot be."""
+        manifest = read_manifest(session)
+        credential = self.known_credential(manifest)
+        if isinstance(credential, NoCredential):
+            raise CredentialError(credential.reason, api_base=manifest.api_base, hint=credential.hint)
+        destination = Destination.of(credential)
+        client = self._speaking_for(manifest, credential)
+        with closing(Lease(session)) as lease:
+            checkpoint = self.checkpoint(session, manifest, destination)
+            yield manifest, self._context(session, manifest, destination, client, checkpoint, lease)
+
+    def _speaking_for(self, manifest: Manifest, credential: Credential) -> Client:
+        return self._client(credential.api_base, credential.token).speaking_for(
+            machine_id=manifest.machine_id, hostname=manifest.hostname, agent_version=manifest.agent_version
+        )
 
     def _is_copy_due(self, session: str) -> bool:
         """A live session's copy need not follow each of its records."""

@@ -1,0 +1,185 @@
+"""Proof that a session is at its destination: each record and media file against what is noted here, and against the server itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracehouse.exceptions import TracehouseError
+from tracehouse.spool import layout
+from tracehouse.spool import record as framing
+from tracehoused import wire
+from tracehoused.batch import ARTIFACTS, LANES, LOCAL, MEDIA, METRICS, SPANS
+from tracehoused.context import Context, Halt
+from tracehoused.engine import Engine
+from tracehoused.intervals import Intervals
+from tracehoused.mediafiles import checked_media
+from tracehoused.reader import Epoch, Scan, measure, open_checked, scan, writers
+from tracehoused.request import Request, api_path
+from tracehoused.retention import receipt_of
+from tracehoused.retry import Verdict
+
+__all__ = ["Proof", "verify"]
+
+# what a range is claimed for, and so can be asked after
+_ASKED = (SPANS, METRICS, MEDIA, ARTIFACTS)
+_MOST = 5_000
+
+
+@dataclass
+class Proof:
+    """``records`` here (bookkeeping aside), ``problems`` in words. ``asked``: the server was, and all is proven there if there are no
+    problems; else only what is noted here was compared. ``deleted``: records that were deleted here after their acknowledgement."""
+
+    session: str
+    id: str = ""
+    records: int = 0
+    media: int = 0
+    deleted: int = 0
+    asked: bool = False
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def proven(self) -> bool:
+        return self.asked and not self.problems
+
+
+@dataclass
+class _Found:
+    """What a session holds by (epoch, lane), and the media it names."""
+
+    seqs: dict[tuple[str, str], Intervals] = field(default_factory=dict)
+    hashes: set[str] = field(default_factory=set)
+
+
+def verify(engine: Engine, session: str) -> Proof:
+    """Compare a session with its receipts and, where the server can be asked, with the server."""
+    proof = Proof(session, os.path.basename(session))
+    try:
+        with engine.at(session) as (manifest, context):
+            proof.id = manifest.id
+            found = _Found()
+            epochs = writers(session)
+            lives = engine.liveness(session)
+            ended = {epoch.id for epoch in epochs if not lives(epoch)}
+            measure(session, epochs)
+            for epoch in epochs:
+                _compare(context, epoch, epoch.id in ended, found, proof)
+            dead = context.dead.all()
+            if dead:
+                proof.problems.append(f"{len(dead)} records were refused: see `tracehouse deadletters list`")
+            proof.deleted = int((receipt_of(session) or {}).get("records") or 0)
+            _ask(context, manifest.kind, found, proof)
+    except Halt as halt:
+        proof.asked = False
+        proof.problems.append(f"the server could not be asked: {halt}")
+    except (TracehouseError, OSError) as error:
+        proof.problems.append(str(error))
+    return proof
+
+
+def _compare(context: Context, epoch: Epoch, ended: bool, found: _Found, proof: Proof) -> None:
+    """Every byte of a writer's segments: a record that is settled, or damage."""
+    state = context.checkpoint.state
+    unsettled = 0
+    seen = Intervals()
+    for n, size in epoch.sizes.items():
+        result = Scan(0)
+        fd = open_checked(os.path.join(context.session, layout.segment_name(epoch.id, n)))
+        try:
+            for record in scan(fd, framing.checksum_seed(context.uid, epoch.id), 0, size, result):
+                lane = LANES.get(record.type)
+                if lane is None:
+                    proof.problems.append(
+                        f"a record of an unknown type {record.type.decode()!r}: a newer version wrote it"
+                    )
+                if lane in (None, LOCAL) or record.seq in seen:
+                    continue
+                assert lane is not None
+                seen.add(record.seq, record.seq)
+                proof.records += 1
+                unsettled += not state.is_settled(epoch.id, lane, record.seq)
+                if lane == MEDIA:
+                    _compare_media(context, record.data, found, proof)
+                if lane in _ASKED and not (lane == METRICS and _is_empty(context, record.data)):
+                    found.seqs.setdefault((epoch.id, lane), Intervals()).add(record.seq, record.seq)
+        finally:
+            os.close(fd)
+        damaged = result.damaged_bytes + (result.tail if n != max(epoch.sizes) or ended else 0)
+        if damaged:
+            proof.problems.append(
+                f"{damaged:,} bytes of segment {epoch.id}-{n} are no record: damaged, or torn when its writer died"
+            )
+    if unsettled:
+        proof.problems.append(f"{unsettled:,} records are not acknowledged")
+
+
+def _is_empty(context: Context, data: bytes) -> bool:
+    """A metrics record with nothing in it that its server could hold."""
+    rendered = context.renders[METRICS](data)
+    return rendered is not None and rendered[1] == 0
+
+
+def _compare_media(context: Context, data: bytes, found: _Found, proof: Proof) -> None:
+    fields = json.loads(data)
+    name, size = fields.get("file"), fields.get("size")
+    if not isinstance(name, str) or not layout.is_media_name(name) or not isinstance(size, int):
+        proof.problems.append("a media record names no file")
+        return
+    digest = name.partition(".")[0]
+    if digest not in found.hashes:
+        checked = checked_media(os.path.join(context.session, layout.MEDIA, name), size, digest)
+        if isinstance(checked, str):
+            proof.problems.append(f"{name}: {checked}")
+        proof.media += 1
+        found.hashes.add(digest)
+
+
+def _ask(context: Context, kind: str, found: _Found, proof: Proof) -> None:
+    """The server: whether it has the trace or run, and each record of it."""
+    if not context.capabilities.verify:
+        return
+    server_id = context.checkpoint.state.facts.get("server_id")
+    if server_id is None:
+        if found.seqs:
+            proof.problems.append("it was never created at the server")
+        proof.asked = not found.seqs
+        return
+    path = api_path("v1", "traces" if kind == "trace" else "runs", str(server_id))
+    if context.ask(Request("GET", path, expect="object")).verdict is not Verdict.ACCEPTED:
+        proof.problems.append("the server does not have it any more")
+    places = [(epoch, lane, *pair) for (epoch, lane), seqs in found.seqs.items() for pair in seqs]
+    hashes = sorted(found.hashes)
+    for at in range(0, max(len(places), len(hashes), 1), _MOST):
+        _ask_for(context, places[at : at + _MOST], hashes[at : at + _MOST], proof)
+    proof.asked = True
+
+
+def _ask_for(context: Context, places: list[tuple[str, str, int, int]], hashes: list[str], proof: Proof) -> None:
+    asked = [
+        {"uid": context.uid, "segment": epoch, "endpoint": lane, "first": first, "last": last}
+        for epoch, lane, first, last in places
+    ]
+    answer = context.ask(Request("POST", "/v1/verify", body=wire.dumps({"sessions": asked, "media": hashes})))
+    body = answer.body or {}
+    if answer.verdict is not Verdict.ACCEPTED or not isinstance(body.get("sessions"), list):
+        raise Halt("unavailable", answer.reason or "its answer makes no sense", scope="session")
+    missing = sum(_missing(place, told) for place, told in zip(places, body["sessions"]))
+    missing += sum(last - first + 1 for _, _, first, last in places[len(body["sessions"]) :])
+    if missing:
+        proof.problems.append(f"{missing:,} records are acknowledged, and are not at the server")
+    if body.get("missing"):
+        proof.problems.append(f"{len(body['missing']):,} media files are not at the server")
+
+
+def _missing(place: tuple[str, str, int, int], told: Any) -> int:
+    """How many of a range's records a server does not say that it has."""
+    _, _, first, last = place
+    pairs: Iterable[Any] = told.get("have") or () if isinstance(told, dict) else ()
+    have = Intervals(
+        (max(first, int(low)), min(last, int(high))) for low, high in pairs if high >= first and low <= last
+    )
+    return last - first + 1 - len(have)
