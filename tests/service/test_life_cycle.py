@@ -126,7 +126,10 @@ def test_sighup_reads_the_configuration_again_and_keeps_the_old_one_when_that_is
     config.write_text(f'spools = ["{alone.home}/one", "{alone.home}/two*"]')
     (alone.home / "two-x").mkdir()
     os.kill(pid, signal.SIGHUP)
-    spools = lambda: [spool["path"] for spool in alone.status()["agent"]["spools"]]  # noqa: E731
+
+    def spools() -> list[str]:
+        return [spool["path"] for spool in alone.status()["agent"]["spools"]]
+
     wait_until(lambda: spools() == [f"{alone.home}/one", f"{alone.home}/two-x"], what=lambda: str(spools()))
     config.write_text("jobs = 0")
     os.kill(pid, signal.SIGHUP)

@@ -1,0 +1,154 @@
+"""Dead letters, verify, doctor and links, as their user meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from tests.service.support import Site
+from tests.support.house import House
+from tests.support.servers import Received, Server, reply, serving
+from tests.support.waiting import wait_until
+
+_RUN = 'run = cm.init_run(project="p", client_run_id="r1"); [run.log({"loss": 5.0}) for _ in range(3)]'
+_TRACE = (
+    'cm.init(project="p", session_id="t1"); [cm.log_user(f"text {n}") for n in range(3)]; cm.finish(outcome="good")'
+)
+
+
+def test_verify_proves_what_the_house_has(site: Site) -> None:
+    site.finished_job(_RUN)
+    site.finished_job(_TRACE)
+    assert site.tracehouse("verify", check=False).returncode == 1
+    site.tracehouse("sync")
+    proven = site.tracehouse("verify", "--json")
+    told = json.loads(proven.stdout)
+    assert told["proven"]
+    assert all(session["asked"] and session["records"] for session in told["sessions"])
+
+
+def test_verify_finds_what_the_house_lost(site: Site, house: House) -> None:
+    site.finished_job(_TRACE)
+    site.tracehouse("sync")
+    with house.client() as client:
+        (trace,) = client.get("/v1/traces").json()["traces"]
+        assert client.delete(f"/v1/traces/{trace['id']}").status_code == 200
+    done = site.tracehouse("verify", check=False)
+    assert done.returncode == 1
+    assert "does not have it any more" in done.stderr
+
+
+def test_verify_finds_a_flipped_byte(site: Site) -> None:
+    site.finished_job(_TRACE)
+    site.tracehouse("sync")
+    (segment,) = site.spool.glob("trace-*/*.jsonl")
+    data = segment.read_bytes()
+    segment.write_bytes(data.replace(b"text 1", b"text 9"))
+    done = site.tracehouse("verify", check=False)
+    assert done.returncode == 1
+    assert "are no record" in done.stderr
+
+
+def test_verify_says_when_only_receipts_could_be_compared(site: Site, house: House) -> None:
+    site.finished_job(_TRACE)
+    site.tracehouse("sync")
+    house.stop()
+    done = site.tracehouse("verify", check=False)
+    assert done.returncode == 1
+    assert "could not be asked" in done.stderr or "only the receipts" in done.stderr
+
+
+class _Picky:
+    """A server of the base protocol that refuses spans with a word in them, until it is told not to."""
+
+    def __init__(self) -> None:
+        self.picky = True
+
+    def __call__(self, connection: object, request: Received) -> bool:
+        if request.target == "/v1/capabilities":
+            answer = reply(404)
+        elif self.picky and b"poison" in request.body:
+            answer = reply(422, b'{"detail":"no poison"}')
+        else:
+            answer = reply(200, b'{"id":"x-1","ingested":1,"dropped":0}')
+        return answer(connection, request)  # type: ignore[arg-type]
+
+
+def _refused(site: Site, server: Server) -> str:
+    site.environ.update(TRACEHOUSE_API_BASE=server.url)
+    site.finished_job(
+        'cm.init(session_id="t1"); cm.log_user("a"); cm.log_user("poison"); cm.log_user("b"); cm.finish()'
+    )
+    assert site.tracehouse("sync", check=False).returncode == 1
+    (line,) = site.tracehouse("deadletters", "list", "--json").stdout.splitlines()
+    return str(json.loads(line)["record"])
+
+
+def test_a3_a_dead_letter_is_listed_shown_exported_and_kept_from_deletion(alone: Site) -> None:
+    with serving(_Picky()) as server:
+        record = _refused(alone, server)
+        assert "no poison" in alone.tracehouse("deadletters", "list").stdout
+        shown = json.loads(alone.tracehouse("deadletters", "show", str(alone.spool), record).stdout)
+        assert shown["data"]["attributes"]["text"] == "poison"
+        (exported,) = alone.tracehouse("deadletters", "export").stdout.splitlines()
+        assert json.loads(exported)["data"] == shown["data"]
+        alone.tracehouse("prune", "--older-than", "0")
+        assert list(alone.spool.glob("trace-*/*.jsonl"))
+
+
+def test_a3_a_dead_letter_is_sent_again_on_demand(alone: Site) -> None:
+    picky = _Picky()
+    with serving(picky) as server:
+        _refused(alone, server)
+        assert alone.tracehouse("deadletters", "retry", check=False).returncode == 1
+        picky.picky = False
+        assert "1 accepted, 0 left" in alone.tracehouse("deadletters", "retry").stdout
+        assert "no dead letters" in alone.tracehouse("deadletters", "list").stdout
+        assert b"poison" in server.received[-1].body
+        assert alone.tracehouse("sync").returncode == 0
+
+
+def test_a3_a_dead_letter_can_be_given_up(alone: Site) -> None:
+    with serving(_Picky()) as server:
+        _refused(alone, server)
+        assert alone.tracehouse("deadletters", "drop", check=False).returncode == 1
+        assert "1 given up" in alone.tracehouse("deadletters", "drop", "--yes").stdout
+        assert alone.tracehouse("sync").returncode == 0
+        alone.tracehouse("prune", "--older-than", "0")
+        assert not list(alone.spool.glob("trace-*/*.jsonl"))
+
+
+def test_doctor_finds_what_is_wrong_and_says_what_to_do(site: Site, house: House) -> None:
+    site.finished_job(_TRACE)
+    assert site.tracehouse("doctor").returncode == 0
+    os.chmod(site.spool, 0o755)
+    house.stop()
+    done = site.tracehouse("doctor", check=False)
+    assert done.returncode == 1
+    assert "chmod 700" in done.stdout
+    assert "cannot be reached" in done.stdout
+
+
+def test_a9_links_are_told_for_what_is_public_and_for_nothing_else(site: Site, house: House) -> None:
+    house.stop()
+    house.options = ("--allow-anonymous",)
+    house.start()
+    del site.environ["TRACEHOUSE_API_KEY"]
+    assert "nothing was uploaded anonymously" in site.tracehouse("links").stdout
+    site.finished_job(_TRACE)
+    site.tracehouse("sync", "--anonymous")
+    told = site.tracehouse("links").stdout
+    assert "PUBLIC" in told
+    assert "/claim?token=" in told
+    assert "trace t1: http://" in told
+
+
+def test_a_textfile_and_a_port_tell_metrics(site: Site) -> None:
+    target = site.home / "tracehouse.prom"
+    site.environ.update(TRACEHOUSE_RESCAN_EVERY="1")
+    site.start("--metrics", str(target))
+    site.finished_job(_RUN)
+    wait_until(
+        lambda: target.exists() and 'tracehouse_sessions{state="settled"} 1' in target.read_text(), what="metrics"
+    )
+    assert 'tracehouse_requests_total{outcome="accepted"}' in target.read_text()

@@ -1,0 +1,88 @@
+"""The dead letters of a session: looked at, sent again, written out, given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from tracehouse.exceptions import TracehouseError
+from tracehoused.context import Context, Halt
+from tracehoused.deadletter import DeadLetter
+from tracehoused.engine import Destination, Engine
+from tracehoused.identity import NoCredential
+from tracehoused.reader import read_manifest
+from tracehoused.redelivery import record_of, redeliver
+
+__all__ = ["Selection", "drop", "letters_of", "records_of", "retry"]
+
+Selection = Callable[[DeadLetter], bool]
+
+
+@dataclass(frozen=True)
+class Retried:
+    """How many were accepted, how many are left, and what stopped it, if something did."""
+
+    accepted: int
+    left: int
+    trouble: str = ""
+
+
+def letters_of(engine: Engine, session: str) -> list[DeadLetter]:
+    """Those of its destination, without asking anybody; none where the session cannot be read or has no key."""
+    from tracehoused.deadletter import DeadLetters
+
+    try:
+        manifest = read_manifest(session)
+        credential = engine.known_credential(manifest)
+        if isinstance(credential, NoCredential):
+            return []
+        checkpoint = engine.checkpoint(session, manifest, Destination.of(credential))
+        return DeadLetters(checkpoint.directory).all()
+    except (TracehouseError, OSError):
+        return []
+
+
+def retry(engine: Engine, session: str, chosen: Selection) -> Retried:
+    """Send the chosen ones again, each for itself. TracehouseError, OSError when that cannot be begun."""
+    accepted, trouble = 0, ""
+    with engine.at(session) as (manifest, context):
+        kept: list[DeadLetter] = []
+        for letter in context.dead.all():
+            again: DeadLetter | None = letter
+            if chosen(letter) and not trouble:
+                try:
+                    again = redeliver(context, manifest, letter)
+                except Halt as halt:
+                    trouble = str(halt)
+            if again is None:
+                accepted += 1
+            else:
+                kept.append(again)
+        _keep(context, kept)
+    return Retried(accepted, len(kept), trouble)
+
+
+def drop(engine: Engine, session: str, chosen: Selection) -> int:
+    """Give the chosen ones up for good: they count as settled from now on. How many they were."""
+    with engine.at(session) as (_, context):
+        letters = context.dead.all()
+        kept = [letter for letter in letters if not chosen(letter)]
+        facts = context.checkpoint.state.facts
+        context.checkpoint.fact("given_up", int(facts.get("given_up") or 0) + len(letters) - len(kept))
+        _keep(context, kept)
+    return len(letters) - len(kept)
+
+
+def records_of(engine: Engine, session: str, letters: Iterable[DeadLetter]) -> list[tuple[DeadLetter, Any]]:
+    """Each with its record's data as it lies in its segment (text), or None where that is gone."""
+    with engine.at(session) as (_, context):
+        found = [(letter, record_of(context, letter)) for letter in letters]
+    return [(letter, record.data.decode("utf-8", "replace") if record else None) for letter, record in found]
+
+
+def _keep(context: Context, letters: list[DeadLetter]) -> None:
+    context.dead.keep_only(letters)
+    context.checkpoint.fact("dead", len(letters))
+    context.checkpoint.commit()
+    context.checkpoint.save_copy()
