@@ -36,6 +36,8 @@ _TRACEHOUSED = {
     "status": "Whether the agent runs, and what it is about.",
     "logs": "The agent's log.",
     "run-once": "Upload what there is and exit: for cron.",
+    "install": "Have systemd or launchd run the agent.",
+    "uninstall": "Undo that.",
     "config": "The effective settings, and where each comes from.",
 }
 # two programs, two commands of one name
