@@ -15,7 +15,9 @@ from tracehoused.reader import Epoch
 from tracehoused.retry import Verdict
 from tracehoused.rounds import Round
 
-__all__ = ["Endings", "end_of", "heard"]
+__all__ = ["Endings", "end_of", "heard", "word_due"]
+
+RUNNING = "running"
 
 # what tells a record's time, the later of two first
 _TIMES = ("end_at", "ended_at", "wall_time", "start_at", "started_at", "at")
@@ -69,27 +71,20 @@ class Endings:
         known = self._known()
         ends = [end_of(epoch, known.get(epoch.id, {}), epoch.id in dead) for epoch in epochs]
         over = all(one.over for one in ends)
-        last = max(one.attempt for one in ends)
-        goes_on = not all(one.over for one in ends if one.attempt == last)
-        end = final(ends)
-        sent = self._context.checkpoint.state.facts.get("status_sent")
+        due = word_due(ends, self._kind, self._context.checkpoint.state.facts)
         told = True
-        if goes_on:
-            if sent not in (None, "running") and self._kind == "run":
-                told = self._send({"status": "running"}, "running")
-        elif end is not None and complete and sent != [end.status, end.at]:
-            told = self._close(end)
-        self._context.checkpoint.fact("untold", not told)
+        if due == RUNNING:
+            told = self._send({"status": RUNNING}, RUNNING)
+        elif isinstance(due, End) and complete:
+            told = self._close(due)
         return over, told
 
     def _close(self, end: End) -> bool:
         mark = [end.status, end.at]
         if self._kind == "run":
             return self._send({"status": end.status, "ended_at": end.at or self._context.now()}, mark)
-        if end.status == "crashed" and not self._context.checkpoint.state.facts.get("outcome_sent"):
-            error = end.error or "the process ended without finishing the trace"
-            return self._send({"outcome": "bad", "metadata": {"error": error}}, mark)
-        return True
+        error = end.error or "the process ended without finishing the trace"
+        return self._send({"outcome": "bad", "metadata": {"error": error}}, mark)
 
     def _known(self) -> dict[str, dict[str, Any]]:
         return dict(self._context.checkpoint.state.facts.get("ends") or {})
@@ -118,6 +113,18 @@ class Endings:
         else:
             context.troubles.append(f"its status could not be told: {answer.reason}")
         return answer.verdict is Verdict.ACCEPTED
+
+
+def word_due(ends: list[End], kind: str, facts: dict[str, Any]) -> End | str | None:
+    """What is still to be told of a session: its end, or RUNNING where it came to life again; None when nothing is."""
+    sent = facts.get("status_sent")
+    last = max((one.attempt for one in ends), default=0)
+    if not all(one.over for one in ends if one.attempt == last):
+        return RUNNING if kind == "run" and sent not in (None, RUNNING) else None
+    end = final(ends)
+    if end is None or sent == [end.status, end.at]:
+        return None
+    return end if kind == "run" or (end.status == "crashed" and not facts.get("outcome_sent")) else None
 
 
 def _time_of(record: Record) -> str:

@@ -13,9 +13,9 @@ from tracehouse.spool.manifest import Manifest
 from tracehoused import presence
 from tracehoused.batch import Record
 from tracehoused.checkpoint import Checkpoint
-from tracehoused.closing import final
+from tracehoused.closing import End, final
 from tracehoused.credentials import Credential, NoCredential
-from tracehoused.endings import end_of, heard
+from tracehoused.endings import end_of, heard, word_due
 from tracehoused.engine import Destination, Engine
 from tracehoused.reader import Epoch, is_unbegun, measure, open_checked, read_manifest, writers
 from tracehoused.retention import receipt_of
@@ -99,13 +99,14 @@ def _status(
     facts = state.facts
     size = sum(sum(epoch.sizes.values()) for epoch in epochs)
     done = sum(_bytes_done(epoch, state) for epoch in epochs)
+    ends = _ends(engine, manifest, session, epochs, state)
     return SessionStatus(
         session=session,
         kind=manifest.kind,
         id=manifest.id,
         uid=manifest.uid,
         project=manifest.project,
-        state=_state(engine, manifest, session, epochs, state),
+        state=_state(engine, session, epochs, ends) if epochs else _without_segments(session),
         records=_deleted(epochs, state) + sum(last_seq(session, manifest.uid, epoch) for epoch in epochs),
         acknowledged=sum(map(len, state.done.values())) + sum(map(len, state.lanes.values())),
         bytes=size,
@@ -113,7 +114,7 @@ def _status(
         dead_letters=int(facts.get("dead", 0)),
         dropped=sum(int(count) for count, _ in dict(facts.get("dropped") or {}).values()),
         damaged_bytes=sum(int(place[3]) for place in dict(facts.get("damage") or {}).values()),
-        uploaded=done >= size and checkpoint is not None and not facts.get("untold"),
+        uploaded=done >= size and checkpoint is not None and word_due(ends, manifest.kind, facts) is None,
         destination=destination.api_base if destination else manifest.api_base,
         identity=destination.identity if destination else None,
         server_id=facts.get("server_id"),
@@ -132,33 +133,35 @@ def _bytes_done(epoch: Epoch, state: State) -> int:
     return sum(min(size, offset) if number == n else size for number, size in epoch.sizes.items() if number <= n)
 
 
-def _state(engine: Engine, manifest: Manifest, session: str, epochs: list[Epoch], state: State) -> str:
-    """From what was read of the writers' ends so far, from the ends of their segments, and from who lives now."""
-    if not epochs:
-        receipt = receipt_of(session)
-        return "empty" if receipt is None else str(receipt.get("status") or "ended")
+def _without_segments(session: str) -> str:
+    receipt = receipt_of(session)
+    return "empty" if receipt is None else str(receipt.get("status") or "ended")
+
+
+def _ends(engine: Engine, manifest: Manifest, session: str, epochs: list[Epoch], state: State) -> list[End]:
+    """How the writers ended: from what was uploaded of their words so far, from the ends of their segments, and from who lives."""
     known = dict(state.facts.get("ends") or {})
-    for epoch in epochs:
-        for record in tail_of(session, manifest.uid, epoch):
-            mine = known.get(epoch.id, {})
-            if record.seq > mine.get("seq", 0) and record.type.decode() in (
-                "exit",
-                "close",
-                "run_patch",
-                manifest.kind,
-            ):
-                known[epoch.id] = {**mine, **_heard(mine, record)}
     lives = engine.liveness(session)
-    open_ones = [epoch for epoch in epochs if not known.get(epoch.id, {}).get("done")]
-    alive = {epoch.id: lives(epoch) for epoch in open_ones}
-    job = presence.state(session, [(e, alive[e.id]) for e in open_ones], stall_after=engine.stall_after)
+    found = []
+    for epoch in epochs:
+        mine = known.get(epoch.id, {})
+        for record in _last_words(session, manifest, epoch):
+            if record.seq > mine.get("seq", 0):
+                mine = {**mine, **_heard(mine, record)}
+        found.append(end_of(epoch, mine, not mine.get("done") and lives(epoch) is False))
+    return found
+
+
+def _state(engine: Engine, session: str, epochs: list[Epoch], ends: list[End]) -> str:
+    lives = engine.liveness(session)
+    open_ones = [(epoch, lives(epoch)) for epoch, end in zip(epochs, ends) if not end.over]
+    job = presence.state(session, open_ones, stall_after=engine.stall_after)
     if job is not None:
         return job
-    dead = {epoch for epoch, proven in alive.items() if proven is False}
-    end = final(end_of(epoch, known.get(epoch.id, {}), epoch.id in dead) for epoch in epochs)
+    end = final(ends)
     if end is not None and end.status:
         return end.status
-    return "unknown" if len(dead) < len(alive) else "ended"
+    return "unknown" if open_ones else "ended"
 
 
 def _heard(known: dict[str, Any], record: Record) -> dict[str, Any]:
@@ -175,25 +178,38 @@ def last_seq(session: str, uid: str, epoch: Epoch) -> int:
 
 def tail_of(session: str, uid: str, epoch: Epoch) -> list[Record]:
     """The last records of a writer in a session: at least one if there is any, of its last segment that has a whole one."""
-    seed = framing.checksum_seed(uid, epoch.id)
+    return next((found for n in sorted(epoch.sizes, reverse=True) if (found := _tail(session, uid, epoch, n)[0])), [])
+
+
+def _last_words(session: str, manifest: Manifest, epoch: Epoch) -> list[Record]:
+    """What tells how a writer ended. A record later than that (the environment, a span after ``finish``) lies in a further segment,
+    which is passed over where all of it was seen."""
+    telling = (b"exit", b"close", b"run_patch", manifest.kind.encode())
     for n in sorted(epoch.sizes, reverse=True):
-        try:
-            fd = open_checked(os.path.join(session, layout.segment_name(epoch.id, n)))
-        except (TracehouseError, OSError):
-            continue
-        try:
-            reach = _TAIL
-            while True:
-                start = max(0, epoch.sizes[n] - reach)
-                found = _records(os.pread(fd, reach, start), seed)
-                if found:
-                    return found
-                if start == 0:
-                    break
-                reach *= 16
-        finally:
-            os.close(fd)
+        found, is_all = _tail(session, manifest.uid, epoch, n)
+        told = [record for record in found if record.type in telling]
+        if told or not is_all:
+            return told
     return []
+
+
+def _tail(session: str, uid: str, epoch: Epoch, n: int) -> tuple[list[Record], bool]:
+    """The last records of one segment, at least one if there is any, and whether that was all of it."""
+    seed = framing.checksum_seed(uid, epoch.id)
+    try:
+        fd = open_checked(os.path.join(session, layout.segment_name(epoch.id, n)))
+    except (TracehouseError, OSError):
+        return [], False
+    try:
+        reach = _TAIL
+        while True:
+            start = max(0, epoch.sizes[n] - reach)
+            found = _records(os.pread(fd, reach, start), seed)
+            if found or start == 0:
+                return found, start == 0
+            reach *= 16
+    finally:
+        os.close(fd)
 
 
 def _records(raw: bytes, seed: int) -> list[Record]:
