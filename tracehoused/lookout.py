@@ -27,7 +27,7 @@ log = logging.getLogger("tracehoused")
 _POLL = 0.5
 _REMOTE_POLL = 1.0
 _LATELY = 60.0
-_COST = 0.004  # seconds between two looks at idle sessions, so that they take less than a hundredth of a core
+_COST = 0.006  # seconds between two looks at idle sessions, so that they take less than a hundredth of a core
 _BLIND_RESCAN = 30.0
 _MEASURED = 20_000
 

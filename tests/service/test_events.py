@@ -1,0 +1,118 @@
+"""File events are hints: without them, or with too few of them, everything still arrives."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.service.support import Site, heard, send
+from tests.support.house import House, all_points
+from tests.support.waiting import wait_until
+from tracehouse.spool import layout
+from tracehoused.watcher import MOST_WATCHES, Watcher
+
+_MANY = """
+    runs = [cm.TrainingRun(client_run_id=f"r{n}", system_metrics=False, capture_env=False) for n in range(int(sys.argv[1]))]
+    print("ready", flush=True)
+    for line in sys.stdin:
+        for run in runs:
+            run.log({"loss": float(line)})
+        print("logged", flush=True)
+"""
+_STARVED = 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"'
+
+
+def _held(house: House) -> dict[str, list[float]]:
+    with house.client() as client:
+        runs = client.get("/v1/runs", params={"limit": 500}).json()["runs"]
+        return {run["client_run_id"]: [p[4] for p in all_points(client, run["id"], "loss")] for run in runs}
+
+
+def _can_starve() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    done = subprocess.run(["unshare", "-Ur", "sh", "-c", _STARVED, "sh", "true"], capture_output=True)
+    return done.returncode == 0
+
+
+@pytest.mark.skipif(not _can_starve(), reason="needs user namespaces")
+def test_a6_with_no_inotify_to_be_had_it_says_so_polls_and_still_delivers(site: Site, house: House) -> None:
+    site.environ["TRACEHOUSE_RESCAN_EVERY"] = "1"
+    code = "from tracehoused.cli.main import tracehoused; tracehoused()"
+    words = ["unshare", "-Ur", "sh", "-c", _STARVED, "sh", sys.executable, "-c", code, "start", "--foreground"]
+    process = subprocess.Popen(words, env=site.environ, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        while "polling instead" not in (line := process.stderr.readline()):
+            assert line, "it ended without a word on it"
+        job = site.job(_MANY, "3")
+        assert heard(job) == "ready"
+        for value in (1.0, 2.0):
+            send(job, str(value))
+            assert heard(job) == "logged"
+            wanted = [float(n) for n in range(1, int(value) + 1)]
+            wait_until(lambda: _held(house) == {f"r{n}": wanted for n in range(3)}, what=lambda: str(_held(house)))  # noqa: B023
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+        process.stderr.close()
+
+
+def test_a6_more_live_sessions_than_watches_all_arrive(site: Site, house: House) -> None:
+    count = MOST_WATCHES + 20
+    pid = site.start()
+    job = site.job(_MANY, str(count))
+    assert heard(job) == "ready"
+    for value in (1.0, 2.0):
+        send(job, str(value))
+        assert heard(job) == "logged"
+        wanted = [float(n) for n in range(1, int(value) + 1)]
+        wait_until(lambda: list(_held(house).values()) == [wanted] * count, what=lambda: str(_held(house)))  # noqa: B023
+    watches = sum(path.read_text().count("inotify wd") for path in Path(f"/proc/{pid}/fdinfo").iterdir())
+    assert 0 < watches <= MOST_WATCHES
+
+
+def test_a10_settled_sessions_keep_no_watch_and_are_not_looked_at_by_the_next_start(site: Site) -> None:
+    for number in range(3):
+        site.finished_job('cm.init(session_id=sys.argv[1]); cm.log_user("x"); cm.finish()', f"t{number}")
+    site.start()
+    wait_until(lambda: site.status()["agent"]["sessions"]["settled"] == 3, what=lambda: str(site.status()))
+    assert site.status()["agent"]["watches"] == 2
+    journals = [path.stat().st_mtime_ns for path in site.spool.glob("trace-*/upload/*/*")]
+    site.tracehoused("restart")
+    status = site.status()["agent"]
+    assert status["sessions"]["settled"] == 3
+    assert not status["requests"]
+    assert journals == [path.stat().st_mtime_ns for path in site.spool.glob("trace-*/upload/*/*")]
+
+
+def test_a_watcher_tells_of_new_sessions_of_records_and_of_writers_that_end(tmp_path: Path) -> None:
+    session = tmp_path / layout.session_dir("run", "r", "http://x", None)
+    watcher = Watcher()
+    try:
+        watcher.add_spool(str(tmp_path))
+        if watcher.problem:
+            pytest.skip(watcher.problem)
+        session.mkdir()
+        assert watcher.wait(10).sessions == {str(session)}
+        assert watcher.watch(str(session))
+        segment = session / layout.segment_name("0" * 16, 0)
+        segment.write_text("x")
+        assert watcher.wait(10).sessions == {str(session)}
+        (session / "notes.txt").write_text("x")
+        os.mkdir(session / "upload")
+        assert not watcher.wait(0).sessions
+        (tmp_path / ".writers" / f"{'0' * 16}.lock").write_text("{}")
+        assert watcher.wait(10).ended == {"0" * 16}
+        watcher.unwatch(str(session))
+        segment.write_text("y")
+        assert not watcher.wait(0).sessions
+        watcher.wake()
+        assert not watcher.wait(10).sessions
+    finally:
+        watcher.close()
