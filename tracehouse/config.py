@@ -156,11 +156,10 @@ def _credential(
 
 
 def _spool_dir(given: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> str:
-    if not given:
-        return places.default_spool_dir(environ)
-    path = os.path.abspath(os.path.expanduser(os.fsdecode(given)))
-    if os.path.exists(path) and not os.path.isdir(path):
-        raise SpoolError("spool_dir is a file", path=path, hint="name a directory; it is made where it is missing")
+    named = "spool_dir" if given else "TRACEHOUSE_SPOOL_DIR"
+    path = os.path.abspath(os.path.expanduser(os.fsdecode(given))) if given else places.default_spool_dir(environ)
+    if (given or environ.get(named)) and os.path.exists(path) and not os.path.isdir(path):
+        raise SpoolError(f"{named} is a file", path=path, hint="name a directory; it is made where it is missing")
     return path
 
 

@@ -91,3 +91,13 @@ def test_sync_counts_the_records_that_status_counts(house: House, tmp_path: Path
     home.job(RUN)
     assert f"{home.status()['records']} records acknowledged" in home.sync().out
     assert "0 records acknowledged" in home.sync().out
+
+
+def test_a_run_that_told_something_after_its_end_has_still_ended(alone: Home) -> None:
+    alone.job("""
+        with cm.init_run(client_run_id="run-id", capture_env=False, system_metrics=False) as run:
+            run.log({"loss": 1})
+        run.log({"late": 1})
+    """)
+    status = alone.status()
+    assert (status["state"], status["acknowledged"]) == ("finished", 0)

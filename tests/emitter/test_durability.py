@@ -213,11 +213,14 @@ def test_e3_a_read_only_spool_raises_nothing(tmp_path: Path) -> None:
     assert job.out == "False False\nFalse\n"
 
 
-def test_e3_a_spool_dir_that_is_a_file_is_refused(tmp_path: Path) -> None:
+def test_e3_a_spool_dir_that_is_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.write_text("x")
-    with pytest.raises(cm.SpoolError, match="spool_dir is a file"):
+    with pytest.raises(cm.SpoolError, match=f"spool_dir is a file: {file} .name a directory"):
         cm.Run(spool_dir=file)
+    monkeypatch.setenv("TRACEHOUSE_SPOOL_DIR", str(file))
+    with pytest.raises(cm.SpoolError, match=f"TRACEHOUSE_SPOOL_DIR is a file: {file} .name a directory"):
+        cm.Run()
 
 
 def test_e3_what_is_over_the_limit_of_a_record_is_refused_and_costs_nothing_else(tmp_path: Path) -> None:
