@@ -12,12 +12,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tracehoused.house import pages
+from tracehoused.house.agents import Agents
 from tracehoused.house.api import misc, read, write_runs, write_traces
 from tracehoused.house.api.respond import json_answer, on_refusal
 from tracehoused.house.auth import Auth
 from tracehoused.house.blobs import Blobs
 from tracehoused.house.errors import Refusal, StorageFailure
 from tracehoused.house.guard import Guard
+from tracehoused.house.shares import Shares
 from tracehoused.house.state import House, Options
 from tracehoused.house.store.store import Store
 
@@ -66,7 +68,7 @@ def create_app(store: Store, blobs: Blobs, auth: Auth, options: Options) -> Star
             Exception: _on_error,
         },
     )
-    app.state.house = House(store, blobs, auth, options)
+    app.state.house = House(store, blobs, auth, options, Shares(store), Agents(store))
     return app
 
 

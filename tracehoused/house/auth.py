@@ -11,10 +11,12 @@ import hmac
 import re
 import secrets
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, insert, select, update
 
 from tracehouse.spool import durable
 from tracehoused.house.store.schema import keys
@@ -23,6 +25,7 @@ from tracehoused.house.store.store import Store
 OWNER = "owner"
 KEY_FILE = "house.key"
 _KEY = re.compile(r"ba_[A-Za-z0-9_-]{32,}")
+_REMEMBERED_S = 5.0
 _BROWSER_US = 30 * 24 * 3600 * 1_000_000
 
 
@@ -70,12 +73,12 @@ def own_key(data: Path) -> tuple[str, bool]:
 
 
 class Auth:
-    """Looks secrets up; what was found once is remembered until it changes here."""
+    """Looks secrets up; what was found is remembered for seconds, so that a revoked key ends soon in every process."""
 
     def __init__(self, store: Store, own_key: str) -> None:
         self._store = store
         self._own = digest(own_key)
-        self._known: dict[str, tuple[Principal, int | None]] = {}
+        self._known: dict[str, tuple[Principal, int | None, float]] = {}
         self._codes: set[str] = set()
         self._lock = threading.Lock()
         self.cookie = f"house_{store.house_id}"
@@ -85,17 +88,20 @@ class Auth:
         asked = digest(secret)
         if hmac.compare_digest(asked, self._own):
             return Principal(OWNER, "write")
-        found = self._known.get(asked) or self._look_up(asked)
+        found = self._known.get(asked)
+        if found is None or time.monotonic() - found[2] > _REMEMBERED_S:
+            found = self._look_up(asked)
         if found is None or (found[1] is not None and found[1] < self._store.now_us()):
             return None
         return found[0]
 
-    def _look_up(self, asked: str) -> tuple[Principal, int | None] | None:
+    def _look_up(self, asked: str) -> tuple[Principal, int | None, float] | None:
         query = select(keys).where(keys.c.digest == asked, keys.c.revoked_us.is_(None))
         row = self._store.read(lambda connection: connection.execute(query).first())
         if row is None:
+            self._known.pop(asked, None)
             return None
-        found = Principal(row.identity, row.scope), row.expires_us
+        found = Principal(row.identity, row.scope), row.expires_us, time.monotonic()
         self._known[asked] = found
         return found
 
@@ -135,14 +141,33 @@ class Auth:
         self._add([(secret, identity, scope) for secret, scope in scopes], None)
         return made
 
-    def _add(self, secrets_: list[tuple[str, str, str]], expires_us: int | None) -> None:
+    def new_key(self, label: str, scope: str) -> str:
+        """A key of the owner's, to write or only to read; it is told once, here."""
+        secret = f"ba_{secrets.token_urlsafe(32)}"
+        self._add([(secret, OWNER, scope)], None, label)
+        return secret
+
+    def keys(self) -> list[Row[Any]]:
+        """Keys and anonymous tokens that are not revoked, newest first."""
+        query = select(keys).where(keys.c.revoked_us.is_(None), keys.c.scope.in_(("write", "read")))
+        ordered = query.order_by(keys.c.created_us.desc()).limit(1000)
+        return self._store.read(lambda connection: list(connection.execute(ordered)))
+
+    def revoke(self, key: str) -> None:
+        """`key`: its digest. The house's own key cannot be revoked; its file can be replaced."""
+        ended = update(keys).where(keys.c.digest == key, keys.c.scope.in_(("write", "read")))
+        now_us = self._store.now_us()
+        self._store.write(lambda connection: connection.execute(ended.values(revoked_us=now_us))).result()
+        self._known.pop(key, None)
+
+    def _add(self, secrets_: list[tuple[str, str, str]], expires_us: int | None, label: str = "") -> None:
         now_us = self._store.now_us()
         rows = [
             {
                 "digest": digest(secret),
                 "identity": identity,
                 "scope": scope,
-                "label": "",
+                "label": label,
                 "created_us": now_us,
                 "expires_us": expires_us,
             }

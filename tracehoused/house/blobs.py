@@ -81,6 +81,11 @@ class Blobs:
             raise ValueError(f"not a SHA-256: {sha256!r}")
         return self.root / sha256[:2] / sha256
 
+    def used(self) -> tuple[int, int]:
+        """(bytes, files) of what is kept."""
+        sizes = [entry.stat().st_size for folder in self.root.glob("[0-9a-f][0-9a-f]") for entry in os.scandir(folder)]
+        return sum(sizes), len(sizes)
+
     def has(self, sha256: str) -> bool:
         return bool(_SHA256.fullmatch(sha256)) and self.path(sha256).is_file()
 

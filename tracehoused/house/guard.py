@@ -15,13 +15,16 @@ POLICY = (
 )
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
-    # Not no-referrer: under that, browsers send `Origin: null` with the forms of the house itself.
-    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
-_DEFAULT = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
+_DEFAULT = {
+    "Content-Security-Policy": POLICY,
+    "Cache-Control": "no-store",
+    # Not no-referrer: under that, browsers send `Origin: null` with the forms of the house itself. Shared pages have none.
+    "Referrer-Policy": "same-origin",
+}
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]@/\s]+)(?::[0-9]{1,5})?")
 

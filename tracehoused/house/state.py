@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
+from tracehoused.house.agents import Agents
 from tracehoused.house.auth import Auth
 from tracehoused.house.blobs import Blobs
 from tracehoused.house.errors import Refusal
+from tracehoused.house.shares import Shares
 from tracehoused.house.store.store import Store
 
 
@@ -54,8 +57,16 @@ class House:
     blobs: Blobs
     auth: Auth
     options: Options
+    shares: Shares
+    agents: Agents
     in_flight: InFlight = field(default_factory=InFlight)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def used(self) -> dict[str, int | None]:
+        """Bytes: `database` (None where it is a server's), `media`, `free` on the media's disk; `files`: how many media."""
+        media, files = self.blobs.used()
+        free = shutil.disk_usage(self.blobs.root).free
+        return {"database": self.store.file_size(), "media": media, "files": files, "free": free}
 
 
 def house_of(request: Request) -> House:

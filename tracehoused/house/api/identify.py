@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -18,7 +20,10 @@ _LONGEST_NAME = 512
 
 
 async def reader(request: Request) -> Caller:
-    """The caller, if it may read; Refusal 401 or 403."""
+    """The caller, if it may read; Refusal 401 or 403. A link's token, `?t=`, opens what it was made for."""
+    shared = await _shared(request)
+    if shared is not None:
+        return shared
     principal = await _principal(request)
     if principal.scope not in ("write", "read", "browser"):
         raise Refusal(403, "forbidden", "this key does not open what was asked for")
@@ -30,7 +35,44 @@ async def writer(request: Request) -> Caller:
     principal = await _principal(request)
     if principal.scope not in ("write", "browser"):
         raise Refusal(403, "read_only", "this key can only read")
+    caller = _caller(request, principal)
+    if principal.scope == "write":
+        house_of(request).agents.note(caller, _what(request.url.path), request.headers)
+    return caller
+
+
+def _what(path: str) -> str:
+    """What a path of the interface is about: traces, spans, runs, metrics, media, artifacts."""
+    parts = path.split("/")
+    return parts[4] if len(parts) > 4 else parts[2] if len(parts) > 2 else parts[-1]
+
+
+async def keeper(request: Request) -> Caller:
+    """The owner at a browser of theirs, who alone may make keys and links; a job's key may not. Refusal 401 or 403."""
+    principal = await _principal(request)
+    if not principal.owner or principal.scope != "browser":
+        raise Refusal(403, "forbidden", "sign in with a browser to keep the house")
     return _caller(request, principal)
+
+
+# What a link's token reaches: runs and traces by their ids, and what their pages load. Each still asks for the run or trace.
+_SHARED = re.compile(r"/(?:[rt]/[^/]+(?:/.*)?|v1/(?:runs|traces|media)/[^/]+(?:/.*)?|live|download\.\w+)")
+
+
+async def _shared(request: Request) -> Caller | None:
+    """The caller that a link's token stands for, also an anonymous session's read token; None without one."""
+    token = request.query_params.get("t")
+    if not token or request.method not in ("GET", "HEAD") or "authorization" in request.headers:
+        return None
+    house = house_of(request)
+    share = await run_in_threadpool(house.shares.find, token)
+    found = None if share else await run_in_threadpool(house.auth.principal, token)
+    if share is None and (found is None or found.owner or found.scope != "read"):
+        return None
+    if not _SHARED.fullmatch(request.url.path):
+        raise Refusal(403, "forbidden", "this link shows one run or trace, not the whole house")
+    request.state.shared = token
+    return Caller(found.identity if found else "", "read", False, share=share)
 
 
 async def _principal(request: Request) -> Principal:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from tracehoused.house.api.identify import reader
 from tracehoused.house.errors import Refusal
 from tracehoused.house.pages.render import page
+from tracehoused.house.pages.sharing import TOKEN
 from tracehoused.house.state import house_of
 from tracehoused.house.store.once import Caller
 
@@ -25,7 +26,11 @@ def shown(view: View) -> View:
 
     async def show(request: Request) -> Response:
         try:
-            return await view(request)
+            answer = await view(request)
+            if "t" in request.query_params:
+                # The token is in this page's address, which no other site is to learn.
+                answer.headers["Referrer-Policy"] = "no-referrer"
+            return answer
         except Refusal as refusal:
             if refusal.status == 401:
                 return page("signin.html", 401, problem=None)
@@ -37,6 +42,7 @@ def shown(view: View) -> View:
 async def look_up(request: Request, query: Callable[[Connection, Caller], T]) -> T:
     """What `query` finds, in a thread and one read transaction; Refusal 401 or 403 where the caller may not read."""
     caller = await reader(request)
+    TOKEN.set(getattr(request.state, "shared", None))
     return await run_in_threadpool(house_of(request).store.read, lambda connection: query(connection, caller))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.routing import BaseRoute, Route
 
 from tracehoused.house.pages import charts, export, live, media, runs, signin
+from tracehoused.house.pages.keeping_routing import keeping_routes
 from tracehoused.house.pages.static_files import static_routes
 from tracehoused.house.pages.talk_routing import talk_routes
 
@@ -19,6 +20,7 @@ def routes() -> list[BaseRoute]:
         Route("/r/{id}", charts.run_charts),
         Route("/r/{id}/media", media.run_media),
         *talk_routes(),
+        *keeping_routes(),
         Route("/signin", signin.form),
         Route("/signin", signin.with_key, methods=["POST"]),
         Route("/signin/{code}", signin.with_code),

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import Connection, Row, Select, false, func, or_, select
 
 from tracehoused.house.store.once import Caller
 from tracehoused.house.store.schema import artifacts, media, runs, series, spans, traces
@@ -64,7 +64,12 @@ def visible_traces(caller: Caller) -> Select[Any]:
     count = select(func.count()).where(spans.c.trace == traces.c.pk).scalar_subquery()
     query = select(traces, runs.c.id.label("run_id"), count.label("span_count"))
     query = query.select_from(traces.outerjoin(runs, runs.c.pk == traces.c.run)).where(traces.c.deleted_us.is_(None))
-    return query if caller.owner else query.where(traces.c.identity == caller.identity)
+    if caller.owner:
+        return query
+    if caller.share is not None:
+        kind, target = caller.share
+        return query.where((traces.c.run if kind == "run" else traces.c.pk) == target)
+    return query.where(traces.c.identity == caller.identity)
 
 
 def like_pattern(text: str) -> str:
@@ -180,7 +185,9 @@ def find_media(connection: Connection, caller: Caller, name: str) -> Object | No
     """A medium by its id or its SHA-256, if the caller may see it."""
     query = select(media).join(runs, runs.c.pk == media.c.run).where(runs.c.deleted_us.is_(None))
     query = query.where(or_(media.c.id == name, media.c.sha256 == name))
-    if not caller.owner:
+    if caller.share is not None:
+        query = query.where(runs.c.pk == caller.share[1] if caller.share[0] == "run" else false())
+    elif not caller.owner:
         query = query.where(runs.c.identity == caller.identity)
     row = connection.execute(query.order_by(media.c.n.desc()).limit(1)).first()
     return None if row is None else media_object(row)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from tracehoused.house.errors import Refusal
 from tracehoused.house.store import ranges
@@ -31,7 +31,8 @@ class Range:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: `identity` owns what it writes; `scope` is `write` or `read`; an owner sees everything in the house."""
+    """Who asks: `identity` owns what it writes; `scope` is `write`, `read` or `browser`; an owner sees everything in the
+    house. `share`: ("run" or "trace", its number) that a link opens; such a caller sees that, and nothing else."""
 
     identity: str
     scope: str
@@ -39,6 +40,16 @@ class Caller:
     machine: str = "unknown"
     hostname: str | None = None
     agent_version: str | None = None
+    share: tuple[str, int] | None = None
+
+    def sees_run(self, row: Row[Any]) -> bool:
+        """`row` has pk and identity."""
+        return self.owner or self.identity == row.identity or self.share == ("run", row.pk)
+
+    def sees_trace(self, row: Row[Any]) -> bool:
+        """`row` has pk, identity and run: a run's link shows its rollouts."""
+        of_run = row.run is not None and self.share == ("run", row.run)
+        return self.owner or self.identity == row.identity or self.share == ("trace", row.pk) or of_run
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def run_row(connection: Connection, caller: Caller, run_id: str, *, lock: bool =
     """The run with this id, if the caller may see it; Refusal 404 or 410."""
     query = select(runs).where(runs.c.id == run_id)
     row = connection.execute(query.with_for_update() if lock else query).first()
-    if row is None or not (caller.owner or row.identity == caller.identity):
+    if row is None or not caller.sees_run(row):
         raise unknown("run", run_id)
     if row.deleted_us is not None:
         raise deleted("run", run_id)
@@ -90,6 +90,17 @@ def delete_run(connection: Connection, caller: Caller, run_id: str, now_us: int)
     connection.execute(update(runs).where(runs.c.pk == row.pk).values(deleted_us=now_us))
     rollouts = update(traces).where(traces.c.run == row.pk, traces.c.deleted_us.is_(None))
     connection.execute(rollouts.values(deleted_us=now_us))
+
+
+def restore_run(connection: Connection, caller: Caller, run_id: str) -> None:
+    """Undo `delete_run`, for the run and the rollouts that went with it; Refusal 404."""
+    row = connection.execute(select(runs).where(runs.c.id == run_id)).first()
+    if row is None or not caller.sees_run(row):
+        raise unknown("run", run_id)
+    if row.deleted_us is not None:
+        connection.execute(update(runs).where(runs.c.pk == row.pk).values(deleted_us=None))
+        rollouts = update(traces).where(traces.c.run == row.pk, traces.c.deleted_us == row.deleted_us)
+        connection.execute(rollouts.values(deleted_us=None))
 
 
 def add_media(connection: Connection, run: int, once: Once, new: NewMedia, sha256: str, size: int, now_us: int) -> str:

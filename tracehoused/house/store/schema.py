@@ -12,6 +12,7 @@
   that a chart of 10^7 points reads about a thousand rows.
 - `ranges`: which sequence numbers of a session's segment an endpoint has applied; merged where adjacent, kept for ever.
 - `requests`: answers by idempotency key, kept for a while.
+- `shares`: links to one run or trace (`target` is its `pk`); `agents`: what each machine's agent said of itself last.
 - `media` are rows that name blobs by hash; the bytes are in the blob store.
 
 Times are integer microseconds since 1970, UTC, except those that clients sent for traces, spans and runs, which are
@@ -50,6 +51,33 @@ keys = Table(
     _whole("created_us"),
     _whole("expires_us", null=True),
     _whole("revoked_us", null=True),
+)
+
+shares = Table(
+    "shares",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    _whole("target"),
+    _whole("created_us"),
+    _whole("expires_us", null=True),
+    _whole("revoked_us", null=True),
+)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("identity", String(64), primary_key=True),
+    Column("machine", SafeText, primary_key=True),
+    Column("hostname", SafeText),
+    Column("version", SafeText),
+    Column("last", String(64), nullable=False),
+    Column("oldest", String(64)),
+    _whole("pending", null=True),
+    _whole("dead", null=True),
+    _whole("requests"),
+    _whole("first_us"),
+    _whole("seen_us"),
 )
 
 traces = Table(

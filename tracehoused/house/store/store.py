@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -49,6 +50,13 @@ class Store:
         before = self.now_us() - KEYS_LIVE_US
         old = delete(schema.requests).where(schema.requests.c.created_us < before)
         self.write(lambda connection: connection.execute(old)).result()
+
+    def file_size(self) -> int | None:
+        """Bytes of the database's files; None where a server has it."""
+        name = self._read_engine.url.database
+        if self._read_engine.dialect.name != "sqlite" or not name:
+            return None
+        return sum(os.path.getsize(name + end) for end in ("", "-wal") if os.path.exists(name + end))
 
     def close(self) -> None:
         self._writer.close()

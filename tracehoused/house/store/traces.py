@@ -160,7 +160,7 @@ def merged(row: Row[Any], column: str, new: dict[str, Any] | None) -> dict[str, 
 def trace_row(connection: Connection, caller: Caller, trace_id: str) -> Row[Any]:
     """The trace with this id, if the caller may see it; Refusal 404 or 410."""
     row = connection.execute(select(traces).where(traces.c.id == trace_id)).first()
-    if row is None or not (caller.owner or row.identity == caller.identity):
+    if row is None or not caller.sees_trace(row):
         raise unknown("trace", trace_id)
     if row.deleted_us is not None:
         raise deleted("trace", trace_id)
@@ -171,3 +171,11 @@ def delete_trace(connection: Connection, caller: Caller, trace_id: str, now_us: 
     """A tombstone: it answers 410 from now on. Its spans are kept, so that this can be undone."""
     row = trace_row(connection, caller, trace_id)
     connection.execute(update(traces).where(traces.c.pk == row.pk).values(deleted_us=now_us))
+
+
+def restore_trace(connection: Connection, caller: Caller, trace_id: str) -> None:
+    """Undo `delete_trace`; Refusal 404."""
+    row = connection.execute(select(traces).where(traces.c.id == trace_id)).first()
+    if row is None or not caller.sees_trace(row):
+        raise unknown("trace", trace_id)
+    connection.execute(update(traces).where(traces.c.pk == row.pk).values(deleted_us=None))
