@@ -110,7 +110,9 @@ def _default(
     aside = "; TRACEHOUSE_API_KEY is for another server (see TRACEHOUSE_API_BASE)" if elsewhere else ""
     reason = f"there is no key for {printable(api_base)}{_others(stored)}{aside}"
     hint = f"`tracehouse login --api-base {printable(api_base)}`, or set TRACEHOUSE_API_KEY"
-    hint = f"{hint}; or upload it elsewhere: `tracehouse sync --api-base URL`, or publicly: `tracehouse sync --anonymous`"
+    hint = (
+        f"{hint}; or upload it elsewhere: `tracehouse sync --api-base URL`, or publicly: `tracehouse sync --anonymous`"
+    )
     return NoCredential(reason, hint)
 
 
