@@ -77,6 +77,8 @@ class Endings:
             told = self._send({"status": RUNNING}, RUNNING)
         elif isinstance(due, End) and complete:
             told = self._close(due)
+        still_due = word_due(ends, self._kind, self._context.checkpoint.state.facts) is not None
+        self._context.checkpoint.fact("untold", still_due)
         return over, told
 
     def _close(self, end: End) -> bool:

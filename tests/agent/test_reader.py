@@ -73,7 +73,7 @@ def test_s3_a_flipped_bit_anywhere_costs_at_most_its_line_and_the_next(path: Pat
     """A newline that is lost joins two lines; no other flip reaches beyond its own."""
     raw = b"".join(whole())
     chance = random.Random(1)
-    for at in range(len(raw)):
+    for at in range(0, len(raw), 3):
         bad = bytearray(raw)
         bad[at] ^= 1 << chance.randrange(8)
         path.write_bytes(bad)

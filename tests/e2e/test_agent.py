@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import pytest
 
 from tests.support.home import Held, Home
 from tests.support.house import House
+from tests.support.proxy import Proxy, proxied
+from tests.support.servers import Received
 from tests.support.waiting import wait_until
 from tracehouse.spool import layout
 
@@ -300,26 +304,37 @@ def test_a8_of_two_agents_one_uploads_and_each_record_is_there_once(
 
 
 def test_a8_an_agent_that_was_stopped_and_goes_on_repeats_nothing(home: Home, house: House) -> None:
-    """SIGSTOP in the middle of a pass; its lease is taken away as if it had expired; another one uploads; then it goes on."""
+    """Stopped in the middle of a pass, its lease taken away as if it had expired; another one uploads; then it goes on."""
     home.job(
         "run = cm.TrainingRun(client_run_id='stopped-pass', system_metrics=False, capture_env=False)\n"
         "for step in range(60): run.log({'loss': step})\n"
         "run.finish()"
     )
     small = {"TRACEHOUSE_BATCH_POINTS": "2"}
-    first = home.start("sync", str(home.spool), **small)
-    journals = "upload/*/journal.jsonl"
-    wait_until(lambda: any(path.stat().st_size for path in home.session().glob(journals)), what="the first batch")
-    first.send_signal(signal.SIGSTOP)
-    lease = home.session() / layout.UPLOAD / "lease"
-    if lease.exists():
-        os.unlink(lease)
-    assert home.sync(**small).code == 0
-    first.send_signal(signal.SIGCONT)
-    first.communicate(timeout=60)
-    with Held(house) as there:
-        assert there.points("stopped-pass") == {("loss", step): 1 for step in range(60)}
-    assert home.sync(**small).code == 0
+    applied, go_on = threading.Event(), threading.Event()
+
+    def hold(proxy: Proxy, connection: socket.socket, request: Received) -> bool:
+        answer = proxy.forward(request)
+        applied.set()
+        go_on.wait(60)
+        connection.sendall(answer)
+        return True
+
+    with proxied(
+        house.url, lambda request: hold if b'"step":20,' in request.body and not applied.is_set() else None
+    ) as proxy:
+        first = home.start("sync", str(home.spool), "--api-base", proxy.url, **small)
+        assert applied.wait(60)
+        first.send_signal(signal.SIGSTOP)
+        os.unlink(home.session() / layout.UPLOAD / "lease")
+        done = home.sync("--api-base", proxy.url, **small)
+        assert done.code == 0, done.err
+        go_on.set()
+        first.send_signal(signal.SIGCONT)
+        first.communicate(timeout=60)
+        with Held(house) as there:
+            assert there.points("stopped-pass") == {("loss", step): 1 for step in range(60)}
+        assert home.sync("--api-base", proxy.url, **small).code == 0
 
 
 def test_a10_an_idle_agent_does_nothing(home: Home, house: House, agent: subprocess.Popen[str]) -> None:
