@@ -315,12 +315,12 @@ def test_e6_the_key_is_not_kept_where_that_is_not_wanted(tmp_path: Path) -> None
 def test_s5_everything_is_the_users_own(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
-        run = cm.TrainingRun(spool_dir=tmp_path / "spool", capture_env=False, system_metrics=False)
+        run = cm.TrainingRun(spool_dir=tmp_path / "new" / "spool", capture_env=False, system_metrics=False)
         run.log({"i": cm.Image(b"GIF89a")})
         run.finish()
     finally:
         os.umask(old)
-    for path in [tmp_path / "spool", *(tmp_path / "spool").rglob("*")]:
+    for path in [tmp_path / "new", *(tmp_path / "new").rglob("*")]:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 

@@ -115,12 +115,16 @@ def move(source: str, target: str, *, durable: bool = True) -> None:
 
 
 def private_dir(path: str) -> None:
-    """A 0700 directory, made with its parents where it is missing."""
+    """A 0700 directory, made where it is missing, and so are its parents: makedirs would leave these open to others."""
     try:
         os.mkdir(path, DIR_MODE)
     except FileExistsError:
         return
     except FileNotFoundError:
+        parent = os.path.dirname(path)
+        if parent in ("", path):
+            raise
+        private_dir(parent)
         os.makedirs(path, DIR_MODE, exist_ok=True)
 
 
