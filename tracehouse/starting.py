@@ -35,6 +35,8 @@ def tell(session: Session | NoSession) -> None:
 def line(kind: str, session_id: str, directory: str, settings: Settings) -> str:
     """Where the records go, where the key is, and what uploads them."""
     parts = [f"recording {kind} {session_id!r} to {directory}"]
+    if settings.credential == "anon":
+        parts.append("it will be public once uploaded")
     if settings.key is not None:
         from tracehouse.spool.keys import credentials_path
 
