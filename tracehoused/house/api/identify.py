@@ -56,7 +56,7 @@ async def keeper(request: Request) -> Caller:
 
 
 # What a link's token reaches: runs and traces by their ids, and what their pages load. Each still asks for the run or trace.
-_SHARED = re.compile(r"/(?:[rt]/[^/]+(?:/.*)?|v1/(?:runs|traces|media)/[^/]+(?:/.*)?|live|download\.\w+)")
+_SHARED = re.compile(r"/(?:[rt]/[^/]+(?:/.*)?|v1/(?:runs|traces|media)/[^/]+(?:/.*)?|live|data/\w+|download\.\w+)")
 
 
 async def _shared(request: Request) -> Caller | None:
