@@ -150,7 +150,7 @@ class MetricLog:
             return
         directory = os.path.join(self._session.directory, "media")
         try:
-            spooled = item.spool_into(directory)
+            spooled = self._cleaned_page(item).spool_into(directory)
         except MediaError:
             raise
         except OSError as error:
@@ -170,6 +170,16 @@ class MetricLog:
         if item.caption:
             record["caption"] = self._cleaned(item.caption)
         self._session.record("media", record)
+
+    def _cleaned_page(self, item: Any) -> Any:
+        """A page is text, and is cleaned as such; other media are what they are."""
+        if self._redactor is None or item.media_type != "html":
+            return item
+        from tracehouse.media import Html
+
+        return Html(
+            self._redactor.text(item.bytes.decode("utf-8", "backslashreplace")).encode("utf-8", "backslashreplace")
+        )
 
     def _cleaned(self, value: Any) -> Any:
         return value if self._redactor is None else self._redactor.clean(value)

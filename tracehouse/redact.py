@@ -2,6 +2,9 @@
 
 ``"keys"``: API keys and tokens of well-known services, JSON web tokens, private key blocks, passwords in URLs.
 ``"emails"``: e-mail addresses.
+
+Pages (``Html``, plotly's figures) are cleaned as the text they are; pictures, videos, sounds and other files are
+recorded as they are given.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     Redaction = Union[Callable[[str], str], str, re.Pattern[str], Iterable[Union[str, re.Pattern[str]]], None]
 
 REPLACEMENT = "[redacted]"
+# names that tracehouse itself gives to the parts of a span: a function that changes every text must not cost their meaning
+_OWN = frozenset(("_type", "call_id", "content", "error", "result_text", "role", "text", "tool_input"))
 
 _KEYS = "|".join(
     (
@@ -64,7 +69,7 @@ class Redactor:
         return None if text is None else self.text(str(text))
 
     def clean(self, value: Any) -> Any:
-        """The value in plain JSON form, each text in it and each key cleaned."""
+        """The value in plain JSON form, each text in it and each key cleaned; an equal second key gets ``#2``."""
         from tracehouse.plain import plain
         from tracehouse.values import MAX_DEPTH
 
@@ -76,8 +81,19 @@ class Redactor:
         if isinstance(value, list):
             return [self._walk(member) for member in value]
         if isinstance(value, dict):
-            return {self.text(key): self._walk(member) for key, member in value.items()}
+            return self._mapping(value)
         return value
+
+    def _mapping(self, given: dict[str, Any]) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key, member in given.items():
+            name = first = key if key in _OWN else self.text(key)
+            n = 1
+            while name in out:
+                n += 1
+                name = f"{first}#{n}"
+            out[name] = self._walk(member)
+        return out
 
     def _dropped(self, why: str) -> str:
         if not self._told:

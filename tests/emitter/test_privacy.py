@@ -115,6 +115,34 @@ def test_a_function_that_changes_everything_leaves_the_records_whole(tmp_path: P
     assert jobs.of_type(training, "run")[0]["client_run_id"] == "r"
 
 
+def test_names_of_a_spans_own_parts_are_kept_for_pages_to_know(tmp_path: Path) -> None:
+    run = cm.Run(session_id="s", spool_dir=tmp_path, redact=lambda _: "x")
+    run.log_user("SECRET")
+    run.log_tool_use("SECRET", {"SECRET": 1})
+    [said, call] = [span["attributes"] for span in jobs.of_type(jobs.only_session(tmp_path), "span")]
+    assert (said, call) == ({"text": "x"}, {"tool_input": {"x": 1}})
+
+
+def test_keys_that_become_equal_cost_no_value(tmp_path: Path) -> None:
+    run = cm.TrainingRun(spool_dir=tmp_path, redact="emails", capture_env=False, system_metrics=False)
+    run.log({"ada@x.org": 1, "bob@x.org": 2})
+    [logged] = jobs.of_type(jobs.only_session(tmp_path), "metrics")
+    assert logged["values"] == {"[redacted]": 1, "[redacted]#2": 2}
+
+
+def test_the_text_of_a_page_passes_by_it_also_from_a_file(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("<p>SECRET</p>")
+    run = cm.TrainingRun(spool_dir=tmp_path / "spool", redact="SECRET", capture_env=False, system_metrics=False)
+    run.log({"a": cm.Html("<b>SECRET</b>", caption="c"), "b": cm.Html(str(page))})
+    assert "SECRET" not in _everything(tmp_path / "spool")
+    media = jobs.of_type(jobs.only_session(tmp_path / "spool"), "media")
+    assert [(one["key"], one["mime"], one.get("caption")) for one in media] == [
+        ("a", "text/html", "c"),
+        ("b", "text/html", None),
+    ]
+
+
 def test_the_exception_at_the_end_passes_by_it_too(tmp_path: Path) -> None:
     jobs.run("cm.init(session_id='s', redact='emails')\nraise ValueError('a@b.org')", tmp_path)
     [ended] = jobs.of_type(jobs.only_session(tmp_path), "exit")
