@@ -1,4 +1,4 @@
-"""What a session's segments on this disk already say: where its steps have got to, and its last values."""
+"""What a session's segments on this disk already say: where its steps have got to, its last values, and what it was told of itself."""
 
 from __future__ import annotations
 
@@ -47,6 +47,19 @@ def last_values(directory: str) -> dict[str, Any]:
             if kind == b"metrics":
                 values.update(json.loads(data)["values"])
     return {key: value for key, value in values.items() if not key.startswith(SYSTEM)}
+
+
+def run_fields(directory: str) -> dict[str, Any]:
+    """What a run was told of itself, later values before earlier ones: ``config`` (a dict), ``hf_model`` and its like."""
+    fields: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+    for epoch, numbers in _segments(directory).items():
+        for kind, data in _records(directory, epoch, numbers):
+            if kind in (b"run", b"run_patch", b"config_patch"):
+                told = json.loads(data)
+                config.update(told if kind == b"config_patch" else told.pop("config", None) or {})
+                fields.update({} if kind == b"config_patch" else told)
+    return {**fields, "config": config}
 
 
 def _segments(directory: str) -> dict[str, list[int]]:

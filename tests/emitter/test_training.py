@@ -233,6 +233,14 @@ def test_links_artifacts_and_cards(tmp_path: Path) -> None:
     assert _of(tmp_path, "push_model_card") == [{"commit_message": "cm"}, {}]
 
 
+def test_the_model_card_of_a_resumed_run_has_the_config_of_before(tmp_path: Path) -> None:
+    run = cm.TrainingRun(client_run_id="r", config={"lr": 1, "bs": 8}, **QUIET)
+    run.config["late"] = 2
+    run.finish()
+    card = cm.TrainingRun(client_run_id="r", config={"bs": 16}, **QUIET).model_card()
+    assert all(row in card for row in ("| lr | 1 |", "| bs | 16 |", "| late | 2 |"))
+
+
 def test_the_model_card_is_made_of_what_lies_here(tmp_path: Path) -> None:
     run = cm.TrainingRun(name="a|b<c>", config={"lr": 1e-5}, hf_dataset="d/s", hf_model="me/model", **QUIET)
     run.log({"loss": 1.0, "text": "x"})

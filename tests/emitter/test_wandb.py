@@ -272,6 +272,15 @@ def test_a_resumed_runs_summary_has_what_was_there(here: Place) -> None:
     assert {key: wandb.summary[key] for key in ("a", "b", "best")} == {"a": 3, "b": 2, "best": 5}
 
 
+def test_a_resumed_runs_config_has_what_was_there(here: Place) -> None:
+    here.begin(id="again", config={"lr": 1, "bs": 8}, tags=["a"])
+    wandb.config.late = 2
+    wandb.define_metric("loss", summary="min")
+    wandb.finish()
+    here.begin(id="again", config={"bs": 16})
+    assert dict(wandb.config) == {"lr": 1, "bs": 16, "late": 2}
+
+
 def test_resume_must_and_never_hold(here: Place) -> None:
     with pytest.raises(wandb.UsageError, match="there is no run 'x'"):
         here.begin(id="x", resume="must")

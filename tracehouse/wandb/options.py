@@ -48,6 +48,10 @@ OURS = frozenset(
 RESUMES = ("allow", "must", "never", "auto")
 
 
+# what is recorded in a run's config and is not of the user's
+_BESIDE = frozenset(("wandb_entity", "wandb_tags", "wandb_notes", "wandb_job_type", "wandb_group", "_metric_defs"))
+
+
 class Options:
     """Of a run: all that is None was not told. ``config`` is what the user gave, ``ours`` what goes to TrainingRun as it is."""
 
@@ -85,6 +89,11 @@ class Options:
         # wandb's own words for it, "allow" and "must", make nothing public here
         if isinstance(given.get("anonymous"), bool):
             self.ours["anonymous"] = given["anonymous"]
+
+    @staticmethod
+    def config_of(recorded: Mapping[str, Any]) -> dict[str, Any]:
+        """The user's own part of a config as it was recorded."""
+        return {name: value for name, value in recorded.items() if name not in _BESIDE}
 
     def recorded_config(self) -> dict[str, Any]:
         """The user's config, and beside it what a run here has no other place for."""

@@ -55,10 +55,11 @@ class Run(RunFacts, RunFiles):
         ended: Callable[[Run], None],
     ) -> None:
         self.training_run = training_run
-        self.config = Config(options.config, training_run.config.update, options.allow_val_change)
+        self._options = options
+        earlier = self._earlier_config() if resumed else {}
+        self.config = Config({**earlier, **options.config}, training_run.config.update, options.allow_val_change)
         self._definitions = Definitions()
         self.summary = Summary(self._definitions, self._record_summary, self._earlier_values if resumed else None)
-        self._options = options
         self._web_url = web_url
         self._resumed = resumed
         self._step = first_step
@@ -143,6 +144,9 @@ class Run(RunFacts, RunFiles):
 
     def _earlier_values(self) -> dict[str, Any]:
         return history.last_values(self.training_run.spool_path)
+
+    def _earlier_config(self) -> dict[str, Any]:
+        return self._options.config_of(history.run_fields(self.training_run.spool_path)["config"])
 
     def _record_summary(self, changes: dict[str, Any]) -> None:
         self.training_run.log(rows.flatten(changes), step=self._step)
