@@ -7,8 +7,9 @@ role user                                   user_msg, ``text``
 role system, developer                      user_msg named ``system message``, ``text``, ``role``
 role assistant, model                       assistant_msg, ``text``
 tool_calls, function_call, tool_use         tool_use named by the tool, ``tool_input``, ``call_id``
-role tool, function; tool_result            tool_result named by the tool, ``result_text``, ``call_id``
-thinking, reasoning_content                 thinking, ``text``
+role tool, function; tool_result;           tool_result named by the tool, ``result_text``, ``call_id``
+type function_call_output
+thinking, reasoning_content, reasoning      thinking, ``text``
 image, image_url, input_audio, document …   attachment named by its type, the part itself as attributes
 ==========================================  ===========================================================
 """
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 else:
     Part = namedtuple("Part", "kind name attributes status call answers", defaults=(None, None, None))
 
-_TEXT = ("text", "input_text", "output_text", "refusal")
+_TEXT = ("text", "input_text", "output_text", "refusal", "reasoning_text", "summary_text")
 _SPOKEN = {
     "user": ("user_msg", "user message"),
     "human": ("user_msg", "user message"),
@@ -50,7 +51,8 @@ _SPOKEN = {
 
 
 def spans_of(messages: Iterable[Any]) -> Iterator[Part]:
-    """The parts of each message in order. ArgumentError for what is no message: one has a ``role``."""
+    """The parts of each message in order. ArgumentError for what is no message: one has a ``role``, or is an item with a ``type``,
+    as OpenAI's Responses have calls, their outputs, and reasoning."""
     tools: dict[str, str] = {}
     for message in [messages] if isinstance(messages, dict) else messages:
         for part in _message(_plain(message), tools):
@@ -65,12 +67,15 @@ def _plain(message: Any) -> dict[str, Any]:
         from tracehouse.values import MAX_DEPTH
 
         message = plain(message, MAX_DEPTH)
-    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+    if not isinstance(message, dict) or not any(isinstance(message.get(name), str) for name in ("role", "type")):
         raise ArgumentError(f"a message has a role and a content, got {message!r:.100}")
     return message
 
 
 def _message(message: dict[str, Any], tools: dict[str, str]) -> Iterator[Part]:
+    if not isinstance(message.get("role"), str):
+        yield from _item(message, tools)
+        return
     role, content = message["role"], message.get("content")
     if role in ("tool", "function"):
         yield _tool_result(message.get("tool_call_id"), message.get("name"), content, False, tools)
@@ -86,6 +91,20 @@ def _message(message: dict[str, Any], tools: dict[str, str]) -> Iterator[Part]:
         yield _call(call.get("id"), call.get("function") or call.get("custom") or {})
     if message.get("function_call"):
         yield _call(None, message["function_call"])
+
+
+def _item(item: dict[str, Any], tools: dict[str, str]) -> Iterator[Part]:
+    """What has a type and no role."""
+    kind, call = item["type"], item.get("call_id")
+    if kind.endswith("_call_output"):
+        yield _tool_result(call, None, item.get("output"), False, tools)
+    elif kind in ("function_call", "custom_tool_call"):
+        yield _call(call, item)
+    elif kind == "reasoning":
+        texts, _ = _texts([*(item.get("content") or ()), *(item.get("summary") or ())])
+        yield Part("thinking", "thinking", {"text": texts} if texts else {"redacted": True})
+    else:
+        yield from _block("assistant", item, tools)
 
 
 def _block(role: str, block: Any, tools: dict[str, str]) -> Iterator[Part]:

@@ -79,6 +79,27 @@ def test_anthropic_messages(tmp_path: Path) -> None:
     assert result["status"] == "error"
 
 
+def test_items_of_openais_responses(tmp_path: Path) -> None:
+    messages = [
+        {"role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+        {"type": "reasoning", "id": "rs1", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {"type": "reasoning", "id": "rs2", "summary": [], "encrypted_content": "e"},
+        {"type": "function_call", "call_id": "c1", "name": "search", "arguments": '{"q": "x"}'},
+        {"type": "function_call_output", "call_id": "c1", "output": "found"},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "done"}]},
+        {"type": "web_search_call", "status": "completed"},
+    ]
+    assert _logged(tmp_path, messages) == [
+        ("user_msg", "user message", {"text": "hi"}),
+        ("thinking", "thinking", {"text": "hm"}),
+        ("thinking", "thinking", {"redacted": True}),
+        ("tool_use", "search", {"tool_input": {"q": "x"}, "call_id": "c1"}),
+        ("tool_result", "search", {"result_text": "found", "call_id": "c1"}),
+        ("assistant_msg", "assistant message", {"text": "done"}),
+        ("attachment", "web_search_call", {"type": "web_search_call", "status": "completed"}),
+    ]
+
+
 def test_messages_may_be_objects_of_a_library() -> None:
     class Message:
         """As pydantic's models say what they hold."""
