@@ -104,7 +104,8 @@ def test_a_build_elsewhere_later_and_by_another_user_is_the_same_bytes(dist: Dis
 def test_the_wheel_holds_both_packages_whole_and_nothing_else(dist: Dist) -> None:
     names = {name for name in zipfile.ZipFile(dist.wheel).namelist() if ".dist-info/" not in name}
     ours = [path for package in ("tracehouse", "tracehoused") for path in (dist.tree / package).rglob("*")]
-    assert names == {path.relative_to(dist.tree).as_posix() for path in ours if path.is_file()}
+    units = {f"tracehoused/units/{path.name}" for path in (dist.tree / "systemd").iterdir()}
+    assert names == {path.relative_to(dist.tree).as_posix() for path in ours if path.is_file()} | units
     assert {"tracehouse/py.typed", "tracehoused/py.typed"} <= names
 
 
@@ -124,7 +125,7 @@ def test_the_sdist_holds_the_tests_and_what_they_need(dist: Dist, tmp_path: Path
     with tarfile.open(dist.sdist) as archive:
         archive.extractall(tmp_path)
     [tree] = tmp_path.iterdir()
-    for folder in ("tests", "scripts", "tracehouse", "tracehoused"):
+    for folder in ("tests", "scripts", "systemd", "tracehouse", "tracehoused"):
         there = {path.relative_to(tree) for path in (tree / folder).rglob("*")}
         assert there == {path.relative_to(dist.tree) for path in (dist.tree / folder).rglob("*")}
     words = ("-q", "-n0", "-p", "no:cacheprovider", "tests/scripts", "tests/emitter/test_import.py")
