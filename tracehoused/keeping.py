@@ -8,7 +8,10 @@ import subprocess
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
+from tracehouse.exceptions import TracehouseError
+from tracehoused import letters
 from tracehoused.config import Settings
 from tracehoused.engine import Engine
 from tracehoused.ledger import directory_mark
@@ -22,6 +25,7 @@ __all__ = ["Keeping"]
 log = logging.getLogger("tracehoused")
 
 _WARN_EVERY = 60.0
+_DAY = 86400.0
 
 
 class Keeping:
@@ -37,6 +41,7 @@ class Keeping:
         self._children: list[subprocess.Popen[bytes]] = []
         self._tidied: set[str] = set()
         self._kept: set[str] = set()
+        self._daily_at = time.monotonic() + _DAY
         self._warned_at: float | None = None
 
     def step(self) -> None:
@@ -48,7 +53,12 @@ class Keeping:
             if session.state == "live" and not session.stalled and now - session.grew >= self._settings.stall_after:
                 self._stalled(session)
         if self._thread is None or not self._thread.is_alive():
-            self._prune()
+            if now >= self._daily_at:
+                self._daily_at = now + _DAY
+                self._kept.clear()
+                self._begin(self._retry_parked, self._with_dead_letters())
+            else:
+                self._prune()
 
     def close(self) -> None:
         self._stopping.set()
@@ -105,10 +115,31 @@ class Keeping:
         if over and not chosen:
             self._warn()
         if chosen:
-            self._thread = threading.Thread(
-                target=self._prune_all, args=(chosen,), name="tracehouse-prune", daemon=True
-            )
-            self._thread.start()
+            self._begin(self._prune_all, chosen)
+
+    def _begin(self, work: Callable[[list[str]], None], sessions: list[str]) -> None:
+        self._thread = threading.Thread(target=work, args=(sessions,), name="tracehouse-keep", daemon=True)
+        self._thread.start()
+
+    def _with_dead_letters(self) -> list[str]:
+        lookout = self._lookout
+        found = [session.path for session in lookout.sessions.values() if session.dead]
+        for spool in lookout.spools.values():
+            found += [os.path.join(spool.path, name) for name, note in spool.ledger.items() if note.dead]
+        return found
+
+    def _retry_parked(self, sessions: list[str]) -> None:
+        """What a server failed at rather than refused may be to its taste by now."""
+        for session in sessions:
+            if self._stopping.is_set():
+                return
+            try:
+                done = letters.retry(self._engine, session, lambda letter: letter.parked)
+            except (TracehouseError, OSError) as error:
+                log.info("dead letters are not tried again: %s", error, extra={"session": session})
+                continue
+            if done.accepted:
+                log.info("%d dead letters were accepted", done.accepted, extra={"session": session})
 
     def _over_budget(self, spool: Spool) -> tuple[int, int]:
         """Bytes and files beyond what the spool may have."""

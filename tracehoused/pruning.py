@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Callable
 
 from tracehouse.exceptions import TracehouseError
-from tracehouse.spool import layout
+from tracehouse.spool import durable, layout
 from tracehoused.credentials import NoCredential
 from tracehoused.engine import Destination, Engine
 from tracehoused.exceptions import LeaseHeld
@@ -68,15 +68,22 @@ def prune_session(engine: Engine, session: str, *, dry: bool = False) -> Pruned:
 
 
 def tidy(spools: Iterable[str]) -> list[str]:
-    """At the start of an agent: what a crash left in the trash goes back, what was removed goes for good."""
+    """At the start of an agent: what a crash left in the trash goes back, what was removed goes for good. The sessions that got back."""
     restored = []
     for spool in spools:
         trash = os.path.join(spool, layout.TRASH)
-        if os.path.isdir(trash):
-            for name in os.listdir(trash):
-                if name.endswith(".removed"):
-                    shutil.rmtree(os.path.join(trash, name))
-            restored += recover(spool)
+        for name in os.listdir(trash) if os.path.isdir(trash) else ():
+            session = os.path.join(spool, name)
+            if name.endswith(".removed"):
+                shutil.rmtree(os.path.join(trash, name), ignore_errors=True)
+            elif layout.is_session_dir(name):
+                durable.private_dir(session)
+                try:
+                    with closing(Lease(session)):
+                        if recover(session):
+                            restored.append(session)
+                except LeaseHeld:
+                    continue  # a deletion that is under way
     return restored
 
 

@@ -64,20 +64,16 @@ def prune(session: str, manifest: Manifest, checkpoint: Checkpoint, lives: Lives
     return size
 
 
-def recover(spool: str) -> list[str]:
-    """After a crash: what lies in the trash goes back to its session, and a later ``prune`` decides anew. Those sessions.
+def recover(session: str) -> bool:
+    """After a crash: what lies in the trash of a session goes back to it, and a later ``prune`` decides anew. Whether anything did.
 
-    Not while another process prunes: the caller holds the leases, or knows that it is the only one.
+    The caller holds the session's lease, so that this is nobody's deletion under way.
     """
-    directory = os.path.join(spool, layout.TRASH)
-    found = []
-    for name in _names(directory):
-        if layout.is_session_dir(name):
-            session = os.path.join(spool, name)
-            durable.private_dir(session)
-            restore(os.path.join(directory, name), session)
-            found.append(session)
-    return found
+    trash = trash_of(session)
+    if not os.path.isdir(trash):
+        return False
+    restore(trash, session)
+    return True
 
 
 def remove(session: str) -> None:
