@@ -35,7 +35,7 @@ def test_a2_nothing_is_pruned_while_its_job_lives(site: Site) -> None:
         'run = cm.init_run(client_run_id="r1"); run.log({"loss": 1.0}); print("ok", flush=True); sys.stdin.read()'
     )
     assert heard(job) == "ok"
-    site.tracehouse("sync")
+    site.tracehouse("sync", check=False)  # 1 when the job recorded something meanwhile
     site.tracehouse("prune", "--older-than", "0")
     assert _segments(site)
 
