@@ -58,7 +58,10 @@ class _Media:
 
     def _take_path(self, path: str | Bytes, wanted: str | None) -> None:
         self._path = os.fsdecode(path)
-        head = mediafile.head(self._path, mime.HEAD)
+        try:
+            head = mediafile.head(self._path, mime.HEAD)
+        except MediaError:
+            head = b""  # told when it is logged, after the values beside it were recorded
         told = mime.by_suffix(self._path)
         self.mime = told if told is not None and self._is_ours(told) else wanted or self._sniffed(head)
 
@@ -98,8 +101,8 @@ class Image(_Media):
 
     ``data``: a file path; bytes; an open binary file; a Pillow image; a matplotlib figure; a numpy array or torch tensor
     (shapes and scaling: ``tracehouse.pixels``). ``format`` names the format of bytes, or the one to make of a picture or
-    array ("png" by default; others need Pillow). MediaError (a TypeError) for anything else, MediaUnreadable for a
-    file that cannot be read, MediaTooLarge.
+    array ("png" by default; others need Pillow). MediaError (a TypeError) for anything else, MediaTooLarge. A path is looked at when
+    it is logged: MediaUnreadable for a file that cannot be read comes then, after the values beside it were recorded.
 
     >>> cm.Image(b"GIF89a...", caption="epoch 3").mime
     'image/gif'

@@ -144,7 +144,11 @@ INTENDED: dict[str, list[Row]] = {
         Row("runs/numpy/points/loss", ABSENT, "[[0, 0.5]]", _NOT_LOST),
         Row("runs/numpy/points/n", ABSENT, "[[0, 3]]", _NOT_LOST),
     ],
-    "weaknesses bad-image": [_raised("TypeError", "MediaUnreadable", _TREE)],
+    "weaknesses bad-image": [
+        _raised("TypeError", "MediaUnreadable", _TREE),
+        Row("runs/bad-image/points/loss", ABSENT, "[[0, 0.5]]", _NOT_LOST),
+        Row("runs/bad-image/points/after", ABSENT, "[[0, 1]]", _NOT_LOST),
+    ],
     "weaknesses same-step": [
         Row(
             "traces/same-step-step1/spans/1", _span({"text": "second"}), ABSENT, "each rollout has a session of its own"

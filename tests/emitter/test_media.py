@@ -107,26 +107,27 @@ def test_e3_other_data_are_a_type_error_with_the_published_text(data: object) ->
 @pytest.mark.parametrize("catch", [TypeError, OSError, ClaudeMonitorError])
 def test_e3_a_missing_file_is_named(tmp_path: Path, catch: type[Exception]) -> None:
     with pytest.raises(catch, match=r"cannot read media file '.*absent\.png': No such file"):
-        Image(tmp_path / "absent.png")
+        Image(tmp_path / "absent.png").spool_into(str(tmp_path / "media"))
 
 
 def test_e3_what_is_no_file_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path, tmp_path / "pipe.png", Path("/dev/zero")):
         with pytest.raises(MediaUnreadable, match=r"directory|not a regular file"):
-            Image(path)
+            Image(path).spool_into(str(tmp_path / "media"))
     with pytest.raises(MediaUnreadable, match="null"):
-        Image("a\0.png")
+        Image("a\0.png").spool_into(str(tmp_path / "media"))
 
 
 def test_e3_a_file_over_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "big.png"
     with path.open("wb") as file:
         file.truncate(MAX_BYTES)
-    Image(path)
+    assert len(Image(path).bytes) == MAX_BYTES
     os.truncate(path, MAX_BYTES + 1)
     with pytest.raises(MediaTooLarge, match=r"big\.png is 26,214,401 bytes.* at most 26,214,400"):
-        Image(path)
+        Image(path).spool_into(str(tmp_path / "media"))
+    assert not (tmp_path / "media").exists() or os.listdir(tmp_path / "media") == []
 
 
 def test_e3_bytes_over_the_limit_are_refused() -> None:

@@ -188,7 +188,7 @@ TYPE_ERRORS: dict[str, Callable[[], Any]] = {
     "project of rollout": lambda: cm.TrainingRun(**QUIET).rollout(project="p"),  # type: ignore[call-arg]
     "an image of nothing known": lambda: cm.Image(object()),
     "a video of nothing known": lambda: cm.Video(12),
-    "an image's file that is missing": lambda: cm.Image("missing.png"),
+    "an image's file that is missing": lambda: cm.TrainingRun(**QUIET).log_image("k", "missing.png"),
 }
 
 

@@ -395,3 +395,12 @@ def test_numpy_values_are_numbers(tmp_path: Path) -> None:
     [one] = _of(tmp_path, "metrics")
     assert one["values"] == {"f": 0.5, "i": 3, "a": [0, 1, 2]}
     assert one["step"] == 4
+
+
+def test_e3_values_are_recorded_beside_media_that_cannot_be_read(tmp_path: Path) -> None:
+    run = cm.TrainingRun(spool_dir=tmp_path, capture_env=False, system_metrics=False)
+    with pytest.raises(cm.MediaUnreadable, match=r"missing\.png"):
+        run.log({"loss": 0.5, "picture": cm.Image("missing.png"), "after": 1})
+    run.finish()
+    [metrics] = jobs.of_type(jobs.only_session(tmp_path), "metrics")
+    assert metrics["values"] == {"loss": 0.5, "after": 1}
