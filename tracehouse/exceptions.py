@@ -81,7 +81,8 @@ class MediaError(ClaudeMonitorError, TypeError):
 class MediaUnreadable(MediaError, OSError):
     """A media file is missing or cannot be read; ``errno``, ``strerror`` and ``filename`` as in OSError.
 
-    >>> cm.Image("missing.png")
+    >>> run = cm.init_run(project="rl")
+    >>> run.log_image("sample", "missing.png")
     Traceback (most recent call last):
     tracehouse.exceptions.MediaUnreadable: cannot read media file 'missing.png': No such file or directory
     """
