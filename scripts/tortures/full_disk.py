@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 from tests.support import oracle
+from tests.support.home import Home
 from tests.support.house import House
 from tortures import places
 from tortures.disks import mounted, need_root
@@ -80,7 +81,7 @@ def _point(trial: Trial, house: House, number: int, chance: random.Random) -> No
         trial.add(number, found, where)
 
 
-def _sync(trial: Trial, number: int, home: places.Home, disk: Path, chance: random.Random) -> None:
+def _sync(trial: Trial, number: int, home: Home, disk: Path, chance: random.Random) -> None:
     """Once with the disk full, and then until all is there."""
     if chance.random() < 0.5:
         _fill(disk / "again")

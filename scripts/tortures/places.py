@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +40,20 @@ def sync_until_done(home: Home, tries: int = 6, **more: str) -> Done:
             break
         done = home.sync(**more)
     return done
+
+
+def run_once(home: Home, **more: str) -> Done:
+    """``tracehoused run-once``: a pass of the agent, retention too."""
+    program = "from tracehoused.cli.main import tracehoused; tracehoused()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "run-once"],
+        env={**home.environ, **more},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def verdict(house: House, prefix: str, account: oracle.Account, **more: object) -> oracle.Verdict:

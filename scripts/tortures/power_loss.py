@@ -7,6 +7,7 @@ import random
 import subprocess
 
 from tests.support import oracle
+from tests.support.home import Home
 from tests.support.house import House
 from tests.support.waiting import wait_until
 from tortures import places
@@ -62,7 +63,7 @@ def _point(trial: Trial, house: House, number: int, chance: random.Random) -> No
         trial.add(number, found, where)
 
 
-def _life(home: places.Home, disk: Disk, chance: random.Random, how: int, ledger: str, name: str, tag: str) -> int:
+def _life(home: Home, disk: Disk, chance: random.Random, how: int, ledger: str, name: str, tag: str) -> int:
     """A job, perhaps with a sync beside it, up to a power failure; then the disk is mounted again. Size of the ledger at the failure."""
     job = home.start_job(places.WORK + _JOB, ledger, name, tag)
     wanted = chance.randint(1, 600)

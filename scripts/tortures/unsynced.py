@@ -11,12 +11,12 @@ import os
 import random
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support import jobs, oracle
 from tests.support.home import Home
-from tests.support.house import House
 from tortures import places
 from tortures.calls import Call, traced
 from tortures.lost_writes import VARIANTS, Disk
@@ -49,12 +49,11 @@ MUTANTS = {
 
 
 def run(trial: Trial) -> None:
-    with places.a_house(trial) as house:
-        history = None
-        for number, chance in trial.points():
-            if history is None or number % _POINTS_OF_A_JOB == 0:
-                history = _History(trial.home, f"lost-{trial.seed}-{number // _POINTS_OF_A_JOB}", jobs.ROOT)
-            _point(trial, history, number, chance, house)
+    history = None
+    for number, chance in trial.points():
+        if history is None or number % _POINTS_OF_A_JOB == 0:
+            history = _History(trial.home, f"lost-{trial.seed}-{number // _POINTS_OF_A_JOB}", jobs.ROOT)
+        _point(trial, history, number, chance)
     if trial.only is None:
         caught = [name for name in MUTANTS if _is_caught(trial, name)]
         trial.notes.append(f"mutants caught: {len(caught)} of {len(MUTANTS)}")
@@ -101,7 +100,7 @@ class _History:
         return iter([n for _, n in sorted(began + ended)])
 
 
-def _point(trial: Trial, history: _History, number: int, chance: random.Random, house: House | None) -> bool:
+def _point(trial: Trial, history: _History, number: int, chance: random.Random, *, judged: bool = True) -> bool:
     end = chance.randint(0, len(history.calls))
     variant = VARIANTS[number % len(VARIANTS)]
     where = f"{variant}, after call {end} of {len(history.calls)}:"
@@ -110,27 +109,23 @@ def _point(trial: Trial, history: _History, number: int, chance: random.Random, 
     disk.leave(left, variant, chance)
     try:
         spool = left / "spool"
-        found = oracle.in_spool(spool) if spool.exists() else oracle.Counter()
+        found = oracle.in_spool(spool) if spool.exists() else Counter()
         verdict = oracle.judge(account, found, promised_only=True)
-        if house is not None:
+        if judged:
             trial.add(number, verdict, where)
-        if house is not None and spool.exists() and (number % _SYNCED_EVERY == 0 or trial.only is not None):
-            _sync_left(trial, number, left, house, account, history.name)
+        if judged and spool.exists() and (number % _SYNCED_EVERY == 0 or trial.only is not None):
+            _sync_left(trial, number, left, account, history.name)
         return verdict.good
     finally:
         shutil.rmtree(left)
 
 
-def _sync_left(trial: Trial, number: int, left: Path, house: House, account: oracle.Account, name: str) -> None:
-    """The same through the real sync, into a house that has nothing of it yet."""
-    home = Home(left, house.url).with_key(house.key)
-    with house.client() as client:
-        for kind in ("runs", "traces"):
-            for one in client.get(f"/v1/{kind}", params={"limit": 1000}).json()[kind]:
-                client.delete(f"/v1/{kind}/{one['id']}")
-    done = home.sync("--api-base", house.url, "--close-dead")
-    places.check_sync(trial, number, done, code=None)
-    trial.add(number, places.verdict(house, name, account, promised_only=True), "synced:")
+def _sync_left(trial: Trial, number: int, left: Path, account: oracle.Account, name: str) -> None:
+    """The same through the real sync, into a house of its own."""
+    with places.a_house(trial, f"house-{number}") as house:
+        home = Home(left, house.url).with_key(house.key)
+        places.check_sync(trial, number, home.sync("--api-base", house.url, "--close-dead"), code=None)
+        trial.add(number, places.verdict(house, name, account, promised_only=True), "synced:")
 
 
 def _is_caught(trial: Trial, name: str) -> bool:
@@ -146,4 +141,4 @@ def _is_caught(trial: Trial, name: str) -> bool:
     path.write_text(text.replace(good, bad))
     history = _History(trial.home, "mutant", source)
     chances = (random.Random(f"{trial.seed}/{name}/{number}") for number in range(_MUTANT_POINTS))
-    return not all(_point(trial, history, number, chance, None) for number, chance in enumerate(chances))
+    return not all(_point(trial, history, number, chance, judged=False) for number, chance in enumerate(chances))

@@ -1,0 +1,164 @@
+"""Row 12: every way in which processes begin and end: what was logged by any of them arrives once, and no child ends its parent's run."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support import oracle
+from tests.support.home import Held, Home
+from tests.support.house import House
+from tests.support.waiting import wait_until
+from tortures import places
+from tortures.trial import Trial
+
+TITLE = "fork, spawn, forkserver, threads, atexit, os._exit, KeyboardInterrupt, SIGTERM, out of memory"
+COUNT = 200
+_AT_ONCE = 20
+_SCRIPT = """
+import atexit, multiprocessing, os, signal, sys, threading, time
+import tracehouse as cm
+from tests.support.ledger import Ledger
+from tests.support.workload import Work
+
+def child(ledger, name, tag):
+    book = Ledger(ledger)
+    run = cm.attach_run()
+    for n in range(20):
+        with book.noted("point", name, tag, n, n): run.log({tag: n}, step=n)
+
+def forked(work, tag):
+    pid = os.fork()
+    if pid == 0:
+        for n in range(20):
+            with work.book.noted("point", work.name, tag, n, n): work.run.log({tag: n}, step=n)
+        os._exit(0)
+    return pid
+
+def main(ledger, name, how, ending):
+    book = Ledger(ledger)
+    work = Work(book, name, "main", name)
+    work.some(10)
+    if how in ("fork", "spawn", "forkserver"):
+        context = multiprocessing.get_context(how)
+        children = [context.Process(target=child, args=(ledger, name, f"{how}{n}")) for n in range(2)]
+        for one in children: one.start()
+        work.some(20, start=100)
+        for one in children: one.join()
+    elif how == "os.fork in threads":
+        stop = threading.Event()
+        def log():
+            n = 1_000_000
+            while not stop.is_set():
+                work.point(n); n += 1
+        thread = threading.Thread(target=log); thread.start()
+        for n in range(3): os.waitpid(forked(work, f"forked{n}"), 0)
+        stop.set(); thread.join()
+    elif how == "daemon thread":
+        def log():
+            n = 1_000_000
+            while True:
+                work.point(n); n += 1
+        threading.Thread(target=log, daemon=True).start()
+        work.some(20, start=100)
+    elif how == "threads":
+        threads = [threading.Thread(target=lambda n=n: [work.point(1000 * n + k) for k in range(30)]) for n in range(1, 5)]
+        for one in threads: one.start()
+        for one in threads: one.join()
+    print("ready", flush=True)
+    if ending == "os._exit": os._exit(0)
+    if ending == "exit in atexit": atexit.register(lambda: (work.point(5000), sys.exit(3)))
+    if ending == "log in atexit": atexit.register(lambda: work.some(5, start=5000))
+    if ending in ("SIGTERM", "SIGKILL", "KeyboardInterrupt"):
+        n = 6000
+        try:
+            while True:
+                work.some(1, start=n); n += 1
+        except KeyboardInterrupt:
+            work.some(5, start=900000)
+            raise
+    if ending == "out of memory":
+        import resource
+        resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+        held = []
+        while True:
+            held.append(bytearray(50_000_000)); work.some(1, start=7000 + len(held))
+    if ending == "raise": raise ValueError("lost")
+    if ending == "sys.exit": sys.exit(3)
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+"""
+STARTS = ("alone", "fork", "spawn", "forkserver", "os.fork in threads", "daemon thread", "threads")
+# the status that the run must end with; by signals, what the agent makes of it
+ENDINGS = {
+    "end": "finished",
+    "os._exit": "crashed",
+    "exit in atexit": "finished",
+    "log in atexit": "finished",
+    "SIGTERM": "crashed",
+    "SIGKILL": "crashed",
+    "KeyboardInterrupt": "crashed",
+    "out of memory": "crashed",
+    "raise": "crashed",
+    "sys.exit": "failed",
+}
+_SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL, "KeyboardInterrupt": signal.SIGINT}
+
+
+def run(trial: Trial) -> None:
+    script = trial.home / "job.py"
+    script.write_text(_SCRIPT)
+    with places.a_house(trial) as house:
+        home = places.place(trial.home / "home", house)
+        made: dict[str, tuple[int, str]] = {}
+        for number, chance in trial.points():
+            name = f"end-{trial.seed}-{number}."
+            made[name] = (number, _job(trial, home, script, number, chance, name))
+            if len(made) == _AT_ONCE:
+                _check(trial, home, house, made)
+                made = {}
+        if made:
+            _check(trial, home, house, made)
+
+
+def _job(trial: Trial, home: Home, script: Path, number: int, chance: random.Random, name: str) -> str:
+    how = STARTS[number % len(STARTS)]
+    ending = list(ENDINGS)[number // len(STARTS) % len(ENDINGS)]
+    words = (str(trial.home / f"{name}ledger"), name, how, ending)
+    job = subprocess.Popen(
+        [sys.executable, str(script), *words],
+        env={name: value for name, value in home.environ.items() if name != "TRACEHOUSE_API_KEY"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert job.stdout is not None
+    ready = job.stdout.readline()
+    if ending in _SIGNALS and ready:
+        ledger = trial.home / f"{name}ledger"
+        size = ledger.stat().st_size
+        wanted = chance.randint(1, 20_000)
+        wait_until(lambda: ledger.stat().st_size - size > wanted or job.poll() is not None, what="more records")
+        job.send_signal(_SIGNALS[ending])
+    _, err = job.communicate(timeout=60)
+    trial.require(ready == "ready\n", number, f"{how}, {ending}: {err[-800:]}")
+    trial.require("cannot write" not in err and "deadlock" not in err, number, err[-800:])
+    return f"{how}, {ending}"
+
+
+def _check(trial: Trial, home: Home, house: House, made: dict[str, tuple[int, str]]) -> None:
+    last = max(number for number, _ in made.values())
+    places.check_sync(trial, last, places.sync_until_done(home))
+    for name, (number, where) in made.items():
+        account = oracle.Account().add(trial.home / f"{name}ledger")
+        trial.add(number, places.verdict(house, name, account), where)
+        with Held(house) as there:
+            status = there.run(name)["status"]
+        how, _, ending = where.partition(", ")
+        # its children end by os._exit: nothing tells such an end from a crash
+        wanted = "crashed" if how == "os.fork in threads" else ENDINGS[ending]
+        trial.require(status == wanted, number, f"{where}: the run is {status}, not {wanted}")

@@ -1,0 +1,94 @@
+"""Row 11: spools made to harm who reads them. What is sound beside them is uploaded; no key leaves; nothing outside is read."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+from tests.support import oracle
+from tests.support.home import Done
+from tests.support.house import House
+from tests.support.servers import Received, reply, serving
+from tortures import hostile_sessions, places
+from tortures.trial import Trial
+
+TITLE = (
+    "hostile spools: links, pipes, devices, foreign owners, deep JSON, escape sequences, huge manifests, other servers"
+)
+COUNT = 60
+_GOOD = """
+work = Work(book, sys.argv[2], "a", 0)
+work.some(20)
+work.finish()
+"""
+_SECRET = b"the-secret-of-another-file"
+_OUTPUT = "\n\t"
+
+
+def run(trial: Trial) -> None:
+    names = list(hostile_sessions.KINDS)
+    with places.a_house(trial) as house, serving(reply(200)) as other:
+        for number, chance in trial.points():
+            kinds = [names[number % len(names)]] if number < len(names) else chance.sample(names, 4)
+            _point(trial, house, number, kinds, chance, other.url)
+            _check_key(trial, number, other.received, house.key, kinds)
+
+
+def together(trial: Trial) -> None:
+    """All kinds in one spool."""
+    with places.a_house(trial) as house, serving(reply(200)) as other:
+        for number, chance in trial.points():
+            kinds = list(hostile_sessions.KINDS)
+            _point(trial, house, number, kinds, chance, other.url)
+            _check_key(trial, number, other.received, house.key, kinds)
+
+
+def _point(trial: Trial, house: House, number: int, kinds: list[str], chance: random.Random, other: str) -> None:
+    home = places.place(trial.home / str(number), house)
+    outside = home.directory / "outside"
+    outside.write_bytes(_SECRET * 10)
+    name = f"good-{trial.seed}-{number}"
+    ledger = trial.home / f"{number}.ledger"
+    home.job(places.WORK + _GOOD, str(ledger), name)
+    made: list[Path] = []
+    for kind in kinds:
+        made += hostile_sessions.make(kind, home.spool, outside, house.url, other, chance)
+    for done in (
+        home.run("status", str(home.spool)),
+        home.run("status", str(home.spool), "--json"),
+        *(home.run("show", "--spool", str(home.spool), str(path)) for path in made[:: max(1, len(made) // 8)]),
+        home.sync("--dry-run"),
+        home.sync(),
+        home.sync("--json"),
+    ):
+        _check_output(trial, number, done, kinds)
+    _check_good(trial, house, number, name, oracle.Account().add(ledger), kinds)
+    _check_outside(trial, house, number, kinds, outside)
+    shutil.rmtree(home.directory, ignore_errors=True)
+
+
+def _check_output(trial: Trial, number: int, done: Done, kinds: list[str]) -> None:
+    told = done.out + done.err
+    trial.require("Traceback" not in told, number, f"{kinds}: {told[told.find('Traceback') :][-1500:]}")
+    trial.require(done.code in (0, 1, 2), number, f"{kinds}: ended with {done.code}")
+    raw = {char for char in told if not char.isprintable() and char not in _OUTPUT}
+    # the line of progress is drawn again with a carriage return
+    trial.require(not raw - {"\r"}, number, f"{kinds}: raw control characters {raw} printed")
+    trial.require(_SECRET.decode() not in told, number, f"{kinds}: the content of another file was printed")
+
+
+def _check_good(trial: Trial, house: House, number: int, name: str, account: oracle.Account, kinds: list[str]) -> None:
+    trial.add(number, places.verdict(house, name, account), f"beside {kinds}:")
+
+
+def _check_outside(trial: Trial, house: House, number: int, kinds: list[str], outside: Path) -> None:
+    trial.require(outside.read_bytes() == _SECRET * 10, number, f"{kinds}: a file outside was changed")
+    stored = (path for path in house.data.rglob("*") if path.is_file())
+    leaked = [path.name for path in stored if _SECRET in path.read_bytes()]
+    trial.require(not leaked, number, f"{kinds}: the content of another file was uploaded, into {leaked}")
+
+
+def _check_key(trial: Trial, number: int, received: list[Received], key: str, kinds: list[str]) -> None:
+    leaked = [one.target for one in received if key in str(one.headers) or key.encode() in one.body]
+    trial.require(not leaked, number, f"{kinds}: the house's key went to another server: {leaked[:3]}")

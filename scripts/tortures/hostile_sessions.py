@@ -1,0 +1,202 @@
+"""Sessions made to harm who reads them, by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.support import segments
+from tests.support.segments import EPOCH, header, line, manifest, metrics, span
+from tracehouse.spool import layout
+from tracehouse.spool.manifest import Manifest
+
+Kind = Callable[["_Place"], list[Path]]
+ESCAPES = "\x1b[2J\x1b]0;owned\x07\r\u202e\x9b31m\x00"
+
+
+class _Place:
+    """Where a kind is to be made; ``house`` is the server that the agent has a key for, ``other`` one it has none for."""
+
+    def __init__(self, spool: Path, outside: Path, house: str, other: str, chance: random.Random) -> None:
+        self.spool, self.outside, self.house, self.other, self.chance = spool, outside, house, other, chance
+
+    def manifest(self, kind: str = "trace", **fields: Any) -> Manifest:
+        name = fields.pop("id", f"hostile-{self.chance.getrandbits(48):x}")
+        uid = f"{self.chance.getrandbits(128):032x}"
+        return manifest(kind, name, **{"uid": uid, "api_base": self.house, **fields})
+
+    def session(self, of: Manifest, *records: tuple[str, Any]) -> Path:
+        """A session whose first segment has these (type, data) records behind its header."""
+        lines = [line(1, "segment", header(of), uid=of.uid)]
+        lines += [line(seq, kind, data, uid=of.uid) for seq, (kind, data) in enumerate(records, 2)]
+        return segments.session(self.spool, of, lines)
+
+    def plain(self, **fields: Any) -> Path:
+        of = self.manifest(**fields)
+        return self.session(of, ("trace", trace(of)), ("span", span(1, of.id)))
+
+
+def trace(of: Manifest, **fields: Any) -> dict[str, Any]:
+    return {"session_id": of.id, "started_at": segments.AT, "scaffold": "python-sdk", **fields}
+
+
+def _replaced(place: _Place, name: str, make: Callable[[Path], object]) -> list[Path]:
+    """A session with one of its files replaced by something else."""
+    session = place.plain()
+    path = session / name
+    path.unlink(missing_ok=True)
+    make(path)
+    return [session]
+
+
+_SEGMENT = layout.segment_name(EPOCH, 0)
+_SECOND = layout.segment_name(EPOCH, 1)
+
+
+def _media(place: _Place, **fields: Any) -> list[Path]:
+    of = place.manifest("run")
+    record = {"key": "k", "media_type": "image", "mime": "image/png", "step": 1, "caption": None}
+    known = {"sha256": "0" * 64, "size": place.outside.stat().st_size, "file": "0" * 64 + ".png"}
+    data = {**record, **known, **fields}
+    body = {"name": "r", "client_run_id": of.id, "started_at": segments.AT}
+    session = place.session(of, ("run", body), ("media", data), ("metrics", metrics(1)))
+    (session / "media").mkdir()
+    return [session]
+
+
+def _linked_media(place: _Place, link: Callable[[Path, Path], object]) -> list[Path]:
+    from hashlib import sha256
+
+    digest = sha256(place.outside.read_bytes()).hexdigest()
+    [session] = _media(place, sha256=digest, file=f"{digest}.png")
+    link(place.outside, session / "media" / f"{digest}.png")
+    return [session]
+
+
+def _span_with(place: _Place, text: str) -> list[Path]:
+    of = place.manifest()
+    return [place.session(of, ("trace", trace(of)), ("span", text))]
+
+
+def _owned(path: Path) -> None:
+    path.write_bytes(b"{}\n" * 10)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 12345)
+
+
+def _device(path: Path) -> None:
+    if os.geteuid() == 0:
+        os.mknod(path, 0o20666, os.makedev(1, 5))
+    else:
+        path.symlink_to("/dev/zero")
+
+
+def _sparse(path: Path, size: int) -> None:
+    with open(path, "wb") as file:
+        file.truncate(size)
+
+
+def _foreign_ids(place: _Place) -> list[Path]:
+    """Ids of the server's that somebody else wrote down."""
+    session = place.plain()
+    for name in ("0" * 16, "../../../outside", "a" * 64):
+        try:
+            (session / "upload" / name).mkdir(parents=True, exist_ok=True)
+            entry = {"kind": "trace", "session": "x", "id": "../../v1/runs"}
+            (session / "upload" / name / "ids.jsonl").write_text(json.dumps(entry) + "\n")
+            (session / "upload" / name / "journal.jsonl").write_text("[" * 100_000)
+        except OSError:
+            continue
+    return [session]
+
+
+def _manifest_text(place: _Place, text: str) -> list[Path]:
+    session = place.plain()
+    (session / layout.MANIFEST).write_text(text)
+    return [session]
+
+
+def _odd_name(place: _Place, name: str) -> list[Path]:
+    of = place.manifest(id=name)
+    return [place.session(of, ("trace", trace(of)), ("span", span(1, of.id)))]
+
+
+def _symlinked_session(place: _Place) -> list[Path]:
+    session = place.plain()
+    moved = place.outside.with_name(f"moved-{session.name}")
+    session.rename(moved)
+    session.symlink_to(moved)
+    return []
+
+
+def _unlinked_upload(place: _Place) -> list[Path]:
+    session = place.plain()
+    target = place.outside.with_name(f"upload-of-{session.name}")
+    target.mkdir()
+    (session / "upload").symlink_to(target)
+    return [session]
+
+
+_DEEP = 1_000_000
+KINDS: dict[str, Kind] = {
+    "id with ../": lambda p: _odd_name(p, "../../../../etc/cron.d/x"),
+    "absolute id": lambda p: _odd_name(p, "/etc/passwd"),
+    "id with escapes": lambda p: _odd_name(p, "x" + ESCAPES),
+    "id of one dot": lambda p: _odd_name(p, "."),
+    "long id": lambda p: _odd_name(p, "x" * 5000),
+    "id with a newline and header": lambda p: _odd_name(p, "x\r\nX-Evil: 1\r\n\r\n"),
+    "segment is a symlink": lambda p: _replaced(p, _SEGMENT, lambda path: path.symlink_to(p.outside)),
+    "second segment is a symlink": lambda p: _replaced(p, _SECOND, lambda path: path.symlink_to(p.outside)),
+    "manifest is a symlink": lambda p: _replaced(p, layout.MANIFEST, lambda path: path.symlink_to(p.outside)),
+    "segment is a hard link": lambda p: _replaced(p, _SEGMENT, lambda path: os.link(p.outside, path)),
+    "manifest is a hard link": lambda p: _replaced(p, layout.MANIFEST, lambda path: os.link(p.outside, path)),
+    "segment is a pipe": lambda p: _replaced(p, _SEGMENT, os.mkfifo),
+    "manifest is a pipe": lambda p: _replaced(p, layout.MANIFEST, os.mkfifo),
+    "segment is a device": lambda p: _replaced(p, _SEGMENT, _device),
+    "manifest is a device": lambda p: _replaced(p, layout.MANIFEST, _device),
+    "segment is a directory": lambda p: _replaced(p, _SEGMENT, Path.mkdir),
+    "manifest is a directory": lambda p: _replaced(p, layout.MANIFEST, Path.mkdir),
+    "segment of another owner": lambda p: _replaced(p, _SEGMENT, _owned),
+    "manifest of 1 GB": lambda p: _replaced(p, layout.MANIFEST, lambda path: _sparse(path, 1 << 30)),
+    "segment of 1 GB of NULs": lambda p: _replaced(p, _SECOND, lambda path: _sparse(path, 1 << 30)),
+    "session is a symlink": _symlinked_session,
+    "upload is a symlink": _unlinked_upload,
+    "ids of the server's and a deep journal": _foreign_ids,
+    "another api_base": lambda p: [p.plain(api_base=p.other)],
+    "another api_base, with the fingerprint": lambda p: [p.plain(api_base=p.other, credential="0123456789abcdef")],
+    "another api_base, public": lambda p: [p.plain(api_base=p.other, credential="anon")],
+    "api_base with a password": lambda p: [p.plain(api_base=p.other.replace("//", "//user:pass@"))],
+    "api_base with the house in its path": lambda p: [p.plain(api_base=f"{p.other}/{p.house}")],
+    "api_base that only begins like the house": lambda p: [p.plain(api_base=f"{p.house}@{p.other.partition('//')[2]}")],
+    "api_base that is a file": lambda p: [p.plain(api_base="file:///etc/passwd")],
+    "api_base that is no text": lambda p: [p.plain(api_base=["x"])],
+    "media name with ../": lambda p: _media(p, file="../../../outside"),
+    "media name is absolute": lambda p: _media(p, file=str(p.outside)),
+    "media is a symlink": lambda p: _linked_media(p, lambda target, path: path.symlink_to(target)),
+    "media is a hard link": lambda p: _linked_media(p, os.link),
+    "media is a pipe": lambda p: [s for s in _media(p) if os.mkfifo(s / "media" / ("0" * 64 + ".png")) is None],
+    "media size is no number": lambda p: _media(p, size="x", step=None),
+    "JSON 10⁶ deep": lambda p: _span_with(p, '{"a":' * _DEEP + "1" + "}" * _DEEP),
+    "lists 10⁶ deep": lambda p: _span_with(p, '{"a":' + "[" * _DEEP + "]" * _DEEP + "}"),
+    "manifest 10⁵ deep": lambda p: _manifest_text(p, "[" * 100_000),
+    "manifest that is a list": lambda p: _manifest_text(p, "[1]"),
+    "manifest of a number for a format": lambda p: _manifest_text(p, '{"format":1e999}'),
+    "span that is no JSON": lambda p: _span_with(p, "{nonsense}"),
+    "span with a huge number": lambda p: _span_with(p, '{"id":' + "9" * 100_000 + "}"),
+    "span of another session": lambda p: _span_with(p, json.dumps(span(1, "somebody-elses"))),
+    "span without an id": lambda p: _span_with(p, '{"session_id":null}'),
+    "span with escapes": lambda p: _span_with(
+        p, json.dumps({**span(1), "name": ESCAPES, "attributes": {"text": ESCAPES}})
+    ),
+    "project and name with escapes": lambda p: [p.plain(project=ESCAPES, name=ESCAPES, hostname=ESCAPES)],
+    "machine_id with a header": lambda p: [p.plain(machine_id="m\r\nX-Evil: 1", agent_version="\r\n\r\nGET /")],
+}
+
+
+def make(kind: str, spool: Path, outside: Path, house: str, other: str, chance: random.Random) -> list[Path]:
+    """Put a session of this kind into the spool; the directories that are worth showing."""
+    return KINDS[kind](_Place(spool, outside, house, other, chance))
