@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -97,23 +98,37 @@ def _records(path: str, uid: str) -> Iterator[Record]:
 
 def _conversation(path: str, uid: str, full: bool) -> None:
     for record in _records(path, uid):
-        if record.type == b"span":
-            _span(json.loads(record.data), full)
-        elif record.type == b"trace_patch":
-            patch = json.loads(record.data)
-            patch.pop("session_id", None)
-            click.echo(f"\n[{_cut(json.dumps(patch, ensure_ascii=False), full)}]")
+        if record.type not in (b"span", b"trace_patch"):
+            continue
+        fields = _fields(record)
+        if fields is None:
+            click.echo(f"\n[a {record.type.decode()} record that cannot be read]")
+        elif record.type == b"span":
+            _span(fields, full)
+        else:
+            fields.pop("session_id", None)
+            click.echo(f"\n[{_cut(json.dumps(fields, ensure_ascii=False), full)}]")
+
+
+def _fields(record: Record) -> dict[str, Any] | None:
+    """None for what no emitter writes: no object, or one too deep or with numbers too long."""
+    try:
+        found = json.loads(record.data)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _span(span: dict[str, Any], full: bool) -> None:
-    attributes = span.get("attributes") or {}
+    attributes = span.get("attributes")
+    attributes = attributes if isinstance(attributes, dict) else {}
     role = _ROLES.get(str(span.get("kind")), str(span.get("kind")))
     if role in ("tool", "attachment"):
         role = f"{role} {span.get('name')}"
     body = attributes.get("text") or attributes.get("result_text")
     if body is None:
         body = json.dumps(attributes.get("tool_input", attributes), ensure_ascii=False)
-    click.echo(f"\n{click.style(printable(role), bold=True)}  {span.get('start_at')}")
+    click.echo(f"\n{click.style(printable(role), bold=True)}  {printable(str(span.get('start_at')))}")
     for line in str(body).splitlines() or [""]:
         click.echo("  " + _cut(line, full))
 
@@ -125,9 +140,10 @@ def _metrics(path: str, uid: str, full: bool) -> None:
         if record.type != b"metrics":
             others[record.type.decode()] = others.get(record.type.decode(), 0) + 1
             continue
-        fields = json.loads(record.data)
-        for key, value in fields["values"].items():
-            series.setdefault(key, _Series()).add(fields.get("step"), value)
+        fields = _fields(record) or {}
+        values = fields.get("values")
+        for key, value in values.items() if isinstance(values, dict) else ():
+            series.setdefault(key, _Series()).add(printable(str(fields.get("step"))), value)
     width = max([len(printable(key)) for key in series] or [0])
     for key in sorted(series):
         click.echo(f"{printable(key):<{width}}  {series[key].line(full)}")
@@ -150,8 +166,9 @@ class _Series:
         self._last_at: Any = None
 
     def add(self, step: Any, value: Any) -> None:
-        if isinstance(value, (int, float)):
-            self._numbers.append(float(value))
+        number = _finite(value)
+        if number is not None:
+            self._numbers.append(number)
             self._last_number_at = step
         else:
             self._others += 1
@@ -166,6 +183,14 @@ class _Series:
             f"{_spark(numbers)}  last {numbers[-1]:.6g} at step {self._last_number_at}  "
             f"min {min(numbers):.6g}  max {max(numbers):.6g}  {_counted(len(numbers), 'points')}{more}"
         )
+
+
+def _finite(value: Any) -> float | None:
+    try:
+        found = float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _shown(value: Any, full: bool) -> str:
