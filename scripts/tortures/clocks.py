@@ -54,7 +54,7 @@ def _jumping(trial: Trial, house: House, number: int, chance: random.Random) -> 
     clock.write_text(jumps[0])
     more = {**_faked(), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "TZ": chance.choice(ZONES)}
     words = (str(ledger), name, str(clock), *jumps[1:])
-    process = home.start_job(places.WORK + _JOB, *words, **more)
+    process = home.start_job(places.WORK + _JOB, *words, prefix=(), **more)
     _, err = process.communicate(timeout=100)
     trial.require(
         process.returncode == 0, number, f"jumps {jumps}: the job ended with {process.returncode}: {err[-800:]}"

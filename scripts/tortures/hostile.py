@@ -35,11 +35,10 @@ def run(trial: Trial) -> None:
             _check_key(trial, number, other.received, house.key, kinds)
 
 
-def together(trial: Trial) -> None:
-    """All kinds in one spool."""
+def together(trial: Trial, kinds: list[str]) -> None:
+    """Several kinds in one spool."""
     with places.a_house(trial) as house, serving(reply(200)) as other:
         for number, chance in trial.points():
-            kinds = list(hostile_sessions.KINDS)
             _point(trial, house, number, kinds, chance, other.url)
             _check_key(trial, number, other.received, house.key, kinds)
 
@@ -57,7 +56,7 @@ def _point(trial: Trial, house: House, number: int, kinds: list[str], chance: ra
     for done in (
         home.run("status", str(home.spool)),
         home.run("status", str(home.spool), "--json"),
-        *(home.run("show", "--spool", str(home.spool), str(path)) for path in made[:: max(1, len(made) // 8)]),
+        *(home.run("show", "--spool", str(home.spool), str(path)) for path in made),
         home.sync("--dry-run"),
         home.sync(),
         home.sync("--json"),

@@ -27,7 +27,7 @@ class _Place:
     def manifest(self, kind: str = "trace", **fields: Any) -> Manifest:
         name = fields.pop("id", f"hostile-{self.chance.getrandbits(48):x}")
         uid = f"{self.chance.getrandbits(128):032x}"
-        return manifest(kind, name, **{"uid": uid, "api_base": self.house, **fields})
+        return Manifest({**manifest(kind, name).to_dict(), "uid": uid, "api_base": self.house, **fields})
 
     def session(self, of: Manifest, *records: tuple[str, Any]) -> Path:
         """A session whose first segment has these (type, data) records behind its header."""
@@ -74,6 +74,12 @@ def _linked_media(place: _Place, link: Callable[[Path, Path], object]) -> list[P
     digest = sha256(place.outside.read_bytes()).hexdigest()
     [session] = _media(place, sha256=digest, file=f"{digest}.png")
     link(place.outside, session / "media" / f"{digest}.png")
+    return [session]
+
+
+def _piped_media(place: _Place) -> list[Path]:
+    [session] = _media(place)
+    os.mkfifo(session / "media" / f"{'0' * 64}.png")
     return [session]
 
 
@@ -162,7 +168,7 @@ KINDS: dict[str, Kind] = {
     "manifest is a directory": lambda p: _replaced(p, layout.MANIFEST, Path.mkdir),
     "segment of another owner": lambda p: _replaced(p, _SEGMENT, _owned),
     "manifest of 1 GB": lambda p: _replaced(p, layout.MANIFEST, lambda path: _sparse(path, 1 << 30)),
-    "segment of 1 GB of NULs": lambda p: _replaced(p, _SECOND, lambda path: _sparse(path, 1 << 30)),
+    "segment of 100 MB of NULs": lambda p: _replaced(p, _SECOND, lambda path: _sparse(path, 100 << 20)),
     "session is a symlink": _symlinked_session,
     "upload is a symlink": _unlinked_upload,
     "ids of the server's and a deep journal": _foreign_ids,
@@ -173,12 +179,12 @@ KINDS: dict[str, Kind] = {
     "api_base with the house in its path": lambda p: [p.plain(api_base=f"{p.other}/{p.house}")],
     "api_base that only begins like the house": lambda p: [p.plain(api_base=f"{p.house}@{p.other.partition('//')[2]}")],
     "api_base that is a file": lambda p: [p.plain(api_base="file:///etc/passwd")],
-    "api_base that is no text": lambda p: [p.plain(api_base=["x"])],
+    "api_base that is no text": lambda p: _manifest_text(p, json.dumps({**p.manifest().to_dict(), "api_base": ["x"]})),
     "media name with ../": lambda p: _media(p, file="../../../outside"),
     "media name is absolute": lambda p: _media(p, file=str(p.outside)),
     "media is a symlink": lambda p: _linked_media(p, lambda target, path: path.symlink_to(target)),
     "media is a hard link": lambda p: _linked_media(p, os.link),
-    "media is a pipe": lambda p: [s for s in _media(p) if os.mkfifo(s / "media" / ("0" * 64 + ".png")) is None],
+    "media is a pipe": _piped_media,
     "media size is no number": lambda p: _media(p, size="x", step=None),
     "JSON 10⁶ deep": lambda p: _span_with(p, '{"a":' * _DEEP + "1" + "}" * _DEEP),
     "lists 10⁶ deep": lambda p: _span_with(p, '{"a":' + "[" * _DEEP + "]" * _DEEP + "}"),

@@ -71,7 +71,7 @@ def _life(home: Home, disk: Disk, chance: random.Random, how: int, ledger: str, 
     try:
         wait_until(lambda: _lines(ledger) >= min(wanted, 20), what=lambda: f"the job's records; {job.poll()}")
         if chance.random() < 0.6:
-            others.append(home.start("sync", str(home.spool), **places.SMALL))
+            others.append(home.start("sync", str(home.spool), prefix=(), **places.SMALL))
         wait_until(lambda: _lines(ledger) >= wanted, what=lambda: f"the job's records; {job.poll()}")
         told = os.path.getsize(ledger)
         disk.lose_power(how)

@@ -1,0 +1,18 @@
+"""E4, E7: however processes begin and end, what any of them logged arrives once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.lanes import needs_house
+from tests.support.trials import hold
+from tortures import endings
+
+
+@pytest.mark.timeout(300)
+def test_e4_whatever_processes_are_made_and_end_all_they_logged_arrives_once(tmp_path: Path) -> None:
+    """Every start with two or three of the endings."""
+    needs_house()
+    hold(endings.run, tmp_path, "house", count=20)
