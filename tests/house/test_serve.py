@@ -21,6 +21,22 @@ def test_a_port_in_use_is_named_and_another_suggested(house: House, tmp_path: Pa
     assert not (tmp_path / "d").exists()
 
 
+def test_two_houses_never_share_one_directory(house: House) -> None:
+    command = [sys.executable, "-m", "tracehoused.cli.serve", "--port", "0", "--data", str(house.data)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert f"another house runs on {house.data} (process {house.pid})" in ended.stderr
+    assert "--data" in ended.stderr
+    assert httpx.get(f"{house.url}/v1/capabilities").status_code == 200
+
+
+def test_a_killed_house_leaves_its_directory_free(tmp_path: Path) -> None:
+    house = House(tmp_path / "data").start()
+    house.kill()
+    house.start()
+    assert house.stop() == 0
+
+
 def test_sigterm_ends_it_cleanly(tmp_path: Path) -> None:
     house = House(tmp_path / "data").start()
     assert httpx.get(f"{house.url}/v1/capabilities").status_code == 200

@@ -29,6 +29,7 @@ _OLDEST = (3, 10)
 def serve(host: str, port: int, data: Path | None, allow_anonymous: bool, allow_host: tuple[str, ...]) -> None:
     """Run a house: receive traces and runs, and show them in the browser."""
     _check_needs()
+    from tracehoused.house.alone import DataInUse
     from tracehoused.house.auth import KeyFileError
     from tracehoused.house.server import PortInUse, Settings, run
     from tracehoused.house.state import Options
@@ -39,6 +40,10 @@ def serve(host: str, port: int, data: Path | None, allow_anonymous: bool, allow_
         run(Settings(host, port, data or _default_data(), options), _announce)
     except PortInUse as error:
         raise click.ClickException(f"{error}; choose another with --port, e.g. --port {_another(port)}") from None
+    except DataInUse as error:
+        raise click.ClickException(
+            f"{error}; stop that one, or give this one a directory of its own with --data"
+        ) from None
     except (FormatError, KeyFileError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:

@@ -7,11 +7,13 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 
+from tracehoused.house.alone import alone_on
 from tracehoused.house.app import create_app
 from tracehoused.house.auth import KEY_FILE, Auth, own_key
 from tracehoused.house.blobs import Blobs
@@ -79,13 +81,21 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run(settings: Settings, ready: Callable[[Opened], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then let running requests finish. `ready` is called once, when it answers."""
+    """Serve until SIGTERM or SIGINT, then let running requests finish. `ready` is called once, when it answers.
+
+    Raises PortInUse, DataInUse where another house runs on this data, and OSError for an address that is not ours.
+    """
     bound = listen(settings.host, settings.port)
     # The server takes these signals while it runs and raises them again when it is done: then this is a clean end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     os.umask(0o077)
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with closing(bound), alone_on(settings.data):
+        _serve(settings, bound, ready)
+
+
+def _serve(settings: Settings, bound: socket.socket, ready: Callable[[Opened], None]) -> None:
     key, is_new = own_key(settings.data)
     store = Store(f"sqlite:///{settings.data / 'house.db'}")
     try:
@@ -108,7 +118,6 @@ def run(settings: Settings, ready: Callable[[Opened], None]) -> None:
         _Server(config, lambda: ready(opened), app.state.house.closing.set).run(sockets=[bound])
     finally:
         store.close()
-        bound.close()
 
 
 def _end(_number: int, _frame: object) -> None:
