@@ -1,5 +1,5 @@
 """``python -m tracehoused.cli`` is ``tracehouse``, for environments whose scripts are not on the path."""
 
-from tracehoused.cli.main import tracehouse
+from tracehoused.cli.entry import tracehouse
 
-tracehouse(prog_name="tracehouse")
+tracehouse()

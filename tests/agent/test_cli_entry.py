@@ -1,0 +1,42 @@
+"""The commands where what they need is not installed: one line that says what, no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def _run(program: str, *words: str, without: str) -> subprocess.CompletedProcess[str]:
+    code = (
+        f"import sys; sys.modules[{without!r}] = None; sys.argv[0] = {program!r}\n"
+        f"from tracehoused.cli.entry import {program}; {program}()"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=environ, timeout=60)
+
+
+@pytest.mark.parametrize("program", ["tracehouse", "tracehoused"])
+def test_without_click_both_programs_say_what_to_install(program: str) -> None:
+    done = _run(program, "--help", without="click")
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"{program} needs click, which is not installed here")
+    assert line.endswith("-m pip install tracehouse-sdk")
+
+
+def test_a_command_whose_module_needs_more_says_so_too(tmp_path: Path) -> None:
+    done = _run("tracehouse", "sync", str(tmp_path), without="httpx")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("tracehouse needs httpx")
+
+
+def test_a_defect_of_ours_is_no_missing_dependency(tmp_path: Path) -> None:
+    done = _run("tracehouse", "sync", str(tmp_path), without="tracehoused.engine")
+    assert "Traceback" in done.stderr
