@@ -5,7 +5,7 @@ from __future__ import annotations
 from tracehouse.clock import now
 from tracehouse.exceptions import ArgumentError
 from tracehouse.ids import uuid4
-from tracehouse.spans import OpenSpan, Span, attributes_of, check_kind, encode_span, parent_in
+from tracehouse.spans import OpenSpan, Span, attributes_of, check_kind, check_status, encode_span, parent_in
 from tracehouse.values import encode
 
 TYPE_CHECKING = False
@@ -35,8 +35,9 @@ class ChatLog:
     ) -> Span:
         """Record one span. ``text`` becomes ``attributes["text"]`` unless ``text`` or ``result_text`` is there already.
 
-        Without ``parent_span_id`` the innermost open ``span()`` of this trace is its parent. Raises ArgumentError for a kind that
-        is none of user_msg, assistant_msg, tool_use, tool_result, thinking, attachment.
+        Without ``parent_span_id`` the innermost open ``span()`` of this trace is its parent. ``status`` is "ok", "error" or None. Raises
+        ArgumentError for another status, and for a kind that is none of user_msg, assistant_msg, tool_use, tool_result, thinking,
+        attachment.
 
         >>> run = cm.init(project="my-bot")
         >>> run.log(kind="user_msg", name="judge", text="try again", status="error").attributes
@@ -117,6 +118,8 @@ class ChatLog:
     def _span(
         self, kind: str, name: str, attributes: dict[str, Any], parent_span_id: str | None, status: str | None
     ) -> Span:
+        if status is not None:
+            check_status(status)
         if parent_span_id is None:
             parent_span_id = parent_in(self.session_id)
         redactor = self._redactor
@@ -160,7 +163,7 @@ class ChatLog:
         return OpenSpan(self._record_open, self.session_id, kind, name or kind, held, parent)
 
     def push_spans(self, spans: Iterable[Span]) -> None:
-        """Record spans as they are. One whose id was recorded before updates that one. ArgumentError for what is no Span.
+        """Record spans as they are, unchecked. One whose id was recorded before updates that one. ArgumentError for what is no Span.
 
         >>> run = cm.init(project="my-bot")
         >>> call = run.log_tool_use("Bash", {"command": "make"})

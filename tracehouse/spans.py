@@ -129,13 +129,15 @@ _ORDER = ("id", "session_id", "kind", "name", "start_at", "end_at", "parent_span
 class OpenSpan:
     """A span that lasts as long as its ``with`` (or ``async with``) block; it is recorded when the block ends.
 
-    While it is open, ``attributes``, ``name`` and ``status`` may be changed. Spans recorded inside the block, also in tasks started
-    there, have it as their parent. A block left by an exception gives status "error" and ``attributes["error"]``.
+    While it is open, ``attributes``, ``name`` and ``status`` may be changed: the status to "ok" or "error", ArgumentError for another.
+    Spans recorded inside the block, also in tasks started there, have it as their parent. A block left by an exception gives status
+    "error" and ``attributes["error"]``.
     """
 
     __slots__ = (
         "_pieces",
         "_record",
+        "_status",
         "_token",
         "_watch",
         "attributes",
@@ -145,7 +147,6 @@ class OpenSpan:
         "outer",
         "parent_span_id",
         "session_id",
-        "status",
     )
 
     def __init__(
@@ -167,8 +168,19 @@ class OpenSpan:
         self.name = name
         self.attributes = attributes
         self.parent_span_id = parent_span_id
-        self.status: str | None = None
+        self._status: str | None = None
         self.outer: OpenSpan | None = None
+
+    @property
+    def status(self) -> str | None:
+        """None while nothing was said; the end of the block makes that "ok" or "error"."""
+        return self._status
+
+    @status.setter
+    def status(self, value: str | None) -> None:
+        if value is not None:
+            check_status(value)
+        self._status = value
 
     def write(self, text: str) -> None:
         """Add a piece of text, as a model streams it; the span gets the whole as ``attributes["text"]`` when it ends."""
@@ -238,6 +250,12 @@ def check_kind(kind: str) -> None:
     """ArgumentError unless it is one of the six."""
     if kind not in KINDS:
         raise ArgumentError(f"kind must be one of {KINDS}, got {kind!r}")
+
+
+def check_status(status: object) -> None:
+    """ArgumentError unless it is "ok" or "error"."""
+    if status not in STATUSES:
+        raise ArgumentError(f"status must be one of {STATUSES}, got {status!r:.100}")
 
 
 def attributes_of(given: Mapping[str, Any] | None, what: str = "attributes") -> dict[str, Any]:

@@ -27,8 +27,8 @@ def _medium(mime: str, size: int | str, sha256: str, step: int | None = None) ->
     return json.dumps(kept)
 
 
-def _span(attributes: dict[str, Any], name: str = "user message") -> str:
-    known = {"kind": "user_msg", "name": name, "attributes": attributes}
+def _span(attributes: dict[str, Any], name: str = "user message", **status: str) -> str:
+    known = {"kind": "user_msg", "name": name, **status, "attributes": attributes}
     return json.dumps({**known, "start_at": "now", "end_at": "now", "parent": None})
 
 
@@ -42,6 +42,7 @@ def _relabelled(key: str, published: str, ours: str, size: int, sha256: str) -> 
 _TREE = "all errors of ours are one tree; the built-in class is kept as a base"
 _NOT_LOST = "a call that the published SDK refuses or cannot send costs neither itself nor its neighbours"
 _STATUS = "a status tells how the process ended: the exit code decides, and exit 0 is no failure"
+_KNOWN_STATUS = "a span's status is ok or error; another is told at once"
 _IN_ADDITION = "told in addition"
 _GREY = "00050a0f14191e23282d32373c41464b50555a5f64696e73787d82878c91969ba0a5aaafb4b9bec3c8cdd2d7dce1e6eb"
 _STRETCHED = "00050a10151b20252b30363b41464b51565c61676c71777c82878d92979da2a8adb3b8bdc3c8ced3d9dee3e9eef4f9ff"
@@ -221,6 +222,15 @@ INTENDED: dict[str, list[Row]] = {
             ABSENT,
             _span({"nan": {"_type": "number", "value": "NaN"}, "set": [1]}, name="n"),
             _NOT_LOST,
+        ),
+    ],
+    "weaknesses span-status": [
+        Row("output/0", ABSENT, "raised ArgumentError", _KNOWN_STATUS),
+        Row(
+            "traces/span-status/spans/0",
+            _span({"text": "x"}, status="great"),
+            ABSENT,
+            _KNOWN_STATUS,
         ),
     ],
     "weaknesses server-down": [

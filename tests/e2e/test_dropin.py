@@ -49,6 +49,7 @@ CASES = [
             "list-of-images",
             "disable-autofinish-0",
             "surrogate",
+            "span-status",
             "server-down",
             "system-samples",
         )

@@ -252,7 +252,7 @@ def test_e5_no_text_breaks_a_line(tmp_path: Path) -> None:
     run = cm.Run(session_id="s", spool_dir=tmp_path)
     for text in nasty:
         run.log_user(text)
-        run.log(kind="tool_use", name=text, attributes={text: text}, status=text, parent_span_id=text)
+        run.log(kind="tool_use", name=text, attributes={text: text}, parent_span_id=text)
     run.finish()
     session = jobs.only_session(tmp_path)
     spans = jobs.of_type(session, "span")

@@ -138,6 +138,11 @@ def test_push_spans_records_them_as_they_are(tmp_path: Path) -> None:
         (lambda run: run.log_tool_use("Read", "str"), "input must be a mapping, got 'str'"),
         (lambda run: run.log_user("x", attributes="str"), "attributes must be a mapping"),
         (lambda run: run.span("x"), "kind must be one of"),
+        (
+            lambda run: run.log(kind="user_msg", name="n", status="great"),
+            r"status must be one of \('ok', 'error'\), got 'gre",
+        ),
+        (lambda run: run.log_tool_result("r", status=True), r"status must be one of \('ok', 'error'\), got True"),
     ],
 )
 def test_bad_arguments_are_named_and_cost_nothing(tmp_path: Path, call: Any, told: str) -> None:
@@ -349,6 +354,16 @@ def test_open_spans_have_their_true_times_and_failures(tmp_path: Path) -> None:
     assert read["status"] == "error"
     assert read["attributes"] == {"tool_input": {"a": 1}, "more": 2, "error": "ValueError: no"}
     assert (said["attributes"], said["status"]) == ({"text": "abc"}, "ok")
+
+
+def test_e3_the_status_of_an_open_span_is_ok_or_error(tmp_path: Path) -> None:
+    run = cm.Run(session_id="s")
+    with run.span("tool_use", "Read") as span:
+        with pytest.raises(cm.ArgumentError, match=r"status must be one of \('ok', 'error'\), got 'great'"):
+            span.status = "great"
+        span.status = "error"
+    [read] = _spans(tmp_path)
+    assert read["status"] == "error"
 
 
 def test_a_span_of_one_trace_is_no_parent_in_another(tmp_path: Path) -> None:

@@ -85,6 +85,9 @@ if which == "surrogate":
     attempt(lambda: cm.log_user("half \ud800 a pair"))
     attempt(lambda: cm.log_user("next"))
     attempt(lambda: cm.log(kind="user_msg", name="n", attributes={"nan": float("nan"), "set": {1}}))
+if which == "span-status":
+    cm.init(session_id="span-status")
+    attempt(lambda: cm.log_user("x", status="great"))
 if which == "server-down":
     os_environ = __import__("os").environ
     os_environ["TRACEHOUSE_API_BASE"] = "http://127.0.0.1:9"
