@@ -66,8 +66,12 @@ class Visitor:
         self.house = house
         self.driver.get(f"{house.url}/signin")
         self.driver.find_element(By.NAME, "key").send_keys(house.key + Keys.ENTER)
-        wait_until(lambda: self.driver.current_url == f"{house.url}/", what="signed in")
+        wait_until(lambda: self.driver.current_url == f"{house.url}/", what=lambda: f"signed in, but: {self.said()}")
         self.driver.get_log("browser")
+
+    def said(self) -> str:
+        """Where the browser is, and what stands there."""
+        return f"{self.driver.current_url}: {self.run('return document.body.innerText')}"
 
     def open(self, path: str, width: int = 1280, theme: str = "light", height: int = 900) -> None:
         """Go to a page of the house, in a window of this size and with this preference."""
@@ -93,8 +97,10 @@ class Visitor:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
-        """The texts of the elements that are shown."""
-        return [one.text for one in self.all(selector) if one.is_displayed()]
+        """The texts of the elements that are shown, in one look: a page that draws again puts others in their place."""
+        shown = "one.checkVisibility({ visibilityProperty: true, opacityProperty: true })"
+        look = f"return [...document.querySelectorAll(arguments[0])].filter((one) => {shown})"
+        return list(self.run(f"{look}.map((one) => one.innerText.trim())", selector))
 
     def shot(self, name: str) -> None:
         self.driver.save_screenshot(str(self.shots / f"{name}.png"))
