@@ -73,8 +73,8 @@ class Session:
 
     @property
     def has_written(self) -> bool:
-        """This very process, not only the one it was forked from, has begun to write here."""
-        return self.log.is_open
+        """This very process, not only the one it was forked from, has recorded something here."""
+        return self.log.has_records
 
     def record(self, kind: str, payload: dict[str, Any]) -> None:
         self.append(kind, encode(payload))
@@ -91,9 +91,10 @@ class Session:
         self.record("exit", {"status": status, "exception": exception, "code": code, "at": clock.now()})
 
     def close(self) -> None:
-        """This process is done with the session; a later record opens it again."""
+        """This process is done with the session; a later record opens it again. One that holds nothing is told no end."""
         if self._is_open:
-            self.record("close", {"at": clock.now()})
+            if self.has_written:
+                self.record("close", {"at": clock.now()})
             self.let_go()
 
     def let_go(self) -> None:

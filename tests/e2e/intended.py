@@ -88,8 +88,6 @@ INTENDED: dict[str, list[Row]] = {
             _TREE,
         ),
         Row("output/26", f"image: TypeError: {_IMAGE}", f"image: ClaudeMonitorError/TypeError: {_IMAGE}", _TREE),
-        Row("traces/uncreated", ABSENT, THERE, "a session in a spool is made at the server, whatever is in it"),
-        Row("runs/unmade", ABSENT, THERE, "a session in a spool is made at the server, whatever is in it"),
     ],
     "environment": _environment("environment"),
     "wandb_basics": [

@@ -293,6 +293,20 @@ def test_a_trace_that_is_not_created_here_records_its_spans_only(tmp_path: Path)
     assert not jobs.of_type(session, "trace")
 
 
+@pytest.mark.parametrize(
+    "job",
+    [
+        "cm.Run(session_id='s', auto_create=False)",
+        "cm.Run(session_id='s', auto_create=False).finish()",
+        "with cm.Run(session_id='s', auto_create=False): pass",
+        "cm.TrainingRun(client_run_id='r', auto_create=False)",
+    ],
+)
+def test_what_is_not_created_here_and_holds_nothing_leaves_no_record(tmp_path: Path, job: str) -> None:
+    jobs.run(job, tmp_path)
+    assert not list(jobs.only_session(tmp_path).glob("*.jsonl"))
+
+
 def test_the_attributes_of_a_run_are_those_published() -> None:
     run = cm.Run(project="p", task_name="t", model="m", hostname="h", agent_version="1", run_id="R", rollout_step=0)
     assert run.session_id.startswith("py-")

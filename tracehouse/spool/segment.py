@@ -99,9 +99,9 @@ class SessionLog:
                 self.writer.note_dirty(self)
 
     @property
-    def is_open(self) -> bool:
-        """This process has begun to write here."""
-        return self._is_open
+    def has_records(self) -> bool:
+        """This process has recorded something here, written or still waiting."""
+        return self._seq > 0
 
     def lose(self, error: OSError) -> None:
         """Count, and tell, what the disk kept from becoming a record: a media file."""
