@@ -41,6 +41,7 @@ class SessionStatus:
     id: str
     uid: str
     project: str | None
+    name: str | None
     state: str
     records: int
     acknowledged: int
@@ -106,6 +107,7 @@ def _status(
         id=manifest.id,
         uid=manifest.uid,
         project=manifest.project,
+        name=manifest.name,
         state=_state(engine, session, epochs, ends) if epochs else _without_segments(session),
         records=_deleted(epochs, state) + sum(last_seq(session, manifest.uid, epoch) for epoch in epochs),
         acknowledged=sum(map(len, state.done.values())) + sum(map(len, state.lanes.values())),
@@ -225,5 +227,5 @@ def _unreadable(session: str, trouble: str) -> SessionStatus:
     name = os.path.basename(session)
     kind = name.partition("-")[0]
     return SessionStatus(
-        session, kind, name, "", None, "unreadable", 0, 0, 0, 0, 0, 0, 0, False, None, None, None, trouble
+        session, kind, name, "", None, None, "unreadable", 0, 0, 0, 0, 0, 0, 0, False, None, None, None, trouble
     )

@@ -45,8 +45,25 @@ def test_a_place_with_nothing_in_it_is_named(alone: Home) -> None:
     elsewhere = str(alone.directory / "elsewhere")
     assert elsewhere in alone.run("status", TRACEHOUSE_SPOOL_DIR=elsewhere).out
     assert elsewhere in alone.run("sync", TRACEHOUSE_SPOOL_DIR=elsewhere).err
+
+
+def test_a_session_that_is_not_there_is_a_usage_error(alone: Home) -> None:
     alone.job(RUN)
-    assert "no session matches 'nope*'" in alone.sync("--session", "nope*").err
+    for more in ((), ("--dry-run",), ("--json",)):
+        done = alone.sync("--session", "nope*", *more)
+        assert done.code == 2
+        assert "no session matches 'nope*'" in done.err
+        assert "tracehouse status" in done.err
+
+
+def test_status_has_the_runs_names_and_the_whole_reason(alone: Home) -> None:
+    alone.job(RUN)
+    head, row = alone.run("status").out.splitlines()
+    assert head.split() == ["KIND", "ID", "NAME", "STATE", "RECORDS", "BYTES", "DEAD", "LAST", "ERROR"]
+    assert row.startswith("run   run-id  ppo-v1  finished")
+    assert alone.status()["name"] == "ppo-v1"
+    assert row.endswith(alone.status()["trouble"])
+    assert "--api-base URL" in row
 
 
 def test_a_run_is_shown_by_its_name_and_with_all_its_series(alone: Home) -> None:

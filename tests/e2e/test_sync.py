@@ -97,6 +97,27 @@ def test_a_dry_run_tells_what_would_go_and_sends_nothing(home: Home, house: Hous
     assert not (home.session() / "upload").exists()
 
 
+def test_a_dry_run_ends_with_1_where_something_would_be_left(home: Home) -> None:
+    home.job(TRACE, "dry-left", "1")
+    del home.environ["TRACEHOUSE_API_KEY"]
+    done = home.sync("--dry-run")
+    assert done.code == 1
+    assert "waits: there is no key" in done.out
+    assert home.sync("--dry-run", "--json").code == 1
+
+
+def test_status_tells_what_another_server_has(home: Home, house: House) -> None:
+    home.job(TRACE, "elsewhere", "3", TRACEHOUSE_API_BASE="http://127.0.0.1:9")
+    assert home.sync("--api-base", house.url).code == 0
+    spool = str(home.spool)
+    [there] = home.run("status", spool, "--api-base", house.url, "--json").json["sessions"]
+    assert (there["destination"], there["acknowledged"], there["uploaded"]) == (house.url, 7, True)
+    [own] = home.run("status", spool, "--json").json["sessions"]
+    assert (own["destination"], own["acknowledged"], own["uploaded"]) == ("http://127.0.0.1:9", 0, False)
+    [nowhere] = home.run("status", spool, "--api-base", "http://127.0.0.1:10/", "--json").json["sessions"]
+    assert (nowhere["destination"], nowhere["acknowledged"]) == ("http://127.0.0.1:10", 0)
+
+
 def test_json_is_one_object_on_standard_output(home: Home) -> None:
     home.job(TRACE, "json", "3")
     done = home.sync("--json")

@@ -74,8 +74,12 @@ class _Work:
 @click.argument("spool", required=False, type=click.Path(file_okay=False))
 @click.option("--api-base", help="Upload there instead of where the sessions' jobs said.")
 @click.option("--profile", help="Use this login profile's key.")
-@click.option("--session", "pattern", metavar="GLOB", help="Only sessions whose id or directory matches.")
-@click.option("--dry-run", is_flag=True, help="Say what would be uploaded, and do nothing.")
+@click.option(
+    "--session", "pattern", metavar="GLOB", help="Only sessions whose id or directory matches; 2 if none does."
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be uploaded, and do nothing; 1 if something would be left."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="Sessions at a time.")
 @click.option("--anonymous", is_flag=True, help="Upload sessions that name no key publicly, without an account.")
@@ -93,8 +97,8 @@ def sync(
 ) -> None:
     """Upload SPOOL (default: the one jobs here write to) and exit.
 
-    Exit code 0: the destination has acknowledged everything; 1: something is left or was refused, said on standard error; 2: usage.
-    Interrupted, it stops cleanly; the next sync goes on from there.
+    Exit code 0: the destination has acknowledged everything; 1: something is left or was refused, said on standard error; 2: usage;
+    130: interrupted (Ctrl-C) with something left. Then it stops cleanly, and the next sync goes on from there.
     """
     settings = resolve({"jobs": jobs}, environ=os.environ)
     api_base = normalise_api_base(api_base) if api_base is not None else None
@@ -103,15 +107,13 @@ def sync(
     statuses = [look(engine, path) for path in sessions]
     if pattern is not None:
         statuses = [s for s in statuses if _matches(s, pattern)]
+        if not statuses:
+            raise click.UsageError(f"no session matches {pattern!r}; `tracehouse status` lists their ids")
     if not (statuses or as_json or dry_run):
-        told = (
-            f"no session matches {pattern!r}" if sessions else f"no sessions in {spool or ', '.join(settings.spools)}"
-        )
-        click.echo(told, err=True)
+        click.echo(f"no sessions in {spool or ', '.join(settings.spools)}", err=True)
     if dry_run:
-        _tell_dry(statuses, as_json)
         engine.close()
-        return
+        sys.exit(_tell_dry(statuses, as_json))
     pending = sum(s.bytes - s.acknowledged_bytes for s in statuses)
     progress = Progress(pending, len(statuses), quiet=as_json)
     engine.on_sent(progress.sent)
@@ -149,16 +151,19 @@ def _drain_all(work: _Work, sessions: list[str], jobs: int) -> None:
         signal.signal(signal.SIGINT, previous)
 
 
-def _tell_dry(statuses: list[SessionStatus], as_json: bool) -> None:
+def _tell_dry(statuses: list[SessionStatus], as_json: bool) -> int:
+    """The exit code: 1 where some would not go out, or are refused already."""
+    code = int(any(s.dead_letters or not (s.identity or s.state == "empty") for s in statuses))
     if as_json:
         click.echo(json.dumps({"sessions": [s.to_dict() for s in statuses]}))
-        return
+        return code
     for s in statuses:
         left = s.records - s.acknowledged
         to = f"to {s.destination} as {s.identity}" if s.identity else f"waits: {s.trouble}"
         click.echo(f"{s.kind} {_safe(s.id)}: {left:,} of {s.records:,} records to upload, {to}")
     if not statuses:
         click.echo("nothing to upload")
+    return code
 
 
 def _tell(work: _Work, after: list[SessionStatus], acknowledged: int, as_json: bool) -> int:
