@@ -78,7 +78,7 @@ class Checkpoint:
             return
         if not self._exists:
             self._create()
-        elif compacting and self._size > self._compact_at:
+        elif compacting and self._size > self._compact_at and self._stamp in (None, _stamp(self._path)):
             self._compact()
             return
         data = b"".join(self._pending)

@@ -1,6 +1,7 @@
 """One agent at a time uploads a session: ``upload/lease``, flocked on this host, and with a heartbeat for other hosts.
 
-The lease records its own inode, so that in a copy of the session it proves nothing.
+The lease records its own inode, so that in a copy of the session it proves nothing. It ends with its holder; that of a holder that was
+stopped (SIGSTOP) expires as one on another host does, when it has had no heartbeat for a minute.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ import fcntl
 import json
 import os
 import secrets
+import threading
 import time
 
 from tracehouse.spool import durable, layout, liveness
 from tracehoused.exceptions import LeaseHeld
 
-__all__ = ["Lease"]
+__all__ = ["Heartbeat", "Lease"]
 
 NAME = "lease"
 EXPIRES_AFTER = 60.0
@@ -22,29 +24,61 @@ RENEW_EVERY = 15.0
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
+class Heartbeat:
+    """Touches what this process holds, whatever its requests wait for, from one thread, which ends when nothing is held."""
+
+    def __init__(self, every: float = RENEW_EVERY) -> None:
+        self._every = every
+        self._lock = threading.Lock()
+        self._fds: set[int] = set()
+        self._runs = False
+
+    def add(self, fd: int) -> None:
+        with self._lock:
+            self._fds.add(fd)
+            if not self._runs:
+                self._runs = True
+                threading.Thread(target=self._run, name="tracehouse-lease", daemon=True).start()
+
+    def remove(self, fd: int) -> None:
+        with self._lock:
+            self._fds.discard(fd)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self._every)
+            with self._lock:
+                self._runs = bool(self._fds)
+                if not self._runs:
+                    return
+                for fd in self._fds:
+                    _touch(fd)
+
+
+_heartbeat = Heartbeat()
+
+
 class Lease:
     """Held from construction to ``close``; LeaseHeld when another agent has the session."""
 
-    def __init__(self, session: str) -> None:
+    def __init__(self, session: str, heartbeat: Heartbeat = _heartbeat) -> None:
         directory = os.path.join(session, layout.UPLOAD)
         durable.private_dir(directory)
         self._path = os.path.join(directory, NAME)
         self._token = secrets.token_hex(8)
         self._fd = self._acquire()
-        self._renewed = time.monotonic()
+        self._heartbeat = heartbeat
+        heartbeat.add(self._fd)
 
     def still_ours(self) -> bool:
         """To be asked right before each request: after a long stop another agent may have taken over."""
         try:
-            ours = os.stat(self._path).st_ino == os.fstat(self._fd).st_ino and self._read().get("token") == self._token
+            return os.stat(self._path).st_ino == os.fstat(self._fd).st_ino and self._read().get("token") == self._token
         except OSError:
             return False
-        if ours and time.monotonic() - self._renewed > RENEW_EVERY:
-            os.utime(self._fd)
-            self._renewed = time.monotonic()
-        return ours
 
     def close(self) -> None:
+        self._heartbeat.remove(self._fd)
         if self.still_ours():
             os.unlink(self._path)
         os.close(self._fd)
@@ -53,25 +87,35 @@ class Lease:
         while True:
             fd = os.open(self._path, _FLAGS, durable.FILE_MODE)
             try:
-                self._take(fd)
+                is_taken = self._take(fd)
             except BaseException:
                 os.close(fd)
                 raise
-            try:
-                if os.stat(self._path).st_ino == os.fstat(fd).st_ino:
-                    return fd
-            except FileNotFoundError:
-                pass  # its last holder took it away between our open and our lock
+            if is_taken and self._is_there(fd):
+                return fd
             os.close(fd)
 
-    def _take(self, fd: int) -> None:
+    def _is_there(self, fd: int) -> bool:
+        """False when its last holder, or who took over from that one, took it away between our open and our lock."""
+        try:
+            return os.stat(self._path).st_ino == os.fstat(fd).st_ino
+        except FileNotFoundError:
+            return False
+
+    def _take(self, fd: int) -> bool:
+        """False when it has to be tried again with a new file: an expired lease, still locked, was taken away."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            held = _fields(fd)
+            if _age(fd, self._path) >= EXPIRES_AFTER and _is_stopped(held):
+                if self._is_there(fd):
+                    os.unlink(self._path)
+                return False
             raise LeaseHeld(
                 f"{os.path.dirname(self._path)}: another agent is uploading this session",
                 path=self._path,
-                holder=_described(_fields(fd)),
+                holder=_described(held),
             ) from None
         except OSError:
             pass  # no locks on this file system: the heartbeat alone decides
@@ -87,12 +131,14 @@ class Lease:
         fields = {
             "token": self._token,
             "pid": os.getpid(),
+            "pid_ns": liveness.pid_namespace(),
             "host": os.uname().nodename,
             "boot_id": liveness.boot_id(),
             "inode": os.fstat(fd).st_ino,
         }
         os.ftruncate(fd, 0)
         os.pwrite(fd, json.dumps(fields).encode(), 0)
+        return True
 
     def _read(self) -> dict[str, object]:
         return _fields(self._fd)
@@ -104,6 +150,24 @@ def _fields(fd: int) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return fields if isinstance(fields, dict) else {}
+
+
+def _touch(fd: int) -> None:
+    try:
+        os.utime(fd)
+    except OSError:
+        pass  # a full or vanished disk: the lock still tells here, and elsewhere the lease expires
+
+
+def _is_stopped(held: dict[str, object]) -> bool:
+    """Whether the holder cannot go on by itself, where that can be seen; in another pid namespace its silence must do."""
+    if held.get("pid_ns") != liveness.pid_namespace():
+        return True
+    try:
+        with open(f"/proc/{held.get('pid')}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t", b"Z", b"X")
+    except (OSError, IndexError):
+        return False
 
 
 def _described(fields: dict[str, object]) -> str:

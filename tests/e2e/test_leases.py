@@ -1,0 +1,109 @@
+"""A lease ends with its agent: at once when that dies, after a minute when that was stopped; and who was stopped does no harm later."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.home import Held, Home
+from tests.support.house import House
+from tests.support.proxy import Proxy, proxied
+from tests.support.servers import Received
+from tests.support.waiting import wait_until
+from tracehouse.spool import layout
+from tracehoused.exceptions import LeaseHeld
+from tracehoused.lease import Heartbeat, Lease
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="[linux] needs /proc")
+_SMALL = {"TRACEHOUSE_BATCH_POINTS": "2"}
+_POINTS = {("loss", step): 1 for step in range(60)}
+
+
+@contextmanager
+def _in_the_middle(
+    home: Home, house: House, name: str
+) -> Iterator[tuple[subprocess.Popen[str], Proxy, threading.Event]]:
+    home.job(
+        f"run = cm.TrainingRun(client_run_id={name!r}, system_metrics=False, capture_env=False)\n"
+        "for step in range(60): run.log({'loss': step})\n"
+        "run.finish()"
+    )
+    applied, go_on = threading.Event(), threading.Event()
+
+    def hold(proxy: Proxy, connection: socket.socket, request: Received) -> bool:
+        answer = proxy.forward(request)
+        applied.set()
+        go_on.wait(60)
+        connection.sendall(answer)
+        return True
+
+    with proxied(
+        house.url, lambda request: hold if b'"step":20,' in request.body and not applied.is_set() else None
+    ) as proxy:
+        first = home.start("sync", str(home.spool), "--api-base", proxy.url, **_SMALL)
+        try:
+            assert applied.wait(60)
+            yield first, proxy, go_on
+        finally:
+            go_on.set()
+            first.send_signal(signal.SIGCONT)
+            if first.poll() is None:
+                first.communicate(timeout=60)
+
+
+def _age(lease: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(lease, (then, then))
+
+
+@needs_proc
+def test_a8_the_lease_of_a_stopped_agent_expires_and_it_repeats_nothing_when_it_goes_on(
+    home: Home, house: House
+) -> None:
+    with _in_the_middle(home, house, "stopped-holder") as (first, proxy, _):
+        lease = home.session() / layout.UPLOAD / "lease"
+        first.send_signal(signal.SIGSTOP)
+        with pytest.raises(LeaseHeld, match="another agent") as held:
+            Lease(str(home.session()))
+        assert f"pid {first.pid}" in held.value.holder
+        _age(lease, 120)
+        done = home.sync("--api-base", proxy.url, **_SMALL)
+        assert done.code == 0, done.err
+    with Held(house) as there:
+        assert there.points("stopped-holder") == _POINTS
+    assert home.sync("--api-base", house.url, **_SMALL).code == 0
+
+
+@needs_proc
+def test_a8_an_agent_that_only_waits_for_its_server_keeps_its_lease(home: Home, house: House) -> None:
+    with _in_the_middle(home, house, "waiting-holder") as (first, _, go_on):
+        lease = home.session() / layout.UPLOAD / "lease"
+        _age(lease, 120)
+        with pytest.raises(LeaseHeld):
+            Lease(str(home.session()))
+        go_on.set()
+        first.communicate(timeout=60)
+        assert first.returncode == 0
+    with Held(house) as there:
+        assert there.points("waiting-holder") == _POINTS
+
+
+def test_a8_a_lease_has_a_heartbeat_while_it_is_held_and_no_request_is_made(tmp_path: Path) -> None:
+    lease = Lease(str(tmp_path), Heartbeat(every=0.01))
+    try:
+        file = tmp_path / layout.UPLOAD / "lease"
+        _age(file, 120)
+        wait_until(lambda: time.time() - file.stat().st_mtime < 60, what="its heartbeat")
+        assert lease.still_ours()
+    finally:
+        lease.close()
+    assert not file.exists()
