@@ -131,15 +131,15 @@ def _span(span: dict[str, Any]) -> tuple[str, tuple[str | None, ...]]:
         if isinstance(value, (dict, list)):
             check_depth(attributes, "attributes")
             break
-    extra = None if span.keys() <= _SPAN_FIELDS else fields.extra(span, _SPAN_FIELDS)
+    extra = None if _SPAN_FIELDS.issuperset(span) else fields.extra(span, _SPAN_FIELDS)
     row = (
         stored(span_id),
         kind,
         stored(name),
         start_at,
         end_at,
-        stored_or_none(fields.text(span, "parent_span_id")),
-        stored_or_none(fields.text(span, "status")),
+        None if get("parent_span_id") is None else stored_or_none(fields.text(span, "parent_span_id")),
+        None if get("status") is None else stored_or_none(fields.text(span, "status")),
         dump(attributes),
         None if extra is None else dump(extra),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any, NoReturn
 
@@ -28,8 +29,23 @@ def _no_constant(name: str) -> NoReturn:
     raise malformed(f"{name} is not JSON; a non-finite number is {{'_type': 'number', 'value': {name!r}}}")
 
 
-_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+_ENCODER = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":"))
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def _encoder() -> Callable[[Any, int], Iterable[str]]:
+    """One for all calls: the module makes a new one for each, which costs as much as a short text does."""
+    try:
+        from _json import encode_basestring_ascii, make_encoder
+    except ImportError:
+        return lambda value, level: (_ENCODER.encode(value),)
+    made: Callable[[Any, int], Iterable[str]] = make_encoder(
+        None, _ENCODER.default, encode_basestring_ascii, None, ":", ",", False, False, False
+    )
+    return made
+
+
+_encode = _encoder()
 
 
 def parse_json(raw: bytes) -> Any:
@@ -56,9 +72,9 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 def dump(value: Any) -> str:
     """JSON in ASCII, so that NUL and lone surrogates survive every database; floats beyond range in tagged form."""
     try:
-        return _ENCODER.encode(value)
+        return "".join(_encode(value, 0))
     except ValueError:
-        return _ENCODER.encode(tagged(value))
+        return "".join(_encode(tagged(value), 0))
 
 
 def tagged(value: Any) -> Any:
