@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -123,6 +124,34 @@ def test_sigterm_stops_it_cleanly_and_the_next_one_goes_on(
         assert again.wait(30) == 0
     job.kill()
     assert "Traceback" not in told(home)
+
+
+def test_a_second_sigterm_ends_it_at_once_and_costs_nothing(home: Home, house: House) -> None:
+    """The first one waits for the request that is under way, which here gets no reply."""
+    applied = threading.Event()
+
+    def hold(proxy: Proxy, connection: socket.socket, request: Received) -> bool:
+        proxy.forward(request)
+        applied.set()
+        connection.recv(1)  # until the agent has gone
+        return False
+
+    with proxied(house.url, lambda request: hold if b'"step":' in request.body else None) as proxy:
+        home.environ["TRACEHOUSE_API_BASE"] = proxy.url
+        job = Job(home, "forced")
+        agent = home.start_agent()
+        job.tell("log")
+        assert applied.wait(60), told(home)
+        # again and again: two that come at the same moment are one
+        wait_until(lambda: agent.send_signal(signal.SIGTERM) or agent.poll() is not None, what=lambda: told(home))
+        assert agent.returncode == -signal.SIGTERM
+        assert "tracehoused stopped" not in told(home)
+        proxy.rule = lambda request: None
+        job.tell("finish")
+        job.end()
+        assert home.sync().code == 0
+    with Held(house) as there:
+        assert there.points("forced") == {("loss", 0): 1}
 
 
 def test_a_house_that_comes_later_gets_everything(home: Home, house: House, agent: subprocess.Popen[str]) -> None:
@@ -347,9 +376,15 @@ def test_a10_an_idle_agent_does_nothing(home: Home, house: House, agent: subproc
     if not stat.exists():
         pytest.skip("[linux] needs /proc")
 
-    def ticks() -> int:
-        return sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13]))
+    def work() -> int:
+        """Clock ticks of the processor, and how often any of its threads was put to sleep."""
+        ticks = sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13]))
+        threads = [path.read_text() for path in Path(f"/proc/{agent.pid}/task").glob("*/status")]
+        return ticks + sum(int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.M)[0]) for text in threads)
 
-    before = ticks()
-    wait_until(lambda: True, timeout=1)
-    assert ticks() - before < 100
+    def is_quiet() -> bool:
+        before = work()
+        threading.Event().wait(1)  # a second to be seen idle in, not one to be ready after
+        return work() - before <= 5
+
+    wait_until(is_quiet, what="a second with at most five wake-ups")

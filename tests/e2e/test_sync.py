@@ -6,13 +6,15 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.support.home import Held, Home
 from tests.support.house import House
-from tests.support.proxy import page, proxied
+from tests.support.proxy import Proxy, page, proxied
+from tests.support.servers import Received
 from tests.support.waiting import wait_until
 from tracehouse.spool import layout
 
@@ -242,6 +244,31 @@ def test_interrupted_it_stops_cleanly_and_the_next_sync_goes_on(home: Home, hous
     with Held(house) as held:
         for number in range(4):
             assert held.texts(f"interrupted-{number}") == texts(20)
+
+
+def test_interrupted_twice_it_ends_at_once(home: Home, house: House) -> None:
+    home.job(TRACE, "twice", "5")
+    applied = threading.Event()
+
+    def hold(proxy: Proxy, connection: socket.socket, request: Received) -> bool:
+        proxy.forward(request)
+        applied.set()
+        connection.recv(1)  # until sync has gone
+        return False
+
+    with proxied(house.url, lambda request: hold if b"text 0" in request.body else None) as proxy:
+        process = home.start("sync", str(home.spool), "--api-base", proxy.url)
+        assert applied.wait(60)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        wait_until(lambda: "stopping" in process.stderr.readline(), what="the word that it stops")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        process.communicate()
+        proxy.rule = lambda request: None
+        assert home.sync("--api-base", proxy.url).code == 0
+    with Held(house) as held:
+        assert held.texts("twice") == texts(5)
 
 
 def test_two_syncs_at_once_send_each_record_once(home: Home, house: House) -> None:
