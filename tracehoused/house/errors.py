@@ -27,6 +27,10 @@ class StorageFailure(Exception):
     """The disk or database could not make a change durable; nothing of it was applied, and it may be tried again."""
 
 
+class FormatError(Exception):
+    """The database is a newer house's, or another program's."""
+
+
 def invalid(message: str, **fields: Any) -> Refusal:
     """The content is wrong and will stay so: 422."""
     return Refusal(422, "invalid", message, **fields)

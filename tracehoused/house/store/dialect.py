@@ -58,6 +58,10 @@ def _prepare_sqlite(engine: Engine, writes: bool) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def lock_alone(connection: Connection) -> None:
+    """No other process changes tables until this transaction ends: SQLite's writers hold the file's lock from the start."""
+
+
 @dataclass(frozen=True)
 class Bulk:
     """An INSERT of many rows into the columns of a table, in the table's order. With `keys`, a row that is there already

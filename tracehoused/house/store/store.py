@@ -11,16 +11,15 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, insert, select
 
-from tracehoused.house.store import dialect, schema
+from tracehoused.house.errors import FormatError
+from tracehoused.house.store import dialect, migrating, schema
 from tracehoused.house.store.writer import Writer
+
+__all__ = ["FormatError", "Store"]
 
 T = TypeVar("T")
 FORMAT = "1"
 KEYS_LIVE_US = 90 * 24 * 3600 * 1_000_000
-
-
-class FormatError(Exception):
-    """The database was written by a newer house."""
 
 
 class Store:
@@ -31,7 +30,7 @@ class Store:
         self._write_engine = dialect.open_engine(url, writes=True)
         self._read_engine = dialect.open_engine(url, writes=False)
         with self._write_engine.begin() as connection:
-            schema.metadata.create_all(connection)
+            migrating.bring_up(connection)
             self.house_id = _house_id(connection)
         self._writer = Writer(self._write_engine)
 

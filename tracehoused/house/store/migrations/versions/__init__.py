@@ -1,0 +1,1 @@
+"""Each step, by number. A released one is never edited."""
