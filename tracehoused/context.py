@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Callable
 
 from tracehoused.batch import Record, Render
@@ -34,6 +35,10 @@ class Halt(Exception):
         self.retry_after = retry_after
 
 
+def _utc_now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 @dataclass
 class Context:
     """What all requests of one session at one destination share. ``still_ours`` is asked right before each of them."""
@@ -48,8 +53,8 @@ class Context:
     dead: DeadLetters
     renders: dict[str, Render]
     still_ours: Callable[[], bool]
-    now: Callable[[], str]
     sleep: Callable[[float], None]
+    now: Callable[[], str] = _utc_now
     sent: Callable[[int, int], None] = lambda records, size: None
     answered: Callable[[str], None] = lambda verdict: None
     stopping: Callable[[], bool] = lambda: False

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from hashlib import sha256
 from random import Random
 from typing import Callable
@@ -29,16 +28,18 @@ from tracehoused.deadletter import DeadLetters
 from tracehoused.exceptions import CredentialError, LeaseHeld
 from tracehoused.identity import refuse_plain_http
 from tracehoused.lease import Lease
+from tracehoused.options import Options
 from tracehoused.reader import Epoch, is_unbegun, read_manifest
 from tracehoused.retry import Breaker
 from tracehoused.text import printable
 from tracehoused.uploader import Outcome, Uploader, destination_dir
 
-__all__ = ["Destination", "Engine", "Report"]
+__all__ = ["Destination", "Engine", "Options", "Report"]
 
 _CREATORS = 8
 # so many live sessions' checkpoints are kept in memory between passes
 _HOT = 256
+_OWN = "a house of its own"
 _UID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
@@ -73,16 +74,6 @@ class Report:
     outcome: Outcome
     dead: int = 0
     live: bool = False
-
-
-@dataclass(frozen=True)
-class Options:
-    """What one command overrides: another destination, a profile, anonymous upload, and closing what nobody can prove dead."""
-
-    api_base: str | None = None
-    profile: str | None = None
-    anonymous: bool = False
-    close_dead: bool = False
 
 
 class Engine:
@@ -140,7 +131,7 @@ class Engine:
             credential = self.credential(manifest)
             if isinstance(credential, NoCredential):
                 return Report(session, manifest, None, Outcome(False, f"{credential.reason}; {credential.hint}"))
-            destination = Destination.of(credential)
+            destination = self.destination(credential)
             return self._drain_to(session, manifest, credential, destination)
         except LeaseHeld as held:
             return Report(session, manifest, None, Outcome(False, f"{held.message} ({held.holder})", scope="lease"))
@@ -149,7 +140,9 @@ class Engine:
 
     def credential(self, manifest: Manifest, *, make: bool = True) -> Credential | NoCredential:
         """The key for a session, or why there is none."""
-        told = self._options.api_base
+        own, told = self._options.own, self._options.api_base
+        if own is not None:
+            return Credential(own.token, _OWN, own.api_base)
         api_base = told or manifest.api_base
         allowed = self._settings.allow_plain_http
         is_anonymous = manifest.credential == "anon" and self._options.profile is None
@@ -179,14 +172,24 @@ class Engine:
 
     def checkpoint(self, session: str, manifest: Manifest, destination: Destination) -> Checkpoint:
         """What is settled of a session there, without taking its lease: for looking only."""
-        if not _UID.fullmatch(manifest.uid):
-            raise SpoolError(f"its uid is none: {printable(manifest.uid, 60)}", path=session)
+        kept = self._place(session, manifest)
 
         def place(hashed: str) -> tuple[str, str]:
             copy = os.path.join(self._settings.state_dir, "acks", manifest.uid, f"{hashed}.json")
-            return destination_dir(session, hashed), copy
+            return destination_dir(kept, hashed), copy
 
         return Checkpoint(*place(destination.hash), [place(hashed) for hashed in destination.former_hashes])
+
+    def destination(self, credential: Credential) -> Destination:
+        """What acknowledgements of sessions that go out under this key are kept under."""
+        return Destination(_OWN, _OWN) if self._options.own is not None else Destination.of(credential)
+
+    def _place(self, session: str, manifest: Manifest) -> str:
+        """The directory below which lies what is known of a session: its own, or, where a house is this process's own, one aside."""
+        if not _UID.fullmatch(manifest.uid):
+            raise SpoolError(f"its uid is none: {printable(manifest.uid, 60)}", path=session)
+        own = self._options.own
+        return session if own is None else os.path.join(own.directory, manifest.uid)
 
     def _drain_to(self, session: str, manifest: Manifest, credential: Credential, destination: Destination) -> Report:
         breaker = self._breaker(destination.api_base)
@@ -197,7 +200,7 @@ class Engine:
                 session, manifest, destination, Outcome(False, trouble, retry_after=wait, scope="destination")
             )
         try:
-            with closing(Lease(session)) as lease:
+            with closing(Lease(self._place(session, manifest))) as lease:
                 report = self._drain_leased(session, manifest, credential, destination, lease)
         except BaseException:
             breaker.release()
@@ -235,9 +238,9 @@ class Engine:
         credential = self.known_credential(manifest)
         if isinstance(credential, NoCredential):
             raise CredentialError(credential.reason, api_base=manifest.api_base, hint=credential.hint)
-        destination = Destination.of(credential)
+        destination = self.destination(credential)
         client = self._speaking_for(manifest, credential)
-        with closing(Lease(session)) as lease:
+        with closing(Lease(self._place(session, manifest))) as lease:
             checkpoint = self.checkpoint(session, manifest, destination)
             yield manifest, self._context(session, manifest, destination, client, checkpoint, lease)
 
@@ -281,7 +284,6 @@ class Engine:
             dead=DeadLetters(checkpoint.directory),
             renders=wire.renders(_nonfinite(capabilities, checkpoint)),
             still_ours=lease.still_ours,
-            now=_utc_now,
             sleep=time.sleep,
             sent=self._sent,
             answered=self._answered,
@@ -314,7 +316,3 @@ def _nonfinite(capabilities: Capabilities, checkpoint: Checkpoint) -> bool | Non
     found = capabilities.nonfinite if capabilities.known else None
     checkpoint.fact("nonfinite", found)
     return found
-
-
-def _utc_now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -34,7 +34,8 @@ _MEASURED = 20_000
 
 class Lookout:
     """``patterns``: paths or patterns of spools. ``rescan_every``, ``dead_after``: seconds. ``credentials``: files whose change
-    is a reason to try sessions again that have no key."""
+    is a reason to try sessions again that have no key. ``only``: look at this session directory of theirs alone. ``marking``: let
+    jobs know that an agent is here."""
 
     def __init__(
         self,
@@ -44,12 +45,16 @@ class Lookout:
         rescan_every: float,
         dead_after: float,
         credentials: Sequence[str] = (),
+        only: str | None = None,
+        marking: bool = True,
     ) -> None:
         self._patterns = patterns
         self._state_dir = state_dir
         self._every = rescan_every
         self._dead_after = dead_after
         self._credentials = credentials
+        self._only = only
+        self._marking = marking
         self._keys_seen: object = None
         self.watcher = Watcher()
         self.odometer = Odometer(state_dir)
@@ -69,7 +74,7 @@ class Lookout:
             if path in self.spools:
                 self.spools[path].mark()
             else:
-                self.spools[path] = Spool(path, self._state_dir)
+                self.spools[path] = Spool(path, self._state_dir, marking=self._marking)
                 log.info("watching a spool", extra={"spool": path})
                 if self.spools[path].problem:
                     log.warning("%s", self.spools[path].problem, extra={"spool": path})
@@ -105,7 +110,7 @@ class Lookout:
         if hints.lost:
             self.next_look = now
         for path in hints.sessions:
-            if os.path.dirname(path) in self.spools:
+            if os.path.dirname(path) in self.spools and self._is_meant(path):
                 yield self._track(path, now)
 
     def ended(self, hints: Hints) -> Iterator[Tracked]:
@@ -136,6 +141,8 @@ class Lookout:
         names: set[str] = set()
         fresh: list[Tracked] = []
         for name, mtime in spool.sessions():
+            if not self._is_meant(os.path.join(spool.path, name)):
+                continue
             names.add(name)
             note = spool.ledger.get(name)
             if note is not None and note.mtime == mtime:
@@ -155,6 +162,9 @@ class Lookout:
         for path in gone:
             if os.path.basename(path) not in names and not self.sessions[path].running:
                 self._forget(self.sessions[path])
+
+    def _is_meant(self, path: str) -> bool:
+        return self._only is None or path == self._only
 
     @staticmethod
     def _may_have_grown(session: Tracked) -> bool:

@@ -30,17 +30,20 @@ def expand(patterns: Sequence[str]) -> list[str]:
 
 
 class Spool:
-    """One watched spool. OSError when it cannot be used."""
+    """One watched spool. OSError when it cannot be used. ``marking``: let jobs know that an agent is here."""
 
-    def __init__(self, path: str, state_dir: str) -> None:
+    def __init__(self, path: str, state_dir: str, *, marking: bool = True) -> None:
         self.path = path
         self.ledger = Ledger(state_dir, path)
         self.problem = ""
+        self._marking = marking
         self._lock_fd = -1
         self.mark()
 
     def mark(self) -> None:
         """Tell jobs that an agent is here."""
+        if not self._marking:
+            return
         path = os.path.join(self.path, LOCK)
         try:
             if self._lock_fd >= 0 and os.path.exists(path):

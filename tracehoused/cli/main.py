@@ -16,6 +16,7 @@ _TRACEHOUSE = {
     "sync": "Upload a spool and exit.",
     "status": "What is in a spool, and how much of it is uploaded.",
     "show": "One session's conversation or metrics, in the terminal.",
+    "view": "A spool in the browser, as jobs write it.",
     "top": "Live sessions in the terminal, as they go.",
     "export": "What is in a spool, as JSON lines, CSV, Parquet or OpenTelemetry.",
     "verify": "Prove that all of a spool is at its server.",

@@ -28,14 +28,14 @@ _OLDEST = (3, 10)
 @click.option("--allow-host", multiple=True, metavar="NAME", help="A further name this house answers to (Host header).")
 def serve(host: str, port: int, data: Path | None, allow_anonymous: bool, allow_host: tuple[str, ...]) -> None:
     """Run a house: receive traces and runs, and show them in the browser."""
-    _check_needs()
+    check_needs()
     from tracehoused.house.alone import DataInUse
     from tracehoused.house.auth import KeyFileError
     from tracehoused.house.server import PortInUse, Settings, run
     from tracehoused.house.state import Options
     from tracehoused.house.store.store import FormatError
 
-    options = Options(_version(), allow_anonymous, frozenset(allow_host))
+    options = Options(house_version(), allow_anonymous, frozenset(allow_host))
     try:
         run(Settings(host, port, data or _default_data(), options), _announce)
     except PortInUse as error:
@@ -50,7 +50,8 @@ def serve(host: str, port: int, data: Path | None, allow_anonymous: bool, allow_
         raise click.ClickException(f"cannot serve on {host} port {port}: {error}") from None
 
 
-def _check_needs() -> None:
+def check_needs() -> None:
+    """ClickException with what to do where a house cannot run."""
     if sys.version_info < _OLDEST:
         found = ".".join(map(str, sys.version_info[:2]))
         raise click.ClickException(
@@ -72,7 +73,8 @@ def _is_there(name: str) -> bool:
     return True
 
 
-def _version() -> str:
+def house_version() -> str:
+    """The installed version, for what a house tells of itself."""
     try:
         return metadata.version("tracehouse-sdk")
     except metadata.PackageNotFoundError:

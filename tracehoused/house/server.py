@@ -37,12 +37,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Opened:
-    """A house about to listen. `new_key` is the key, if it was made just now, and None otherwise."""
+    """A house about to listen. `new_key` is the key, if it was made just now, and None otherwise; `new_link` makes another
+    address that signs a browser in, once."""
 
     url: str
     key_file: Path
     new_key: str | None
     sign_in: str
+    new_link: Callable[[], str]
 
 
 class _Server(uvicorn.Server):
@@ -80,8 +82,9 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def run(settings: Settings, ready: Callable[[Opened], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then let running requests finish. `ready` is called once, when it answers.
+def run(settings: Settings, ready: Callable[[Opened], None], ending: Callable[[], None] = lambda: None) -> None:
+    """Serve until SIGTERM or SIGINT, then let running requests finish. `ready` is called once, when it answers, `ending`
+    when it is told to end.
 
     Raises PortInUse, DataInUse where another house runs on this data, and OSError for an address that is not ours.
     """
@@ -92,10 +95,12 @@ def run(settings: Settings, ready: Callable[[Opened], None]) -> None:
     os.umask(0o077)
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with closing(bound), alone_on(settings.data):
-        _serve(settings, bound, ready)
+        _serve(settings, bound, ready, ending)
 
 
-def _serve(settings: Settings, bound: socket.socket, ready: Callable[[Opened], None]) -> None:
+def _serve(
+    settings: Settings, bound: socket.socket, ready: Callable[[Opened], None], ending: Callable[[], None]
+) -> None:
     key, is_new = own_key(settings.data)
     store = Store(f"sqlite:///{settings.data / 'house.db'}")
     try:
@@ -103,8 +108,15 @@ def _serve(settings: Settings, bound: socket.socket, ready: Callable[[Opened], N
         auth = Auth(store, key)
         app = create_app(store, Blobs(settings.data / "media"), auth, _with_own_host(settings))
         url = _url(settings.host, bound.getsockname()[1])
-        sign_in = f"{url}/signin/{auth.new_code()}"
-        opened = Opened(url, settings.data / KEY_FILE, key if is_new else None, sign_in)
+
+        def new_link() -> str:
+            return f"{url}/signin/{auth.new_code()}"
+
+        def end() -> None:
+            ending()
+            app.state.house.closing.set()
+
+        opened = Opened(url, settings.data / KEY_FILE, key if is_new else None, new_link(), new_link)
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -115,7 +127,7 @@ def _serve(settings: Settings, bound: socket.socket, ready: Callable[[Opened], N
             h11_max_incomplete_event_size=256 * 1024,
             timeout_graceful_shutdown=10,
         )
-        _Server(config, lambda: ready(opened), app.state.house.closing.set).run(sockets=[bound])
+        _Server(config, lambda: ready(opened), end).run(sockets=[bound])
     finally:
         store.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
@@ -14,6 +15,7 @@ from tracehoused.house.pages.render import page
 from tracehoused.house.state import house_of
 
 _LARGEST_FORM = 4096
+_PAGE = re.compile(r"/(?:[rt]/[A-Za-z0-9_-]{1,64})?")
 
 
 async def form(_request: Request) -> Response:
@@ -39,10 +41,11 @@ async def with_key(request: Request) -> Response:
 
 async def _signed_in(request: Request) -> Response:
     """A page that leads on, not a redirect: after a click in another program, only a page of the house's own
-    brings the strict cookie along."""
+    brings the strict cookie along. `?next=`: which page, of a run or a trace."""
     auth = house_of(request).auth
     secret, seconds = await run_in_threadpool(auth.new_browser)
-    answer = page("signed_in.html")
+    asked = request.query_params.get("next", "/")
+    answer = page("signed_in.html", next=asked if _PAGE.fullmatch(asked) else "/")
     answer.set_cookie(auth.cookie, secret, max_age=seconds, httponly=True, samesite="strict", path="/")
     return answer
 
