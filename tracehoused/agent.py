@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 
-from tracehoused.engine import Engine, Report
+from tracehoused.engine import Destination, Engine, Report
 from tracehoused.lookout import Lookout
 from tracehoused.spools import fingerprint, segments
 from tracehoused.text import printable
@@ -203,8 +203,7 @@ class Agent:
         if done.report is not None and done.report.destination is not None:
             session.api_base = done.report.destination.api_base
             session.dead = done.report.dead
-            if done.report.outcome.scope != "destination":
-                self._release(session.api_base, now)
+            self._hear(done.report.destination, done.report.outcome.scope, now)
 
     def _wait_for_records(self, done: _Done, now: float) -> None:
         """A directory in which no record is yet, or a pass that a defect ended."""
@@ -247,25 +246,33 @@ class Agent:
         elif report.destination is None and outcome.scope != "lease":
             session.state = "waiting"
             self.lookout.waits(session)
-        elif outcome.scope == "destination":
-            self._park(session, report, now)
+        elif report.destination is not None and outcome.scope in ("destination", "identity"):
+            place = report.destination.api_base if outcome.scope == "destination" else report.destination.hash
+            self._park(session, place, outcome.retry_after, now)
         else:
             session.state = "retry"
             lease = outcome.scope == "lease"
             self._schedule.at(session, now + (_LEASE_WAIT if lease else session.wait(self._rng, outcome.retry_after)))
 
-    def _park(self, session: Tracked, report: Report, now: float) -> None:
-        """One session asks again whether the server is back; the others wait for what it hears."""
-        parked = self._parked.setdefault(session.api_base, [])
+    def _park(self, session: Tracked, place: str, retry_after: float | None, now: float) -> None:
+        """One session asks again whether the server is back, or takes the key; the others wait for what it hears."""
+        parked = [other for other in self._parked.get(place, ()) if other.state in ("parked", "retry")]
+        self._parked[place] = parked
         session.state = "parked"
         if not any(other.due is not None or other.running or other.ready for other in parked):
-            self._schedule.at(session, now + session.wait(self._rng, report.outcome.retry_after))
+            self._schedule.at(session, now + session.wait(self._rng, retry_after))
         if session not in parked:
             parked.append(session)
 
-    def _release(self, api_base: str, now: float) -> None:
-        """The server answers: all that waited for it have their turn."""
-        for session in self._parked.pop(api_base, ()):
+    def _hear(self, destination: Destination, scope: str, now: float) -> None:
+        """The server answers, and perhaps takes the key: all that waited for that have their turn."""
+        if scope != "destination":
+            self._release(destination.api_base, now)
+        if scope not in ("destination", "identity"):
+            self._release(destination.hash, now)
+
+    def _release(self, place: str, now: float) -> None:
+        for session in self._parked.pop(place, ()):
             if session.state == "parked":
                 session.state = "retry"
                 session.backoff = None

@@ -21,7 +21,7 @@ _MOST_WAITS = 20
 
 
 class Halt(Exception):
-    """Sending stops here: for the whole destination, or for this session.
+    """Sending stops here: for the whole destination, for all sessions with this key ("identity"), or for this session.
 
     ``kind``: "unavailable" (try again after ``retry_after``), "paused" (someone must do something), "deleted" (on the server),
     "forgotten" (by the server), "lease" (another agent has it).
@@ -90,7 +90,9 @@ class Context:
             raise Halt("unavailable", reason, scope="destination", retry_after=answer.retry_after)
         if verdict is Verdict.IN_FLIGHT:
             raise Halt("unavailable", reason, scope="session", retry_after=answer.retry_after)
-        if verdict in (Verdict.UNAUTHORIZED, Verdict.MISCONFIGURED):
+        if verdict is Verdict.UNAUTHORIZED:
+            raise Halt("paused", reason, scope="identity")
+        if verdict is Verdict.MISCONFIGURED:
             raise Halt("paused", reason, scope="destination")
         if verdict in (Verdict.FORBIDDEN, Verdict.KEY_REUSED):
             raise Halt("paused", reason, scope="session")

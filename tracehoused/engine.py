@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from random import Random
 from typing import Callable
 
 from tracehouse.exceptions import SpoolError, TracehouseError
 from tracehouse.spool.manifest import Manifest
 from tracehoused import presence, wire
 from tracehoused.batch import Limits
+from tracehoused.breakers import Breakers
 from tracehoused.capabilities import Capabilities
 from tracehoused.checkpoint import Checkpoint
 from tracehoused.client import Client
@@ -30,7 +30,6 @@ from tracehoused.identity import refuse_plain_http
 from tracehoused.lease import Lease
 from tracehoused.options import Options
 from tracehoused.reader import Epoch, is_unbegun, read_manifest
-from tracehoused.retry import Breaker
 from tracehoused.text import printable
 from tracehoused.uploader import Outcome, Uploader, destination_dir
 
@@ -99,7 +98,7 @@ class Engine:
         self._clients: dict[tuple[str, str], Client] = {}
         self._lock = threading.Lock()
         self._creators = ThreadPoolExecutor(_CREATORS, thread_name_prefix="tracehouse-create")
-        self._breakers: dict[str, Breaker] = {}
+        self._breakers = Breakers()
         self._hot: dict[tuple[str, str], Checkpoint] = {}
         self._copy_every = copy_every
         self._copied_at: dict[str, float] = {}
@@ -192,23 +191,20 @@ class Engine:
         return session if own is None else os.path.join(own.directory, manifest.uid)
 
     def _drain_to(self, session: str, manifest: Manifest, credential: Credential, destination: Destination) -> Report:
-        breaker = self._breaker(destination.api_base)
-        if not breaker.allow(time.monotonic()):
-            wait = breaker.wait(time.monotonic())
-            trouble = f"{destination.api_base} does not answer; it is asked again in {wait:.0f} s"
-            return Report(
-                session, manifest, destination, Outcome(False, trouble, retry_after=wait, scope="destination")
-            )
+        refused = self._breakers.refusal(destination.api_base, destination.hash)
+        if refused is not None:
+            scope, wait = refused
+            what = "does not answer" if scope == "destination" else f"does not take the key of {destination.identity!r}"
+            trouble = f"{destination.api_base} {what}; it is asked again in {wait:.0f} s"
+            return Report(session, manifest, destination, Outcome(False, trouble, retry_after=wait, scope=scope))
         try:
             with closing(Lease(self._place(session, manifest))) as lease:
                 report = self._drain_leased(session, manifest, credential, destination, lease)
         except BaseException:
-            breaker.release()
+            self._breakers.release(destination.api_base, destination.hash)
             raise
-        if report.outcome.scope == "destination":
-            breaker.failure(time.monotonic(), retry_after=report.outcome.retry_after)
-        else:
-            breaker.success()
+        outcome = report.outcome
+        self._breakers.note(destination.api_base, destination.hash, outcome.scope, outcome.retry_after)
         return report
 
     def _drain_leased(
@@ -256,12 +252,6 @@ class Engine:
             return False
         self._copied_at[session] = now
         return True
-
-    def _breaker(self, api_base: str) -> Breaker:
-        with self._lock:
-            if api_base not in self._breakers:
-                self._breakers[api_base] = Breaker(Random())
-            return self._breakers[api_base]
 
     def _context(
         self,

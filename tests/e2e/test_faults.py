@@ -396,6 +396,50 @@ def test_a4_a_key_that_is_not_taken_pauses_and_keeps_everything(home: Home, hous
     assert_all_of_run(house, f"paused-{code}")
 
 
+def test_a4_a_key_that_is_not_taken_stops_no_session_with_another(home: Home, house: House) -> None:
+    """More sessions than a breaker needs, before those of the other key; by sync, and then by the agent."""
+    config = home.environ["TRACEHOUSE_CONFIG_DIR"]
+    good = home.environ.pop("TRACEHOUSE_API_KEY")
+
+    def rule(request: Received) -> Fault | None:
+        is_bad = request.headers.get("authorization") == "Bearer ba_bad"
+        return status(401, b'{"error":"who are you"}') if is_bad else None
+
+    with proxied(house.url, rule) as proxy:
+        save_key("ba_bad", proxy.url, "bad", source="login", config_dir=config)
+        save_key(good, proxy.url, "good", source="login", config_dir=config)
+        script = """
+            for name in sys.argv[1:]:
+                with cm.Run(session_id=name) as run:
+                    run.log_user("text 0")
+        """
+        home.job(
+            script,
+            *(f"a-bad-{number}" for number in range(9)),
+            TRACEHOUSE_API_KEY="ba_bad",
+            TRACEHOUSE_API_BASE=proxy.url,
+        )
+        home.job(script, "b-good-1", "b-good-2", TRACEHOUSE_API_KEY=good, TRACEHOUSE_API_BASE=proxy.url)
+        done = home.sync("--jobs", "1", "--json")
+        assert done.code == 1
+        assert sorted(one["id"] for one in done.json["left"]) == [f"a-bad-{number}" for number in range(9)]
+        asked = [
+            one for one in proxy.received if one.headers.get("authorization") == "Bearer ba_bad" and is_change(one)
+        ]
+        assert len(asked) < 9, "the key is left alone after some"
+        agent = home.start_agent(TRACEHOUSE_JOBS="1")
+        try:
+            home.job(script, "c-good-3", TRACEHOUSE_API_KEY=good, TRACEHOUSE_API_BASE=proxy.url)
+            with Held(house) as there:
+                wait_until(lambda: there.traces("c-good-3"), what="the agent goes on with the other key")
+        finally:
+            agent.kill()
+            agent.wait()
+    with Held(house) as there:
+        assert [there.texts(name) for name in ("b-good-1", "b-good-2")] == [["text 0"]] * 2
+        assert there.traces("a-bad") == []
+
+
 def test_a4_a_redirect_is_an_error_and_is_never_followed(home: Home, house: House) -> None:
     home.job(TRACE, "moved", "1")
     with proxied(house.url, lambda request: status(307, b"", f"Location: {house.url}{request.target}")) as proxy:

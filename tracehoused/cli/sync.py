@@ -63,7 +63,9 @@ class _Work:
         self.progress.session_done()
 
     def _gives_up(self, report: Report, tries: int) -> bool:
-        """A server that does not answer is not waited for session by session."""
+        """A server that does not answer is not waited for session by session, nor one that does not take the key."""
+        if report.outcome.scope == "identity":
+            return True
         if report.outcome.scope == "destination":
             self.outages += 1
         wait = report.outcome.retry_after or 0.5 * tries
@@ -233,7 +235,12 @@ def _reason(work: _Work, status: SessionStatus) -> str:
     if status.dead_letters:
         return f"{status.dead_letters} records refused: see `tracehouse deadletters list {status.session}`"
     trouble = report.outcome.trouble
-    if trouble and report.outcome.scope == "destination" and status.destination and status.destination not in trouble:
+    if (
+        trouble
+        and report.outcome.scope in ("destination", "identity")
+        and status.destination
+        and status.destination not in trouble
+    ):
         trouble = f"{status.destination}: {trouble}"
     return trouble or status.trouble or f"{status.bytes - status.acknowledged_bytes:,} bytes not acknowledged"
 
