@@ -17,7 +17,7 @@ from tracehoused.context import Context, Halt
 from tracehoused.engine import Engine
 from tracehoused.intervals import Intervals
 from tracehoused.mediafiles import checked_media
-from tracehoused.reader import Epoch, Scan, measure, open_checked, scan, writers
+from tracehoused.reader import Epoch, Scan, is_unbegun, measure, open_checked, scan, writers
 from tracehoused.request import Request, api_path
 from tracehoused.retention import receipt_of
 from tracehoused.retry import Verdict
@@ -58,6 +58,9 @@ class _Found:
 def verify(engine: Engine, session: str) -> Proof:
     """Compare a session with its receipts and, where the server can be asked, with the server."""
     proof = Proof(session, os.path.basename(session))
+    if is_unbegun(session):
+        proof.asked = True
+        return proof
     try:
         with engine.at(session) as (manifest, context):
             proof.id = manifest.id

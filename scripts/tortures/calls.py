@@ -68,7 +68,7 @@ def _call(found: re.Match[str]) -> Call | None:
     if name in ("write", "pwrite64", "fsync", "fdatasync", "ftruncate", "writev"):
         assert of_fd is not None, words[:200]
         path = _text(of_fd[1])
-        data = strings[0][:result] if name == "write" and strings else b""
+        data = strings[0][:result] if name in ("write", "writev") and strings else b""
         return Call(name, began, ended, (path,), data)
     if name == "openat" and "O_CREAT" not in words:
         return None

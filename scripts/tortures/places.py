@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,11 +43,11 @@ def sync_until_done(home: Home, tries: int = 6, **more: str) -> Done:
     return done
 
 
-def run_once(home: Home, **more: str) -> Done:
-    """``tracehoused run-once``: a pass of the agent, retention too."""
+def run_once(home: Home, *prefix: str, **more: str) -> Done:
+    """``tracehoused run-once``: a pass of the agent, retention too. ``prefix``: words before the command."""
     program = "from tracehoused.cli.main import tracehoused; tracehoused()"
     done = subprocess.run(
-        [sys.executable, "-c", program, "run-once"],
+        [*prefix, sys.executable, "-c", program, "run-once"],
         env={**home.environ, **more},
         capture_output=True,
         text=True,
@@ -61,6 +62,31 @@ def verdict(house: House, prefix: str, account: oracle.Account, **more: object) 
     with house.client() as client:
         held = oracle.in_house(client, prefix)
     return oracle.judge(account, held, **more)  # type: ignore[arg-type]
+
+
+def verdicts(
+    house: House, accounts: Mapping[str, oracle.Account], dropped: Mapping[str, int] | None = None
+) -> dict[str, oracle.Verdict]:
+    """On several jobs made together: by the name that the ids of each begin with, none of which begins another."""
+    names = sorted(accounts)
+    common = next(names[0][:n] for n in range(len(names[0]), -1, -1) if names[-1].startswith(names[0][:n]))
+    held: dict[str, Counter[oracle.Item]] = {name: Counter() for name in accounts}
+    with house.client() as client:
+        for item, count in oracle.in_house(client, common).items():
+            for name in accounts:
+                if item[1].startswith(name):
+                    held[name][item] = count
+    told = dropped or {}
+    return {
+        name: oracle.judge(account, held[name], dropped=sum(n for of, n in told.items() if of.startswith(name)))
+        for name, account in accounts.items()
+    }
+
+
+def check_verify(trial: Trial, number: int, home: Home) -> None:
+    """``tracehouse verify`` proves that all of it is there."""
+    done = home.run("verify", str(home.spool))
+    trial.require(done.code == 0, number, f"verify ended with {done.code}: {done.out[-300:]} {done.err[-500:]}")
 
 
 def check_sync(trial: Trial, number: int, done: Done, *, code: int | None = 0) -> None:

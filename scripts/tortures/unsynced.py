@@ -77,7 +77,7 @@ class _History:
 
     def _is_ours(self, call: Call) -> bool:
         inside = call.paths[0] == self.root or call.paths[0].startswith(self.root + "/")
-        return inside or (call.paths[0] == self.ledger and call.name == "write")
+        return inside or (call.paths[0] == self.ledger and call.name == "writev")
 
     def until(self, end: int) -> tuple[Disk, oracle.Account]:
         """The disk after so many calls, and what the job had been told by then."""

@@ -27,6 +27,14 @@ def test_verify_proves_what_the_house_has(site: Site) -> None:
     assert all(session["asked"] and session["records"] for session in told["sessions"])
 
 
+def test_verify_takes_a_directory_in_which_nothing_was_recorded_for_what_it_is(site: Site) -> None:
+    """A job was killed before its first record: there is nothing of it that could be anywhere."""
+    site.finished_job(_RUN)
+    site.tracehouse("sync")
+    (site.spool / f"trace-killed-{'0' * 16}").mkdir(mode=0o700)
+    assert "2 of 2 sessions proven" in site.tracehouse("verify").stdout
+
+
 def test_verify_finds_what_the_house_lost(site: Site, house: House) -> None:
     site.finished_job(_TRACE)
     site.tracehouse("sync")

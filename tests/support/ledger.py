@@ -1,7 +1,7 @@
 """A job's own account of what it logged, kept outside the spool; ``tests.support.oracle`` reads it.
 
 One JSON list a line: ``["+", *item]`` before the call, ``["=", *item]`` once it has returned, ``["!", name…]`` once a flush of
-these sessions was True. An item's second member is the id of its run or trace.
+these sessions was True, ``["?", name…]`` once one was False. An item's second member is the id of its run or trace.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Ledger:
 
     def flushed(self, done: bool, *names: str) -> None:
         """Note what a flush said of these sessions."""
-        if done:
-            self._write("!", names)
+        self._write("!" if done else "?", names)
 
     def _write(self, mark: str, item: tuple[Any, ...]) -> None:
-        os.write(self._fd, json.dumps([mark, *item]).encode() + b"\n")
+        # writev: an error injected into the job's writes must not fall on its ledger
+        os.writev(self._fd, [json.dumps([mark, *item]).encode() + b"\n"])

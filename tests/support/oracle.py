@@ -24,11 +24,13 @@ Item = tuple[Any, ...]
 
 @dataclass
 class Account:
-    """What ledgers say: ``begun`` includes ``done``, which a call returned from; ``promised``: what a flush was True for."""
+    """What ledgers say: ``begun`` includes ``done``, which a call returned from; ``promised``: what a flush was True for;
+    ``doubtful``: what one was False for, which a later one says nothing of."""
 
     begun: set[Item] = field(default_factory=set)
     done: set[Item] = field(default_factory=set)
     promised: set[Item] = field(default_factory=set)
+    doubtful: set[Item] = field(default_factory=set)
 
     def add(self, ledger: Path | str, told: int | None = None) -> Account:
         """A ledger of one process: what a flush there says covers what that process logged. ``told``: bytes of it that count."""
@@ -45,8 +47,10 @@ class Account:
     def note(self, line: list[Any]) -> None:
         """One line of a ledger."""
         mark, item = line[0], tuple(line[1:])
-        if mark == "!":
-            self.promised |= {one for one in self.done if one[1] in item}
+        if mark in "!?":
+            told = {one for one in self.done if one[1] in item} - self.promised - self.doubtful
+            of = self.promised if mark == "!" else self.doubtful
+            of |= told
         else:
             (self.begun if mark == "+" else self.done).add(item)
 
@@ -131,8 +135,17 @@ def in_spool(spool: Path | str) -> Counter[Item]:
 
 def dropped(spool: Path | str) -> int:
     """How many records the emitter says that it had to give up."""
-    told = (data for session in reader.session_dirs(os.fspath(spool)) for kind, data in _records(session))
-    return sum(data["records"] for data in told if "reasons" in data)
+    return sum(dropped_by_session(spool).values())
+
+
+def dropped_by_session(spool: Path | str) -> Counter[str]:
+    """The same by the ids of the sessions."""
+    told: Counter[str] = Counter()
+    for session in reader.session_dirs(os.fspath(spool)):
+        for kind, data in _records(session):
+            if kind == "dropped":
+                told[_id_of(session)] += data["records"]
+    return told
 
 
 def _session_items(session: str) -> Iterator[Item]:

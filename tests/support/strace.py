@@ -40,6 +40,21 @@ def counts(log: Path) -> dict[str, int]:
     return most
 
 
+def numbered(log: Path, mark: str) -> list[tuple[str, int]]:
+    """(call, its number from 1 among those of its name) of what the thread that first names ``mark`` did from there on."""
+    found: list[tuple[str, int]] = []
+    numbers: dict[tuple[str, str], int] = {}
+    thread = ""
+    for line in log.read_text(errors="replace").splitlines():
+        match = re.match(r"(\d+)\s+([a-z0-9_]+)\(", line)
+        if match:
+            numbers[match[1], match[2]] = numbers.get((match[1], match[2]), 0) + 1
+            thread = thread or (match[1] if mark in line else "")
+            if match[1] == thread:
+                found.append((match[2], numbers[match[1], match[2]]))
+    return found
+
+
 def _strace() -> tuple[str, ...]:
     needs_linux()
     return (needs_tool("strace"), "-f", "-qq")
