@@ -85,6 +85,21 @@ def test_e6_only_named_variables_are_taken() -> None:
         (["s3://bucket/a@b", "me@host"], ["s3://bucket/a@b", "me@host"]),
         (["--note", "ba_0123456789abcdef"], ["--note", "[redacted]"]),
         (["-c", "find the secret; a=5"], ["-c", "find the secret; a=5"]),
+        (["--token", "s3cret", "--password", "s3cret"], ["--token", "***", "--password", "***"]),
+        (["--key", "s3cret", "--openai-key=s3cret"], ["--key", "***", "--openai-key=***"]),
+        (["-e", "DB_PASS=s3cret", "-eGH_PAT=s3cret"], ["-e", "DB_PASS=***", "-eGH_PAT=***"]),
+        (["--env=OPENAI_API_KEY=s3cret,A=1"], ["--env=OPENAI_API_KEY=***,A=1"]),
+        (
+            ["-H", "X-Api-Key: s3cret", "-H", "Authorization: Basic s3cret"],
+            ["-H", "X-Api-Key: ***", "-H", "Authorization: ***"],
+        ),
+        (['{"a": 1, "api_key": "s3cret x", "b": 2}'], ['{"a": 1, "api_key": ***, "b": 2}']),
+        (["-c", "login(token='s3cret'); go(n=5)"], ["-c", "login(token=***); go(n=5)"]),
+        (
+            ["--pass_rate=0.5", "--input_key", "q", "--sort-key=n"],
+            ["--pass_rate=0.5", "--input_key", "q", "--sort-key=n"],
+        ),
+        (["--passes=2", "--path=a:b", "--author: me"], ["--passes=2", "--path=a:b", "--author: me"]),
         ([], []),
     ],
 )
