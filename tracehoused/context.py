@@ -110,5 +110,5 @@ class Context:
             self.count("dead")
         return is_new
 
-    def count(self, name: str) -> None:
-        self.checkpoint.fact(name, int(self.checkpoint.state.facts.get(name) or 0) + 1)
+    def count(self, name: str, number: int = 1) -> None:
+        self.checkpoint.fact(name, int(self.checkpoint.state.facts.get(name) or 0) + number)

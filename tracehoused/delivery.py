@@ -95,6 +95,7 @@ class Delivery:
         finally:
             for batch, future in under_way:
                 if future.exception() is None and _is_accepted(future.result()):
+                    self._count_omitted(batch)
                     delivered.append(batch.bounds)
 
     def _take(self, under_way: deque[tuple[Batch, Future[Reply]]], delivered: list[Bounds]) -> None:
@@ -140,6 +141,7 @@ class Delivery:
             self._failed_in_a_row = 0
             self._succeeded = True
             self._context.sent(batch.count, batch.size)
+            self._count_omitted(batch)
             return True
         if verdict is Verdict.OVERLAP:
             return self._redeliver(batch, without(batch.bounds, self._records(batch), answer.have))
@@ -157,6 +159,14 @@ class Delivery:
         if verdict is Verdict.RETRY:
             return self._strike(batch, answer)
         return self._refused(batch, answer, parked=False)
+
+    def _count_omitted(self, batch: Batch) -> None:
+        """Numbers that this server does not take are no loss of its records, and yet told of."""
+        render = self._context.renders.get(batch.bounds.lane)
+        if isinstance(render, wire.PointsRender) and render.omits:
+            omitted = sum(wire.omitted(record.data) for record in self._records(batch))
+            if omitted:
+                self._context.count("omitted", omitted)
 
     def _records(self, batch: Batch) -> list[Record]:
         return read_records(self._context.session, self._context.uid, batch.bounds)

@@ -32,8 +32,9 @@ class SessionStatus:
     """One session. ``records`` counts all lines written, headers and bookkeeping too; ``acknowledged`` those settled at the destination.
 
     ``state``: what the job is: running, stalled (it lives, and has recorded nothing for long), unreachable (elsewhere, with no heartbeat
-    lately), finished, failed, crashed, killed, ended (a trace), unknown. ``uploaded``: nothing is left to send. What was deleted after its
-    acknowledgement counts among the records, not among the bytes.
+    lately), finished, failed, crashed, killed, ended (a trace), unknown. ``uploaded``: nothing is left to send. ``omitted``: numbers left
+    out because the destination takes no NaN and no infinities. What was deleted after its acknowledgement counts among the records, not
+    among the bytes.
     """
 
     session: str
@@ -50,6 +51,7 @@ class SessionStatus:
     dead_letters: int
     dropped: int
     damaged_bytes: int
+    omitted: int
     uploaded: bool
     destination: str | None
     identity: str | None
@@ -116,6 +118,7 @@ def _status(
         dead_letters=int(facts.get("dead", 0)),
         dropped=sum(int(count) for count, _ in dict(facts.get("dropped") or {}).values()),
         damaged_bytes=sum(int(place[3]) for place in dict(facts.get("damage") or {}).values()),
+        omitted=int(facts.get("omitted") or 0),
         uploaded=done >= size and checkpoint is not None and word_due(ends, manifest.kind, facts) is None,
         destination=destination.api_base if destination else manifest.api_base,
         identity=destination.identity if destination else None,
@@ -227,5 +230,5 @@ def _unreadable(session: str, trouble: str) -> SessionStatus:
     name = os.path.basename(session)
     kind = name.partition("-")[0]
     return SessionStatus(
-        session, kind, name, "", None, None, "unreadable", 0, 0, 0, 0, 0, 0, 0, False, None, None, None, trouble
+        session, kind, name, "", None, None, "unreadable", 0, 0, 0, 0, 0, 0, 0, 0, False, None, None, None, trouble
     )

@@ -85,7 +85,7 @@ class Uploader:
             return Outcome(False, f"the server forgot this session again: {halt.reason}")
         self._started_again = True
         self._checkpoint.fact("generation", self._context.generation + 1)
-        for name in ("server_id", "status_sent", "ends", "outcome_sent", "damage"):
+        for name in ("server_id", "status_sent", "ends", "outcome_sent", "damage", "omitted"):
             self._checkpoint.fact(name, None)
         self._checkpoint.reset()
         self._creation.confirmed = False

@@ -13,25 +13,42 @@ from typing import Any
 from tracehoused.batch import ARTIFACTS, MEDIA, METRICS, SPANS, Batch, Render
 from tracehoused.request import FileBody, Request, api_path
 
-__all__ = ["batch_request", "create_request", "patch_request", "points", "renders"]
+__all__ = ["PointsRender", "batch_request", "create_request", "omitted", "patch_request", "points", "renders"]
 
 # {"step":3,"wall_time":"…","values":{"loss":0.5,"acc":1}}: keys without escapes, finite numbers; all else takes the slow way
 _FLAT = re.compile(
     rb'\{"step":(-?[0-9]+),"wall_time":("[^"\\]*"),"values":\{((?:"[^"\\]+":(?:-?[0-9][0-9.eE+-]*|true|false),?)+)\}\}'
 )
 _VALUE = re.compile(rb'("[^"\\]+"):([^,]+),?')
+_TAG = b'"number"'
 _PATHS = {METRICS: "metrics", MEDIA: "media", ARTIFACTS: "artifacts"}
 
 
 def renders(nonfinite: bool | None) -> dict[str, Render]:
     """How each lane's records become parts of a body. ``nonfinite``: the server takes tagged NaN and infinities; None: it could not be
     asked, and records with any in them have to wait."""
+    return {METRICS: PointsRender(nonfinite)}
 
-    def metrics(data: bytes) -> tuple[bytes, int] | None:
-        made = points(data, bool(nonfinite))
-        return None if nonfinite is None and made != points(data, True) else made
 
-    return {METRICS: metrics}
+class PointsRender:
+    """Points of metrics records. ``omits``: so far there may have been numbers that the server does not take, which are left out."""
+
+    def __init__(self, nonfinite: bool | None) -> None:
+        self._nonfinite = nonfinite
+        self.omits = False
+
+    def __call__(self, data: bytes) -> tuple[bytes, int] | None:
+        made = points(data, bool(self._nonfinite))
+        if self._nonfinite is None and made != points(data, True):
+            return None
+        if self._nonfinite is False and _TAG in data:
+            self.omits = True
+        return made
+
+
+def omitted(data: bytes) -> int:
+    """How many numbers of a metrics record a server gets no point of that takes no NaN and infinities."""
+    return points(data, True)[1] - points(data, False)[1]
 
 
 def points(data: bytes, nonfinite: bool) -> tuple[bytes, int]:

@@ -26,6 +26,7 @@ _ONE = SessionStatus(
     dead_letters=0,
     dropped=0,
     damaged_bytes=0,
+    omitted=0,
     uploaded=False,
     destination=None,
     identity=None,

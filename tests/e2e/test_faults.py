@@ -396,6 +396,25 @@ def test_a4_a_key_that_is_not_taken_pauses_and_keeps_everything(home: Home, hous
     assert_all_of_run(house, f"paused-{code}")
 
 
+def test_what_a_server_does_not_take_of_numbers_is_counted(home: Home, house: House) -> None:
+    home.job(
+        "run = cm.TrainingRun(client_run_id='omits', system_metrics=False, capture_env=False)\n"
+        "for step in range(9): run.log({'loss': float('nan') if step % 3 else 1.5, 'lr': float('inf'), 'n': step})\n"
+        "run.log({'only': float('-inf')})\n"
+        "run.finish()"
+    )
+    with proxied(house.url, plain=True) as proxy:
+        done = home.sync("--api-base", proxy.url, TRACEHOUSE_BATCH_POINTS="4")
+        assert done.code == 0, done.err
+        assert done.err == "16 numbers were left out: the server takes no NaN and no infinities\n"
+        assert home.sync("--api-base", proxy.url).err == ""
+        told = home.run("status", str(home.spool), "--api-base", proxy.url, "--json").json["sessions"]
+        assert [one["omitted"] for one in told] == [16]
+    with Held(house) as there:
+        assert there.values("omits", "n") == list(range(9))
+        assert there.values("omits", "loss") == [1.5] * 3
+
+
 def test_a4_a_key_that_is_not_taken_stops_no_session_with_another(home: Home, house: House) -> None:
     """More sessions than a breaker needs, before those of the other key; by sync, and then by the agent."""
     config = home.environ["TRACEHOUSE_CONFIG_DIR"]

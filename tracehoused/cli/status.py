@@ -54,3 +54,8 @@ def _table(found: list[SessionStatus]) -> None:
         click.echo(
             f"{dropped:,} records were dropped by jobs that could not write them (disk full?); they are counted above as never written"
         )
+    omitted = sum(s.omitted for s in found)
+    if omitted:
+        click.echo(
+            f"{omitted:,} numbers were left out: their server takes no NaN and no infinities; they stay in the spool"
+        )

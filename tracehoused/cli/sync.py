@@ -127,6 +127,7 @@ def sync(
     engine.close()
     acknowledged = sum(s.acknowledged for s in after) - sum(s.acknowledged for s in statuses)
     code = _tell(work, after, acknowledged, as_json)
+    _tell_omitted(sum(s.omitted for s in after) - sum(s.omitted for s in statuses))
     _tell_public(after, settings.state_dir)
     sys.exit(code)
 
@@ -200,6 +201,11 @@ def _tell_left(work: _Work, left: list[SessionStatus]) -> None:
             click.echo(
                 f"left: {len(found) - _MOST_ALIKE:,} more for the same reason; `tracehouse status` lists them", err=True
             )
+
+
+def _tell_omitted(omitted: int) -> None:
+    if omitted:
+        click.echo(f"{omitted:,} numbers were left out: the server takes no NaN and no infinities", err=True)
 
 
 def _tell_public(after: list[SessionStatus], state_dir: str) -> None:
