@@ -1,13 +1,15 @@
-"""Text from elsewhere (spools, servers), made fit for a terminal, a log and a header. Pure."""
+"""Text from elsewhere (spools, servers), made fit for a terminal, a log, a header and a spreadsheet. Pure."""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 
-__all__ = ["header_value", "printable"]
+__all__ = ["header_value", "not_a_formula", "printable"]
 
 # visible Latin-1, and the space: what an HTTP header can hold as it is
 _LATIN = frozenset(map(chr, (*range(0x20, 0x7F), *range(0xA1, 0x100)))) - {"\xad"}
+# what spreadsheets take for the beginning of a formula, or cut off before they look for one
+_FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
 _ASCII = "".join(map(chr, range(0x21, 0x7F))) + " "
 
 
@@ -25,3 +27,8 @@ def header_value(text: str) -> str:
     lead, trail = text[: len(text) - len(text.lstrip(" "))], text[len(text.rstrip(" ")) :] if inner else ""
     coded = quote(inner, safe=_ASCII, errors="surrogatepass")
     return "%20" * len(lead) + coded + "%20" * len(trail)
+
+
+def not_a_formula(text: str) -> str:
+    """``text`` as a cell of a CSV file that a spreadsheet shows and does not compute: behind an apostrophe if it looks like a formula."""
+    return f"'{text}" if text[:1] in _FORMULA else text

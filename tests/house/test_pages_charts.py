@@ -92,7 +92,7 @@ def test_downloads_hold_every_point_as_it_was_sent(client: httpx.Client) -> None
     rows = list(csv.reader(io.StringIO(client.get(f"/download.csv?run={run}").text)))
     assert rows[0] == ["run", "run_id", "key", "attempt", "writer", "step", "value", "time"]
     assert [row[6] for row in rows[1:7]] == ["0.1", "1e-300", "3", "nan", "-inf", str(2**60 + 1)]
-    assert rows[1][:4] == ['exact, "quoted"', run, "=key,", "0"]
+    assert rows[1][:4] == ['exact, "quoted"', run, "'=key,", "0"]
     assert rows[7][2:4] + rows[7][5:7] == ["other", "1", "2", "9.5"]
     told = json.loads(client.get(f"/download.json?run={run}").text)["series"]
     assert [value for _, value, _ in told[0]["points"]] == [0.1, 1e-300, 3, "NaN", "-Infinity", 2**60 + 1]

@@ -1,4 +1,7 @@
-"""Rows as CSV: UTF-8, a header line, ``\\n`` line ends. Nothing of a table is kept in memory."""
+"""Rows as CSV: UTF-8, a header line, ``\\n`` line ends. Nothing of a table is kept in memory.
+
+Text that begins as a formula does gets an apostrophe before it, for spreadsheets would compute it; numbers stay numbers.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+from tracehoused.text import not_a_formula
 
 __all__ = ["lines"]
 
@@ -28,6 +33,8 @@ def _cell(value: Any) -> Any:
         return "true" if value else "false"
     if isinstance(value, float):
         return _float(value)
+    if isinstance(value, str):
+        return not_a_formula(value)
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
 
 

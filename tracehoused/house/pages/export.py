@@ -1,7 +1,7 @@
 """Downloads of metrics, every point of what the charts show: CSV, JSON, and Parquet where pyarrow is installed.
 
 `/download.<format>?run=&series=&first=&last=&since=&until=`: the series by number, without any all of them; between steps,
-and between times in µs, all inclusive.
+and between times in µs, all inclusive. In CSV, text that a spreadsheet would compute stands behind an apostrophe.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tracehoused.house.store import chart, runs
 from tracehoused.house.store.export import Cut, Line, points_of
 from tracehoused.house.store.store import Store
 from tracehoused.house.values import iso, nonfinite_name
+from tracehoused.text import not_a_formula
 
 FORMATS = ("csv", "json", *(("parquet",) if find_spec("pyarrow") else ()))
 _HEAD = ("run", "run_id", "key", "attempt", "writer", "step", "value", "time")
@@ -88,8 +89,13 @@ def _csv(store: Store, lines: list[Line], cut: Cut) -> Iterator[str]:
     for line in lines:
         for rows in _pages(store, line, cut):
             text = io.StringIO()
-            csv.writer(text).writerows([*line.named, step, value, iso(us)] for step, value, us in rows)
+            named = [_cell(one) for one in line.named]
+            csv.writer(text).writerows([*named, step, _cell(value), iso(us)] for step, value, us in rows)
             yield text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return not_a_formula(value) if isinstance(value, str) else value
 
 
 def _json(store: Store, lines: list[Line], cut: Cut) -> Iterator[str]:
