@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from tracehouse.redact import Redactor
+
     Bytes = bytes
 
 
@@ -206,6 +208,11 @@ class Html(_Media):
         if isinstance(data, str) and not (data.lower().endswith((".html", ".htm")) and "<" not in data):
             data = data.encode("utf-8", "backslashreplace")
         super().__init__(data, caption=caption, format=format)
+
+    def cleaned(self, redactor: Redactor) -> Html:
+        """The page, its text as it may be recorded."""
+        text = redactor.text(self.bytes.decode("utf-8", "backslashreplace"))
+        return Html(text.encode("utf-8", "backslashreplace"), caption=self.caption)
 
     def _by_format(self, format: str) -> str:  # noqa: A002
         return self._default_mime

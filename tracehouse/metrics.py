@@ -150,7 +150,7 @@ class MetricLog:
             return
         directory = os.path.join(self._session.directory, "media")
         try:
-            spooled = self._cleaned_page(item).spool_into(directory)
+            spooled = self._cleaned_text(item).spool_into(directory)
         except MediaError:
             raise
         except OSError as error:
@@ -158,7 +158,7 @@ class MetricLog:
             return
         log.add_file(os.path.join(directory, spooled.file))
         record = {
-            "key": self._cleaned(key),
+            "key": key if self._redactor is None else self._redactor.key(str(key)),
             "media_type": item.media_type,
             "mime": spooled.mime,
             "sha256": spooled.sha256,
@@ -171,15 +171,9 @@ class MetricLog:
             record["caption"] = self._cleaned(item.caption)
         self._session.record("media", record)
 
-    def _cleaned_page(self, item: Any) -> Any:
-        """A page is text, and is cleaned as such; other media are what they are."""
-        if self._redactor is None or item.media_type != "html":
-            return item
-        from tracehouse.media import Html
-
-        return Html(
-            self._redactor.text(item.bytes.decode("utf-8", "backslashreplace")).encode("utf-8", "backslashreplace")
-        )
+    def _cleaned_text(self, item: Any) -> Any:
+        """Media that are text are cleaned as such; others are what they are."""
+        return item.cleaned(self._redactor) if self._redactor is not None and hasattr(item, "cleaned") else item
 
     def _cleaned(self, value: Any) -> Any:
         return value if self._redactor is None else self._redactor.clean(value)

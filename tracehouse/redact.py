@@ -3,13 +3,16 @@
 ``"keys"``: API keys and tokens of well-known services, JSON web tokens, private key blocks, passwords in URLs.
 ``"emails"``: e-mail addresses.
 
-Pages (``Html``, plotly's figures) are cleaned as the text they are; pictures, videos, sounds and other files are
-recorded as they are given.
+Pages (``Html``), plotly's figures and tables too long for a record are cleaned as the text they are; pictures, videos, sounds and
+other files are recorded as they are given. Numbers, and what tracehouse itself writes to say what a value is, stay whatever is done to
+texts. Names (keys of dicts, metrics, columns) that come to the same text are told apart, by ``#2`` and so on, for as long as the run
+is open.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 
 from tracehouse.exceptions import ArgumentError
 
@@ -21,8 +24,24 @@ if TYPE_CHECKING:
     Redaction = Union[Callable[[str], str], str, re.Pattern[str], Iterable[Union[str, re.Pattern[str]]], None]
 
 REPLACEMENT = "[redacted]"
-# names that tracehouse itself gives to the parts of a span: a function that changes every text must not cost their meaning
-_OWN = frozenset(("_type", "call_id", "content", "error", "result_text", "role", "text", "tool_input"))
+# names that tracehouse itself gives to the parts of a span or a config: a function that changes every text must not cost their meaning
+_OWN = frozenset(
+    "_type call_id content error result_text role text tool_input "  # noqa: SIM905
+    "_metric_defs wandb_entity wandb_group wandb_job_type wandb_name wandb_notes wandb_tags".split()
+)
+# and to the parts of a value that has a ``_type``
+_PARTS = frozenset(
+    "base64 bins boxes caption chart classes columns counts data dtype fields grouping imag level masks media message "  # noqa: SIM905
+    "name nonfinite real rows shape target text title type value version xname".split()
+)
+_TYPES = frozenset(
+    "alert array artifact artifact-link artifact-use audio bytes complex cycle exception file histogram html image "  # noqa: SIM905
+    "image-overlay media molecule number object3D repr table video".split()
+)
+# parts that hold names: of columns, and of media
+_NAMES = ("columns", "fields", "media")
+_NUMBER = re.compile(r"NaN|-?Infinity|-?0x[0-9a-f]+|[-+0-9.eE/]+")
+_MANY = 10_000
 
 _KEYS = "|".join(
     (
@@ -55,6 +74,8 @@ class Redactor:
     def __init__(self, redact: Redaction) -> None:
         self._text = redact if callable(redact) else _substitution(redact)
         self._told = False
+        self._names: dict[str, dict[str, int]] = {}
+        self._lock = threading.Lock()
 
     def text(self, text: str) -> str:
         """The text as it may be recorded. A function that fails, or gives no text, costs the text, never lets it through."""
@@ -68,12 +89,32 @@ class Redactor:
         """The text as it may be recorded, or None."""
         return None if text is None else self.text(str(text))
 
+    def key(self, name: str) -> str:
+        """A name as it may be recorded, the same one each time; another one that comes to the same text gets ``#2``."""
+        clean = self.text(name)
+        if clean == name:
+            return clean
+        with self._lock:
+            known = self._names.setdefault(clean, {})
+            n = known.get(name) or len(known) + 1
+            if n <= _MANY:
+                known[name] = n
+        return clean if n == 1 or n > _MANY else f"{clean}#{n}"
+
     def clean(self, value: Any) -> Any:
-        """The value in plain JSON form, each text in it and each key cleaned; an equal second key gets ``#2``."""
+        """The value in plain JSON form, each text in it and each key cleaned."""
         from tracehouse.plain import plain
         from tracehouse.values import MAX_DEPTH
 
         return self._walk(plain(value, MAX_DEPTH))
+
+    def texts(self, value: Any) -> Any:
+        """The texts in a plain value as they may be recorded, its keys left: for what tracehouse itself gathers."""
+        if isinstance(value, dict):
+            return {key: self.texts(member) for key, member in value.items()}
+        if isinstance(value, list):
+            return [self.texts(member) for member in value]
+        return self.text(value) if isinstance(value, str) else value
 
     def _walk(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -81,19 +122,47 @@ class Redactor:
         if isinstance(value, list):
             return [self._walk(member) for member in value]
         if isinstance(value, dict):
-            return self._mapping(value)
+            return self._tagged(value) if value.get("_type") in _TYPES else self._mapping(value, _OWN)
         return value
 
-    def _mapping(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _mapping(self, given: dict[str, Any], own: frozenset[str]) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for key, member in given.items():
-            name = first = key if key in _OWN else self.text(key)
+            name = first = key if key in own else self.key(key)
             n = 1
             while name in out:
                 n += 1
                 name = f"{first}#{n}"
             out[name] = self._walk(member)
         return out
+
+    def _tagged(self, given: dict[str, Any]) -> dict[str, Any]:
+        """A value that says what it is goes on saying it."""
+        kind, held = given["_type"], {key: member for key, member in given.items() if key != "_type"}
+        told: dict[str, Any] = {"_type": kind}
+        if kind == "number" and isinstance(held.get("value"), str) and _NUMBER.fullmatch(held["value"]):
+            return {**told, "value": held["value"]}
+        if kind == "bytes" and isinstance(held.get("base64"), str):
+            return {**told, "base64": self._base64(held["base64"])}
+        names = {key: self._all_names(held.pop(key)) for key in _NAMES if key in held}
+        return {**told, **self._mapping(held, _PARTS), **names}
+
+    def _all_names(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: self._all_names(name) for key, name in value.items()}
+        if isinstance(value, list):
+            return [self._all_names(name) for name in value]
+        return self.key(value) if isinstance(value, str) else value
+
+    def _base64(self, encoded: str) -> str:
+        """Bytes that are a text are cleaned as one."""
+        from binascii import a2b_base64, b2a_base64
+
+        try:
+            text = a2b_base64(encoded).decode()
+        except ValueError:
+            return encoded
+        return b2a_base64(self.text(text).encode("utf-8", "backslashreplace"), newline=False).decode()
 
     def _dropped(self, why: str) -> str:
         if not self._told:

@@ -260,7 +260,8 @@ class TrainingRun(MetricLog):
         self._record("artifact", {"name": self._cleaned(name), "kind": kind, "data": self._cleaned(data)})
 
     def _add_environment(self, found: Any) -> None:
-        self.add_artifact("environment", data=found)
+        data = found if self._redactor is None else self._redactor.texts(found)
+        self._record("artifact", {"name": "environment", "kind": "json", "data": data})
 
     def model_card(self) -> str:
         """The run as a Hugging Face model card (Markdown), from its config, links and the last values recorded here."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,14 @@ def test_a_function_that_changes_everything_leaves_the_records_whole(tmp_path: P
     assert jobs.of_type(training, "run")[0]["client_run_id"] == "r"
 
 
+def test_what_is_gathered_of_the_machine_keeps_its_names(tmp_path: Path) -> None:
+    run = cm.TrainingRun(spool_dir=tmp_path, redact=lambda _: "x", system_metrics=False)
+    run.finish()
+    [found] = jobs.of_type(jobs.only_session(tmp_path), "artifact")
+    assert found["name"] == "environment"
+    assert (found["data"]["hostname"], found["data"]["os"]["system"], set(found["data"]["argv"])) == ("x", "x", {"x"})
+
+
 def test_names_of_a_spans_own_parts_are_kept_for_pages_to_know(tmp_path: Path) -> None:
     run = cm.Run(session_id="s", spool_dir=tmp_path, redact=lambda _: "x")
     run.log_user("SECRET")
@@ -128,6 +138,53 @@ def test_keys_that_become_equal_cost_no_value(tmp_path: Path) -> None:
     run.log({"ada@x.org": 1, "bob@x.org": 2})
     [logged] = jobs.of_type(jobs.only_session(tmp_path), "metrics")
     assert logged["values"] == {"[redacted]": 1, "[redacted]#2": 2}
+
+
+@pytest.mark.parametrize(
+    "value,kept",
+    [
+        (float("nan"), {"_type": "number", "value": "NaN"}),
+        (Decimal("0.10000000000000000000001"), {"_type": "number", "value": "0.10000000000000000000001"}),
+        (1j, {"_type": "complex", "real": 0.0, "imag": 1.0}),
+        (object, {"_type": "repr", "value": "x"}),
+        (ValueError("SECRET"), {"_type": "exception", "type": "x", "message": "x"}),
+        (b"SECRET", {"_type": "bytes", "base64": "eA=="}),
+        ({"_type": "number", "value": "SECRET"}, {"_type": "number", "value": "x"}),
+        ({"_type": "SECRET"}, {"_type": "x"}),
+    ],
+)
+def test_a_function_that_changes_everything_leaves_values_what_they_are(value: Any, kept: Any) -> None:
+    assert Redactor(lambda _: "x").clean([value]) == [kept]
+
+
+def test_names_stay_apart_and_the_same_from_record_to_record(tmp_path: Path) -> None:
+    run = cm.TrainingRun(spool_dir=tmp_path, redact=lambda _: "x", capture_env=False, system_metrics=False)
+    for _ in range(2):
+        run.log({"loss": 1, "reward": 2})
+        run.log({"reward": 3, "picture": cm.Image(b"GIF89a")})
+    session = jobs.only_session(tmp_path)
+    assert [one["values"] for one in jobs.of_type(session, "metrics")] == [{"x": 1, "x#2": 2}, {"x#2": 3}] * 2
+    assert [one["key"] for one in jobs.of_type(session, "media")] == ["x#3", "x#3"]
+
+
+def test_a_table_s_text_passes_by_it_and_its_media_are_found_again(tmp_path: Path) -> None:
+    import tracehouse.wandb as wandb
+
+    run = wandb.init(spool_dir=tmp_path, redact=lambda _: "x", capture_env=False, system_metrics=False)
+    run.log({"h": wandb.Histogram([1, 2]), "t": wandb.Table(["a", "b"], [["SECRET", wandb.Image(b"GIF89a")]])})
+    table = wandb.Table(["a", "b"], [["SECRET" * 1_000_000, 1]])
+    run.log({"long": wandb.plot.scatter(table, "a", "b")})
+    run.finish()
+    assert "SECRET" not in _everything(tmp_path)
+    session = jobs.only_session(tmp_path)
+    [first, second] = [list(one["values"].values()) for one in jobs.of_type(session, "metrics")]
+    media = {one["key"]: one["file"] for one in jobs.of_type(session, "media")}
+    assert (first[0]["_type"], sum(first[0]["counts"]), len(first[0]["bins"])) == ("histogram", 2, 65)
+    [[said, picture]] = first[1]["data"]
+    assert (said, picture["_type"], picture["media"] in media) == ("x", "image", True)
+    assert second[0]["fields"] == {"x": second[0]["columns"][0], "y": second[0]["columns"][1]}
+    [name] = second[0]["media"]
+    assert json.loads((session / "media" / media[name]).read_text()) == [["x", 1]]
 
 
 def test_the_text_of_a_page_passes_by_it_also_from_a_file(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from tracehouse.redact import Redactor
+
 
 class File:
     """A file by its path, or data of a MIME type; 25 MiB at most.
@@ -45,6 +47,20 @@ class File:
         return f"<File {self.mime}, {self._path or self.caption!r}>"
 
 
+class JsonFile(File):
+    """A value as a file of its JSON text."""
+
+    def __init__(self, text: bytes, caption: str | None) -> None:
+        super().__init__(text, caption=caption, kind="application/json")
+        self._text = text
+
+    def cleaned(self, redactor: Redactor) -> JsonFile:
+        """The file, the texts in it as they may be recorded."""
+        from json import loads
+
+        return json_file(redactor.clean(loads(self._text)), self.caption)
+
+
 def type_of(path: str) -> str:
     """The MIME type that a file's name tells."""
     import mimetypes
@@ -52,12 +68,12 @@ def type_of(path: str) -> str:
     return mime.by_suffix(path) or mimetypes.guess_type(path)[0] or "application/octet-stream"
 
 
-def json_file(value: Any, caption: str) -> File:
+def json_file(value: Any, caption: str | None) -> JsonFile:
     """A value too long for a record, as a file of JSON."""
     from tracehouse.values import encode
 
     text = encode({"value": value})[len('{"value":') : -1]
-    return File(text.encode("utf-8", "backslashreplace"), caption=caption, kind="application/json")
+    return JsonFile(text.encode("utf-8", "backslashreplace"), caption)
 
 
 def is_too_long(value: Any) -> bool:
