@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tracehouse import config
-from tracehouse.exceptions import ArgumentError, NotActiveError, SpoolError
+from tracehouse.exceptions import ArgumentError, NotActiveError
 from tracehouse.session import open_run
 from tracehouse.spool import layout, manifest
 from tracehouse.training import RUN_VARIABLE, TrainingRun
@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tracehouse.redact import Redaction
     from tracehouse.session import NoSession, Session
+    from tracehouse.spool.manifest import Manifest
 
 
 def attach_run(
@@ -38,11 +39,7 @@ def attach_run(
     if settings.disabled or (client_run_id is None and told == "disabled"):
         settings.disabled = True
         return _attached(open_run(client_run_id or "disabled", settings, None, None))
-    directory = _found(client_run_id, settings.spool_dir, told)
-    try:
-        known = manifest.read(directory)
-    except (OSError, ValueError) as error:
-        raise SpoolError(f"the run cannot be read: {error}", path=directory) from error
+    known, directory = _found(client_run_id, settings.spool_dir, told)
     found = config.of_manifest(known, os.path.dirname(directory), redact)
     return _attached(open_run(known.id, found, known.project, known.name))
 
@@ -53,36 +50,56 @@ def _attached(session: Session | NoSession) -> TrainingRun:
     return run
 
 
-def _found(client_run_id: str | None, spool_dir: str, told: str) -> str:
+def _found(client_run_id: str | None, spool_dir: str, told: str) -> tuple[Manifest, str]:
+    """The run's manifest and its directory."""
+    if client_run_id is None and not told:
+        raise NotActiveError(
+            f"no run to attach to: give its client_run_id, or start this process from one that called init_run ({RUN_VARIABLE})"
+        )
+    known = _manifest(told) if told else None
     if client_run_id is None:
-        if not told:
+        if known is None or known.kind != "run":
             raise NotActiveError(
-                f"no run to attach to: give its client_run_id, or start this process from one that called init_run ({RUN_VARIABLE})"
+                f"no run to attach to: {RUN_VARIABLE} names {told}, which {_why_not(told, known)}: give the run's client_run_id "
+                "(and spool_dir), or unset the variable"
             )
-        if not os.path.isdir(told):
-            raise NotActiveError(f"no run to attach to: {RUN_VARIABLE} names {told}, which is not there")
-        return told
-    known = told and _id_of(told) == client_run_id
-    paths = [told] if known else _named(client_run_id, spool_dir)
-    if not paths:
+        return known, told
+    if known is not None and (known.kind, known.id) == ("run", client_run_id):
+        return known, told
+    found = _named(client_run_id, spool_dir)
+    if not found:
         raise NotActiveError(f"no run {client_run_id!r} in {spool_dir}")
-    if len(paths) > 1:
-        raise ArgumentError(f"several runs are {client_run_id!r}, for different keys or servers: {', '.join(paths)}")
-    return paths[0]
+    if len(found) > 1:
+        paths = ", ".join(path for _, path in found)
+        raise ArgumentError(f"several runs are {client_run_id!r}, for different keys or servers: {paths}")
+    return found[0]
 
 
-def _named(client_run_id: str, spool_dir: str) -> list[str]:
+def _why_not(path: str, known: Manifest | None) -> str:
+    if known is not None:
+        return f"is a {known.kind}, not a run"
+    try:
+        manifest.read(path)
+    except FileNotFoundError:
+        return "holds no run" if os.path.lexists(path) else "is not there"
+    except (OSError, ValueError) as error:
+        return f"is no run that can be read ({error})"
+    return "was being made"
+
+
+def _named(client_run_id: str, spool_dir: str) -> list[tuple[Manifest, str]]:
     try:
         names = sorted(os.listdir(spool_dir))
     except OSError:
         return []
     start = layout.session_dir("run", client_run_id, "", None)[:-16]
     paths = [os.path.join(spool_dir, name) for name in names if name.startswith(start) and layout.is_session_dir(name)]
-    return [path for path in paths if _id_of(path) == client_run_id]
+    manifests = [(_manifest(path), path) for path in paths]
+    return [(known, path) for known, path in manifests if known is not None and known.id == client_run_id]
 
 
-def _id_of(directory: str) -> str | None:
+def _manifest(directory: str) -> Manifest | None:
     try:
-        return manifest.read(directory).id
+        return manifest.read(directory)
     except (OSError, ValueError):
         return None

@@ -366,6 +366,24 @@ def test_workers_find_the_run_by_environment_by_id_or_not_at_all(
     assert [one["status"] for one in _of(tmp_path, "exit")] == [None, None], "of those who logged"
 
 
+@pytest.mark.parametrize("what", ["nothing", "file", "empty", "trace", "broken"])
+def test_a_variable_that_names_no_run_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    place = tmp_path / "place"
+    if what == "file":
+        place.write_text("x")
+    elif what != "nothing":
+        place.mkdir()
+    if what == "broken":
+        (place / "session.json").write_text("{")
+    if what == "trace":
+        place = Path(cm.Run(session_id="s", spool_dir=tmp_path / "spool").spool_path)
+    monkeypatch.setenv("TRACEHOUSE_RUN", str(place))
+    with pytest.raises(cm.NotActiveError, match=f"TRACEHOUSE_RUN names {place}.*: .*client_run_id"):
+        cm.attach_run()
+
+
 def test_an_attached_part_never_finishes_the_run(tmp_path: Path) -> None:
     cm.init_run(client_run_id="r", **QUIET)
     jobs.run("with cm.attach_run() as run: run.log({'a': 1})", tmp_path)
