@@ -29,7 +29,7 @@ from tracehoused.batch import (
 from tracehoused.context import Context, Halt
 from tracehoused.exceptions import BodyError
 from tracehoused.mediafiles import checked_media
-from tracehoused.request import FileBody
+from tracehoused.request import FileBody, Request
 from tracehoused.retry import Answer, Verdict
 from tracehoused.rounds import read_batch, read_records
 
@@ -81,15 +81,25 @@ class Delivery:
         """It is not to be sent in this pass."""
         return self._spans_wait and bounds.lane == SPANS
 
-    def deliver_all(self, batches: list[Batch], pool: Executor, delivered: list[Bounds]) -> None:
-        """Send batches, several at once where their order does not matter. ``delivered`` grows by what is settled, also when one halts."""
+    def deliver_all(
+        self, batches: list[Batch], pool: Executor, delivered: list[Bounds], meanwhile: Callable[[], None]
+    ) -> None:
+        """Send batches, several at once where their order does not matter. ``delivered`` grows by what is settled, also when one halts;
+        ``meanwhile`` is called once, when there is nothing to do but wait for an answer."""
         under_way: deque[tuple[Batch, Future[Reply]]] = deque()
+        idle = [meanwhile]
         try:
             for batch in batches:
+                # its body is made while those before it are under way; a file is read by the thread that sends it
+                request = None if batch.bounds.lane == MEDIA else self._request(batch)
                 while not _may_join(batch, [other for other, _ in under_way]):
+                    if idle:
+                        idle.pop()()
                     self._take(under_way, delivered)
                 if not self.waits(batch.bounds):
-                    under_way.append((batch, pool.submit(self._ask, batch)))
+                    under_way.append((batch, pool.submit(self._ask, batch, request)))
+            if idle and under_way:
+                meanwhile()
             while under_way:
                 self._take(under_way, delivered)
         finally:
@@ -116,24 +126,26 @@ class Delivery:
             self.hold_spans()
         return settled
 
-    def _ask(self, batch: Batch) -> Reply:
+    def _ask(self, batch: Batch, request: Request | None = None) -> Reply:
         context = self._context
-        bounds = batch.bounds
-        if bounds.lane == METRICS and batch.units == 0:
+        if batch.bounds.lane == METRICS and batch.units == 0:
             return _NOTHING
         media = None
-        if bounds.lane == MEDIA:
+        if batch.bounds.lane == MEDIA:
             found = media_of(self._context, batch)
             if not isinstance(found, FileBody):
                 return found
             media = found
-        key = batch_key(context.uid, context.generation, context.destination, bounds)
-        request = wire.batch_request(batch, self._server_id, uid=context.uid, key=key, media=media)
         try:
-            return context.ask(request)
+            return context.ask(request or self._request(batch, media))
         except BodyError as error:
             context.troubles.append(str(error))
             return None
+
+    def _request(self, batch: Batch, media: FileBody | None = None) -> Request:
+        context = self._context
+        key = batch_key(context.uid, context.generation, context.destination, batch.bounds)
+        return wire.batch_request(batch, self._server_id, uid=context.uid, key=key, media=media)
 
     def _settle(self, batch: Batch, answer: Answer) -> bool:
         verdict = answer.verdict

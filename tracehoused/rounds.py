@@ -14,7 +14,7 @@ from tracehoused.state import State
 
 __all__ = ["TIMED", "Reading", "Round", "is_object", "read_batch", "read_records"]
 
-ROUND_BYTES = 4 * 1024 * 1024
+ROUND_BYTES = 2 * 1024 * 1024
 # records that tell when they were written
 TIMED = (b"segment", b"trace", b"span", b"run", b"metrics", b"run_patch", b"exit", b"close")
 
@@ -68,9 +68,19 @@ class Reading:
         self._renders = renders
         self._at = state.cursors.get(epoch.id, (0, 0))
         self._seen = Intervals()  # of this pass: of several valid lines of one seq the first counts
+        self._kept: list[Round | None] = []
 
     def next(self) -> Round | None:
         """The next round; None when all is read."""
+        return self._kept.pop() if self._kept else self._next()
+
+    def peek(self) -> Round | None:
+        """What ``next`` is going to return: reading takes as long as sending does, and can be done while something is sent."""
+        if not self._kept:
+            self._kept.append(self._next())
+        return self._kept[0]
+
+    def _next(self) -> Round | None:
         found = Round(self._epoch, self._at)
         for n in sorted(self._epoch.sizes):
             if n < self._at[0] or found.size >= ROUND_BYTES:

@@ -50,6 +50,7 @@ class Uploader:
         self._creation = Creation(context, manifest)
         self._rollouts = rollouts.Ids(context)
         self._started_again = False
+        self._ahead: set[Bounds] = set()  # journalled already, of the round that comes next
         self._patches_wait = False  # one of this pass is to be tried again: later ones must not overtake it
         self.live = False  # some writer is not known to have ended
         self.lost = False  # another agent has taken over
@@ -156,21 +157,23 @@ class Uploader:
         )
         complete = True
         while (found := reading.next()) is not None:
-            complete = self._run(found, contiguous=complete) and complete
+            complete = self._run(found, reading, contiguous=complete) and complete
         return complete
 
-    def _run(self, found: Round, *, contiguous: bool) -> bool:
+    def _run(self, found: Round, reading: Reading, *, contiguous: bool) -> bool:
         """One round. With all before it settled, all of it is settled as one range and the cursor moves on."""
         epoch = found.epoch.id
         created = self._create(found)
-        # what is journalled is sent first the next time: no spans whose traces are not there
-        ready = [batch for batch in found.batches if not self._delivery.waits(batch.bounds)]
-        for batch in ready:
-            self._checkpoint.note({"op": "batch", "bounds": list(batch.bounds)})
-        self._checkpoint.commit()
+        ready = self._journal(found)
+
+        def meanwhile() -> None:
+            coming = reading.peek()
+            # spans whose traces are yet to be made may not be what is sent first the next time
+            self._ahead = set() if coming is None or coming.creates else {b.bounds for b in self._journal(coming)}
+
         delivered: list[Bounds] = []
         try:
-            self._delivery.deliver_all(ready, self._pool, delivered)
+            self._delivery.deliver_all(ready, self._pool, delivered, meanwhile)
             patched = self._patch(found)
         except BaseException:
             # what was acknowledged before the trouble must not go out again
@@ -190,8 +193,19 @@ class Uploader:
         return complete
 
     def _others_in_flight(self, batches: list[Batch]) -> list[Any]:
-        ours = {batch.bounds for batch in batches}
+        ours = {batch.bounds for batch in batches} | self._ahead
         return [bounds for bounds in self._checkpoint.state.in_flight if bounds not in ours]
+
+    def _journal(self, found: Round) -> list[Batch]:
+        """Make the bounds of a round's batches durable, unless they are; returns those that may be sent now."""
+        # what is journalled is sent first the next time: no spans whose traces are not there
+        ready = [batch for batch in found.batches if not self._delivery.waits(batch.bounds)]
+        new = [batch for batch in ready if batch.bounds not in self._checkpoint.state.in_flight]
+        for batch in new:
+            self._checkpoint.note({"op": "batch", "bounds": list(batch.bounds)})
+        if new:
+            self._checkpoint.commit()
+        return ready
 
     def _settle_bounds(self, settled: list[Bounds]) -> None:
         lanes: dict[tuple[str, str], list[list[int]]] = {}
