@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 
+from tracehoused.backlog import Backlog
 from tracehoused.engine import Destination, Engine, Report
 from tracehoused.lookout import Lookout
 from tracehoused.spools import fingerprint, segments
@@ -63,6 +64,8 @@ class Agent:
         self.lookout = lookout
         self._rng = rng or Random()
         self._beat = beat
+        self.backlog = Backlog()
+        engine.on_request(self.backlog.headers)
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="tracehouse-upload")
         self._schedule = Schedule(jobs)
         self._done: deque[_Done] = deque()
@@ -122,12 +125,21 @@ class Agent:
         for session in self._schedule.due(now):
             self._on_time(session, now)
         self._begin_passes()
+        if self.backlog.due is not None and self.backlog.due <= now:
+            self._count()
+
+    def _count(self) -> None:
+        """How much waits, and for which server: those that will hear of it with no request of a session are told by one of their own."""
+        lookout = self.lookout
+        self.backlog.count(lookout.sessions, [spool.ledger for spool in lookout.spools.values()])
+        if self._schedule.idle:
+            for api_base, machine in self.backlog.untold():
+                self._engine.tell(api_base, machine)
 
     def until_due(self) -> float:
         """Seconds until there is something to do without a hint."""
-        due = self._schedule.next_due()
-        at = self.lookout.next_look if due is None else min(due, self.lookout.next_look)
-        return max(0.0, at - time.monotonic())
+        times = (self._schedule.next_due(), self.backlog.due, self.lookout.next_look)
+        return max(0.0, min(at for at in times if at is not None) - time.monotonic())
 
     def _is_drained(self) -> bool:
         due = self._schedule.next_due()
@@ -137,6 +149,7 @@ class Agent:
     def _want(self, session: Tracked, now: float, *, hot: bool) -> None:
         if session.pending_since is None:
             session.pending_since = now
+        self.backlog.changed(now)
         if session.running:
             session.again = True
         elif session.state in ("retry", "parked", "stopped") and hot:
@@ -185,6 +198,7 @@ class Agent:
             done = self._done.popleft()
             self._schedule.over(done.session)
             now = time.monotonic()
+            self.backlog.changed(now)
             self._note(done, now)
             if done.report is None:
                 self._wait_for_records(done, now)
@@ -200,9 +214,13 @@ class Agent:
             session.grew = now
             session.stalled = False
         session.size = done.mark[0]
+        if done.report is not None and done.report.manifest is not None:
+            session.home = done.report.manifest.api_base, done.report.manifest.machine_id
+        if done.report is not None and done.report.left is not None:
+            session.left = done.report.left
         if done.report is not None and done.report.destination is not None:
             session.api_base = done.report.destination.api_base
-            session.dead = done.report.dead
+            session.dead, session.dropped = done.report.dead, done.report.dropped
             self._hear(done.report.destination, done.report.outcome.scope, now)
 
     def _wait_for_records(self, done: _Done, now: float) -> None:

@@ -7,7 +7,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, cast
@@ -150,17 +150,26 @@ class Client:
         self._limits = {"connect": min(timeout, _CONNECT), "read": timeout, "write": timeout, "pool": timeout}
         self._token = _checked_token(token, self.api_base)
         self._identity = _identity(machine_id, hostname, agent_version)
+        self._more: Callable[[], Sequence[tuple[str, str]]] = tuple
 
-    def speaking_for(self, *, machine_id: str, hostname: str | None = None, agent_version: str | None = None) -> Client:
-        """A client for another machine's sessions, with the same key and over the same connections."""
+    def speaking_for(
+        self,
+        *,
+        machine_id: str,
+        hostname: str | None = None,
+        agent_version: str | None = None,
+        headers: Callable[[], Sequence[tuple[str, str]]] = tuple,
+    ) -> Client:
+        """A client for another machine's sessions, with the same key and over the same connections. ``headers`` go with each request."""
         other = object.__new__(Client)
         other.__dict__.update(self.__dict__)
         other._identity = _identity(machine_id, hostname, agent_version)
+        other._more = headers
         return other
 
     def send(self, request: Request) -> Answer:
         """The answer to a request, which is RETRY where none came. BodyError for a file that cannot be sent."""
-        return self._send(request, [*self._identity, *_authorization(self._token)])
+        return self._send(request, [*self._identity, *_authorization(self._token), *self._more()])
 
     def capabilities(self) -> Capabilities:
         """What the server can do beyond the base protocol; asked once an hour."""

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -29,7 +29,10 @@ from tracehoused.exceptions import CredentialError, LeaseHeld
 from tracehoused.identity import refuse_plain_http
 from tracehoused.lease import Lease
 from tracehoused.options import Options
-from tracehoused.reader import Epoch, is_unbegun, read_manifest
+from tracehoused.reader import Epoch, is_unbegun, measure, read_manifest, writers
+from tracehoused.request import Request
+from tracehoused.state import State
+from tracehoused.tails import records_left
 from tracehoused.text import printable
 from tracehoused.uploader import Outcome, Uploader, destination_dir
 
@@ -38,6 +41,7 @@ __all__ = ["Destination", "Engine", "Options", "Report"]
 _CREATORS = 8
 # so many live sessions' checkpoints are kept in memory between passes
 _HOT = 256
+_SPEAKERS = 1000
 _OWN = "a house of its own"
 _UID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -65,7 +69,8 @@ class Destination:
 
 @dataclass(frozen=True)
 class Report:
-    """What a pass over one session left. ``manifest`` is None when it could not be read; ``outcome.trouble`` says why."""
+    """What a pass over one session left. ``manifest`` is None when it could not be read; ``outcome.trouble`` says why. ``left``: records
+    that are still to be sent, None when nobody counted. ``dropped``: those its job could not write."""
 
     session: str
     manifest: Manifest | None
@@ -73,6 +78,8 @@ class Report:
     outcome: Outcome
     dead: int = 0
     live: bool = False
+    dropped: int = 0
+    left: int | None = None
 
 
 class Engine:
@@ -93,6 +100,8 @@ class Engine:
         self.stall_after = settings.stall_after
         self._sent: Callable[[int, int], None] = lambda records, size: None
         self._answered: Callable[[str], None] = lambda verdict: None
+        self._headers: Callable[[str, str], Sequence[tuple[str, str]]] = lambda api_base, machine_id: ()
+        self._speakers: dict[tuple[str, str], Client] = {}
         self._stopping = threading.Event()
         self._limits = Limits(settings.batch_points, settings.batch_spans, settings.batch_bytes)
         self._clients: dict[tuple[str, str], Client] = {}
@@ -110,6 +119,16 @@ class Engine:
     def on_answer(self, tell: Callable[[str], None]) -> None:
         """Have ``tell(verdict)`` called for every request of a session, from the thread that sent it."""
         self._answered = tell
+
+    def on_request(self, headers: Callable[[str, str], Sequence[tuple[str, str]]]) -> None:
+        """Have ``headers(api_base, machine_id)`` go with every request of a session."""
+        self._headers = headers
+
+    def tell(self, api_base: str, machine_id: str) -> None:
+        """Send a request for its headers' sake, in the background, to a server that this machine's sessions were sent to."""
+        client = self._speakers.get((api_base, machine_id))
+        if client is not None and not self._stopping.is_set():
+            self._creators.submit(_send_for_headers, client)
 
     def stop(self) -> None:
         """Begin no more requests: passes under way end with the one they are at."""
@@ -129,7 +148,8 @@ class Engine:
             manifest = read_manifest(session)
             credential = self.credential(manifest)
             if isinstance(credential, NoCredential):
-                return Report(session, manifest, None, Outcome(False, f"{credential.reason}; {credential.hint}"))
+                told = Outcome(False, f"{credential.reason}; {credential.hint}")
+                return Report(session, manifest, None, told, left=_left(session, manifest, State()))
             destination = self.destination(credential)
             return self._drain_to(session, manifest, credential, destination)
         except LeaseHeld as held:
@@ -224,8 +244,11 @@ class Engine:
             checkpoint.save_copy()
         if uploader.live and len(self._hot) < _HOT:
             self._hot[hot] = checkpoint
-        dead = int(checkpoint.state.facts.get("dead", 0))
-        return Report(session, manifest, destination, outcome, dead, live=uploader.live)
+        facts = checkpoint.state.facts
+        dropped = sum(int(count) for count, _ in dict(facts.get("dropped") or {}).values())
+        left = 0 if outcome.complete else _left(session, manifest, checkpoint.state)
+        dead = int(facts.get("dead", 0))
+        return Report(session, manifest, destination, outcome, dead, uploader.live, dropped, left)
 
     @contextmanager
     def at(self, session: str) -> Iterator[tuple[Manifest, Context]]:
@@ -241,9 +264,16 @@ class Engine:
             yield manifest, self._context(session, manifest, destination, client, checkpoint, lease)
 
     def _speaking_for(self, manifest: Manifest, credential: Credential) -> Client:
-        return self._client(credential.api_base, credential.token).speaking_for(
-            machine_id=manifest.machine_id, hostname=manifest.hostname, agent_version=manifest.agent_version
+        home = manifest.api_base, manifest.machine_id
+        client = self._client(credential.api_base, credential.token).speaking_for(
+            machine_id=manifest.machine_id,
+            hostname=manifest.hostname,
+            agent_version=manifest.agent_version,
+            headers=lambda: self._headers(*home),
         )
+        if len(self._speakers) < _SPEAKERS:
+            self._speakers[home] = client
+        return client
 
     def _is_copy_due(self, session: str) -> bool:
         """A live session's copy need not follow each of its records."""
@@ -306,3 +336,14 @@ def _nonfinite(capabilities: Capabilities, checkpoint: Checkpoint) -> bool | Non
     found = capabilities.nonfinite if capabilities.known else None
     checkpoint.fact("nonfinite", found)
     return found
+
+
+def _send_for_headers(client: Client) -> None:
+    if client.capabilities().verify:
+        client.send(Request("POST", "/v1/verify", body=wire.dumps({"sessions": [], "media": []})))
+
+
+def _left(session: str, manifest: Manifest, state: State) -> int:
+    epochs = writers(session)
+    measure(session, epochs)
+    return records_left(session, manifest.uid, epochs, state)

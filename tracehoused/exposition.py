@@ -17,7 +17,7 @@ __all__ = ["Exposition", "rendered"]
 log = logging.getLogger("tracehoused")
 
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_SECONDS = 5.0
+_SECONDS = 2.0
 
 
 class Exposition:
@@ -93,11 +93,15 @@ def _lines(snapshot: dict[str, Any]) -> Iterator[str]:
     yield from _family(
         "sessions", "gauge", "Sessions in the spools, by state.", _labelled("state", snapshot["sessions"])
     )
+    yield from _family(
+        "records_pending", "gauge", "Records neither acknowledged nor given up.", {"": snapshot["records_pending"]}
+    )
     oldest = snapshot["oldest_unacknowledged"]
     yield from _family(
         "oldest_unacknowledged_seconds", "gauge", "Age of the longest wait for an acknowledgement.", {"": oldest or 0}
     )
     yield from _family("dead_letters", "gauge", "Records that were refused.", {"": snapshot["dead_letters"]})
+    yield from _family("dropped_records", "gauge", "Records that jobs could not write.", {"": snapshot["dropped"]})
     sizes = {spool["path"]: spool["bytes"] for spool in snapshot["spools"]}
     yield from _family("spool_bytes", "gauge", "Bytes of segments in a spool.", _labelled("spool", sizes))
     yield from _family("records_sent_total", "counter", "Records accepted.", {"": snapshot["records_sent"]})

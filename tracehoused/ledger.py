@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tracehouse.spool import durable, liveness
 
@@ -22,7 +22,8 @@ __all__ = ["Ledger", "Note", "Odometer", "age", "directory_mark"]
 
 
 class Note(NamedTuple):
-    """``mtime``: of the session's directory, in ns; ``wall``, ``odo``: when it was found settled; ``size`` in bytes; ``dead`` letters."""
+    """``mtime``: of the session's directory, in ns; ``wall``, ``odo``: when it was found settled; ``size`` in bytes; ``dead`` letters;
+    ``dropped``: records that the job could not write; ``home``: server and machine, of those two."""
 
     mtime: int
     wall: float
@@ -31,6 +32,8 @@ class Note(NamedTuple):
     files: int
     dead: int
     pruned: bool
+    dropped: int = 0
+    home: tuple[str, str] = ("", "")
 
 
 class Odometer:
@@ -68,6 +71,7 @@ class Ledger:
         name = sha256(os.fsencode(spool)).hexdigest()[:16]
         self._path = os.path.join(state_dir, "settled", f"{name}.json")
         self._notes: dict[str, Note] = {}
+        self._troubled: set[str] = set()
         self._changed = False
         self._load()
 
@@ -77,15 +81,25 @@ class Ledger:
     def put(self, name: str, note: Note) -> None:
         self._notes[name] = note
         self._changed = True
+        self._mark_troubled(name)
 
     def drop(self, name: str) -> None:
         if self._notes.pop(name, None) is not None:
+            self._troubled.discard(name)
             self._changed = True
 
     def keep_only(self, names: set[str]) -> None:
         """Forget sessions that are gone."""
         for name in [name for name in self._notes if name not in names]:
             self.drop(name)
+
+    def troubled(self) -> Iterator[Note]:
+        """Those with dead letters, or of which records were dropped: few of many."""
+        return (self._notes[name] for name in list(self._troubled))
+
+    def _mark_troubled(self, name: str) -> None:
+        note = self._notes[name]
+        (self._troubled.add if note.dead or note.dropped else self._troubled.discard)(name)
 
     def items(self) -> Iterator[tuple[str, Note]]:
         return iter(list(self._notes.items()))
@@ -104,9 +118,16 @@ class Ledger:
         try:
             with open(self._path, "rb") as file:
                 found = json.load(file)
-            self._notes = {str(name): Note(*fields) for name, fields in found.items()}
-        except (OSError, ValueError, TypeError, AttributeError):
+            self._notes = {str(name): _note(fields) for name, fields in found.items()}
+        except (OSError, ValueError, TypeError, AttributeError, IndexError):
             self._notes = {}
+        for name in self._notes:
+            self._mark_troubled(name)
+
+
+def _note(fields: list[Any]) -> Note:
+    note = Note(*fields)
+    return note._replace(home=(str(note.home[0]), str(note.home[1])))
 
 
 def age(note: Note, wall: float, odo: float) -> float:

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 
 from tracehouse.spool import layout, liveness
+from tracehoused.backlog import count_new
 from tracehoused.ledger import Note, Odometer, directory_mark
 from tracehoused.spools import Spool, expand, fingerprint
 from tracehoused.tracked import Tracked
@@ -30,6 +31,7 @@ _LATELY = 60.0
 _COST = 0.006  # seconds between two looks at idle sessions, so that they take less than a hundredth of a core
 _BLIND_RESCAN = 30.0
 _MEASURED = 20_000
+_COUNTED = 5_000
 
 
 class Lookout:
@@ -153,9 +155,11 @@ class Lookout:
                 fresh.append(self._track(path, now))
             elif self._may_have_grown(known) and fingerprint(path) != known.mark:
                 wanted[path] = known
-        for session in fresh:
+        for number, session in enumerate(fresh):
             if len(fresh) <= _MEASURED:
                 session.size = fingerprint(session.path)[0]
+            if number < _COUNTED:
+                count_new(session)
             wanted[session.path] = session
         spool.ledger.keep_only(names)
         gone = [path for path in self.sessions if os.path.dirname(path) == spool.path]
@@ -169,7 +173,7 @@ class Lookout:
     @staticmethod
     def _may_have_grown(session: Tracked) -> bool:
         """Events may have been missed; who is looked at by the clock needs no look besides."""
-        return session.state in ("live", "new") and session.due is None and not session.running
+        return session.state in ("live", "new", "waiting") and session.due is None and not session.running
 
     def _dead_writers(self, now: float) -> set[str]:
         """Sessions of writers that are gone, or were not heard of for long by our own clock: of few writers, not of each session."""
@@ -212,8 +216,10 @@ class Lookout:
         if known is not None and known.size == mark[0]:
             wall, odo = known.wall, known.odo  # its directory changed, its records did not
         pruned = not mark[0] and self.is_left(session.path)
+        home = session.home if session.dead or session.dropped else ("", "")
         if mtime:
-            spool.ledger.put(name, Note(mtime, wall, odo, mark[0], _files(session.path), session.dead, pruned))
+            note = Note(mtime, wall, odo, mark[0], _files(session.path), session.dead, pruned, session.dropped, home)
+            spool.ledger.put(name, note)
         self._forget(session)
 
     @staticmethod

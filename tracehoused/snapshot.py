@@ -6,11 +6,14 @@ Schema (``format`` 1), all times UTC ISO 8601, ages in seconds::
      "spools": [{"path", "sessions", "settled", "bytes", "files", "polled", "problem"}],
      "sessions": {"total", "settled", "live", "stalled", "pending", "waiting", "stopped"},
      "oldest_unacknowledged": age of the longest wait, or null,
-     "dead_letters", "records_sent", "bytes_sent", "requests": {"<outcome>": n},
-     "watches", "passes", "troubles": [{"session", "state", "trouble"}]}
+     "records_pending", "dead_letters", "dropped", "records_sent", "bytes_sent", "requests": {"<outcome>": n},
+     "watches", "troubles": [{"session", "state", "trouble"}]}
 
-``pending``: something is left to send and it is tried; ``waiting``: nobody has a key for it, or it cannot be read; ``stopped``: deleted
-at the destination. ``requests`` and ``*_sent`` count since the agent started. ``troubles`` holds twenty at most.
+``problem``: why there are no file events, else ""; of a spool: what is wrong with it. ``sessions``: ``total`` is ``settled`` (nothing is
+left to do) and those under way: ``live`` (their jobs run, all is sent so far; ``stalled`` of these), ``pending`` (something is left to
+send, and it is tried), ``waiting`` (nobody has a key for it, or it cannot be read), ``stopped`` (deleted at the destination).
+``records_pending``: neither acknowledged nor given up; ``dropped``: records that jobs could not write. ``requests`` and ``*_sent`` count
+since the agent started; outcomes are those of ``tracehoused.retry.Verdict``. ``troubles`` holds twenty at most.
 """
 
 from __future__ import annotations
@@ -70,7 +73,9 @@ def take(lookout: Lookout, counts: Counts, now: float) -> dict[str, Any]:
             "stopped": states["stopped"],
         },
         "oldest_unacknowledged": round(max(waits), 3) if waits else None,
+        "records_pending": sum(s.left for s in sessions if s.pending_since is not None and s.state != "stopped"),
         "dead_letters": sum(session.dead for session in sessions) + sum(note.dead for note in notes),
+        "dropped": sum(session.dropped for session in sessions) + sum(note.dropped for note in notes),
         "records_sent": counts.records,
         "bytes_sent": counts.bytes,
         "requests": dict(counts.requests),

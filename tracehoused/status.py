@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tracehouse.exceptions import TracehouseError
-from tracehouse.spool import layout
-from tracehouse.spool import record as framing
 from tracehouse.spool.manifest import Manifest
 from tracehoused import presence
 from tracehoused.batch import Record
@@ -17,14 +15,13 @@ from tracehoused.closing import End, final
 from tracehoused.credentials import Credential, NoCredential
 from tracehoused.endings import end_of, heard, word_due
 from tracehoused.engine import Destination, Engine
-from tracehoused.reader import Epoch, is_unbegun, measure, open_checked, read_manifest, writers
+from tracehoused.reader import Epoch, is_unbegun, measure, read_manifest, writers
 from tracehoused.retention import receipt_of
 from tracehoused.state import State
+from tracehoused.tails import records_written, tail
 from tracehoused.uploader import destination_dir
 
 __all__ = ["SessionStatus", "look"]
-
-_TAIL = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ def _status(
         project=manifest.project,
         name=manifest.name,
         state=_state(engine, session, epochs, ends) if epochs else _without_segments(session),
-        records=_deleted(epochs, state) + sum(last_seq(session, manifest.uid, epoch) for epoch in epochs),
+        records=_deleted(epochs, state) + records_written(session, manifest.uid, epochs),
         acknowledged=sum(map(len, state.done.values())) + sum(map(len, state.lanes.values())),
         bytes=size,
         acknowledged_bytes=done,
@@ -176,50 +173,16 @@ def _heard(known: dict[str, Any], record: Record) -> dict[str, Any]:
         return {}  # damage of a kind that only its sender's spool can have
 
 
-def last_seq(session: str, uid: str, epoch: Epoch) -> int:
-    """The greatest seq a writer reached in a session, from the end of its last segment that has a whole record."""
-    return max((record.seq for record in tail_of(session, uid, epoch)), default=0)
-
-
-def tail_of(session: str, uid: str, epoch: Epoch) -> list[Record]:
-    """The last records of a writer in a session: at least one if there is any, of its last segment that has a whole one."""
-    return next((found for n in sorted(epoch.sizes, reverse=True) if (found := _tail(session, uid, epoch, n)[0])), [])
-
-
 def _last_words(session: str, manifest: Manifest, epoch: Epoch) -> list[Record]:
     """What tells how a writer ended. A record later than that (the environment, a span after ``finish``) lies in a further segment,
     which is passed over where all of it was seen."""
     telling = (b"exit", b"close", b"run_patch", manifest.kind.encode())
     for n in sorted(epoch.sizes, reverse=True):
-        found, is_all = _tail(session, manifest.uid, epoch, n)
+        found, is_all = tail(session, manifest.uid, epoch, n)
         told = [record for record in found if record.type in telling]
         if told or not is_all:
             return told
     return []
-
-
-def _tail(session: str, uid: str, epoch: Epoch, n: int) -> tuple[list[Record], bool]:
-    """The last records of one segment, at least one if there is any, and whether that was all of it."""
-    seed = framing.checksum_seed(uid, epoch.id)
-    try:
-        fd = open_checked(os.path.join(session, layout.segment_name(epoch.id, n)))
-    except (TracehouseError, OSError):
-        return [], False
-    try:
-        reach = _TAIL
-        while True:
-            start = max(0, epoch.sizes[n] - reach)
-            found = _records(os.pread(fd, reach, start), seed)
-            if found or start == 0:
-                return found, start == 0
-            reach *= 16
-    finally:
-        os.close(fd)
-
-
-def _records(raw: bytes, seed: int) -> list[Record]:
-    parsed = [found for line in raw.split(b"\n") if (found := framing.parse(line, seed))]
-    return [Record(seq, kind, data, 0, 0) for seq, kind, data in parsed]
 
 
 def _without_records(session: str) -> SessionStatus:

@@ -12,17 +12,21 @@ __all__ = ["Schedule", "Tracked"]
 
 class Tracked:
     """Times are monotonic. ``due``: of its next turn, None when only a hint makes one. ``mark``: what its segments were before its last
-    pass, as (bytes, newest change). ``grew``: when they last were seen to. ``state``: new, waiting, live, retry, parked, stopped."""
+    pass, as (bytes, newest change). ``grew``: when they last were seen to. ``home``: its server, and the machine that wrote it.
+    ``left``: records to be sent. ``state``: new, waiting, live, retry, parked, stopped."""
 
     __slots__ = (
         "again",
         "api_base",
         "backoff",
         "dead",
+        "dropped",
         "due",
         "epochs",
         "grew",
+        "home",
         "hot",
+        "left",
         "mark",
         "path",
         "pending_since",
@@ -51,7 +55,10 @@ class Tracked:
         self.epochs: tuple[str, ...] = ()
         self.trouble = ""
         self.api_base = ""
+        self.home = ("", "")
+        self.left = 0
         self.dead = 0
+        self.dropped = 0
         self.stalled = False
         self.pending_since: float | None = now
 

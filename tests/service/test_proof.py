@@ -8,7 +8,6 @@ import os
 from tests.service.support import Site
 from tests.support.house import House
 from tests.support.servers import Received, Server, reply, serving
-from tests.support.waiting import wait_until
 
 _RUN = 'run = cm.init_run(project="p", client_run_id="r1"); [run.log({"loss": 5.0}) for _ in range(3)]'
 _TRACE = (
@@ -149,14 +148,3 @@ def test_a9_links_are_told_for_what_is_public_and_for_nothing_else(site: Site, h
     assert "PUBLIC" in told
     assert "/claim?token=" in told
     assert "trace t1: http://" in told
-
-
-def test_a_textfile_and_a_port_tell_metrics(site: Site) -> None:
-    target = site.home / "tracehouse.prom"
-    site.environ.update(TRACEHOUSE_RESCAN_EVERY="1")
-    site.start("--metrics", str(target))
-    site.finished_job(_RUN)
-    wait_until(
-        lambda: target.exists() and 'tracehouse_sessions{state="settled"} 1' in target.read_text(), what="metrics"
-    )
-    assert 'tracehouse_requests_total{outcome="accepted"}' in target.read_text()

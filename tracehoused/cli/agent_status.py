@@ -27,7 +27,8 @@ _PATIENCE = 2.0
 def status(as_json: bool) -> None:
     """Whether the agent runs, for which spools, and how far it is. Exit code 3 when it does not run.
 
-    `tracehouse status` shows the sessions themselves.
+    `tracehouse status` shows the sessions themselves. What --json prints is {"running": …, "agent": …}; `python -m pydoc
+    tracehoused.snapshot` tells the fields of the latter, which is null when none ever ran.
     """
     state_dir = resolve(environ=os.environ).state_dir
     pidfile = PidFile(state_dir)
@@ -74,9 +75,12 @@ def _tell(pidfile: PidFile, agent: AgentProcess | None, found: dict[str, Any] | 
         ", ".join(f"{counts[name]:,} {name}" for name in counts if name != "total" and counts[name]) or "no sessions"
     )
     if found["oldest_unacknowledged"] is not None:
-        click.echo(f"the longest wait is {found['oldest_unacknowledged']:,.0f} s")
+        records = f"{found['records_pending']:,} records wait, " if found.get("records_pending") else ""
+        click.echo(f"{records}the longest wait is {found['oldest_unacknowledged']:,.0f} s")
     if found["dead_letters"]:
         click.echo(f"{found['dead_letters']:,} records were refused: see `tracehouse deadletters list`")
+    if found.get("dropped"):
+        click.echo(f"{found['dropped']:,} records could not be written by their jobs: see `tracehouse status`")
     if found["problem"]:
         click.echo(found["problem"])
     for trouble in found["troubles"]:

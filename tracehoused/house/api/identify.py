@@ -27,7 +27,11 @@ async def reader(request: Request) -> Caller:
     principal = await _principal(request)
     if principal.scope not in ("write", "read", "browser"):
         raise Refusal(403, "forbidden", "this key does not open what was asked for")
-    return _caller(request, principal)
+    caller = _caller(request, principal)
+    if principal.scope == "write" and "x-tracehouse-pending" in request.headers:
+        # an agent with nothing to send asks for nothing, to tell this
+        house_of(request).agents.note(caller, _what(request.url.path), request.headers)
+    return caller
 
 
 async def writer(request: Request) -> Caller:
