@@ -92,7 +92,9 @@ class View:
                 self._begin_anew()
                 (self._place / _SPOOLS).write_text("\0".join(self._roots), encoding="utf-8", errors="surrogateescape")
                 try:
-                    house = server.Settings("127.0.0.1", port, self._place / "house", HouseOptions(version))
+                    house = server.Settings(
+                        "127.0.0.1", port, self._place / "house", HouseOptions(version, follows=", ".join(self._roots))
+                    )
                     server.run(house, lambda opened: self._begin(opened, ready), self._end)
                 finally:
                     self._end()

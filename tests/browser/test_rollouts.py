@@ -101,3 +101,32 @@ def test_hostile_rollouts_stay_text(visitor: Visitor, client: httpx.Client) -> N
     visitor.wait("document.querySelector('.pane .turn')")
     assert visitor.troubles() == []
     assert HOSTILE.split()[0] in visitor.find(".pane").text
+
+
+def rolled(client: httpx.Client, run: str, name: str, step: int, reward: float | None = None) -> None:
+    """A rollout arrives; later, perhaps, what it was worth."""
+    trace = {"session_id": name, "started_at": "2026-01-01T00:00:00Z", "run_id": run, "rollout_step": step}
+    answer = post(client, "/v1/spans", {"traces": [trace], "spans": [span(0, name)]}).json()
+    if reward is not None:
+        client.patch(f"/v1/traces/{answer['traces'][0]['id']}", json={"metadata": {"reward": reward}})
+
+
+def test_rollouts_come_in_while_one_looks(visitor: Visitor, client: httpx.Client) -> None:
+    run = new_run(client, "live-rollouts")
+    visitor.open(f"/r/{run}/rollouts")
+    assert "No rollouts yet" in visitor.find("main").text
+    rolled(client, run, "first", 1)
+    visitor.wait("document.querySelectorAll('.sample').length === 1")
+    rolled(client, run, "first", 1, 0.25)
+    visitor.wait("document.querySelector('.sample .reward').textContent === '0.25'")
+    rolled(client, run, "second", 2, 0.5)
+    visitor.wait("document.querySelector('.steps input').value === '2'")
+    assert visitor.find("[data-count=rollouts]").text == "2"
+    visitor.find(".sample").click()
+    visitor.wait("document.querySelector('.pane .turn')")
+    visitor.run("document.querySelector('.pane').dataset.kept = 'yes'")
+    rolled(client, run, "third", 3, 0.75)
+    visitor.wait("document.querySelectorAll('.spread a').length === 3")
+    assert visitor.find(".steps input").get_attribute("value") == "2"
+    assert visitor.find(".pane").get_attribute("data-kept") == "yes"
+    assert visitor.troubles() == []

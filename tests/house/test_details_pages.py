@@ -39,7 +39,7 @@ def test_two_runs_differ_in_what_is_marked(client: httpx.Client) -> None:
     assert len(re.findall(r'<tr class="differs">', page)) == 3
     only = client.get(f"/r/{one}/config", params={"with": other, "only": "differences"}).text
     assert "clip" not in only.split("<tbody>")[1]
-    assert "model.layers" in only
+    assert "model.<wbr>layers" in only
     assert client.get(f"/r/{one}/config", params={"with": "nothing"}).status_code == 404
 
 

@@ -19,6 +19,7 @@ from tracehoused.house.auth import Auth
 from tracehoused.house.blobs import Blobs
 from tracehoused.house.errors import Refusal, StorageFailure
 from tracehoused.house.guard import Guard
+from tracehoused.house.pages.answer import problem
 from tracehoused.house.shares import Shares
 from tracehoused.house.state import House, Options
 from tracehoused.house.store.store import Store
@@ -72,11 +73,13 @@ def create_app(store: Store, blobs: Blobs, auth: Auth, options: Options) -> Star
     return app
 
 
-async def _on_http(_request: Request, error: Exception) -> Response:
+async def _on_http(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     reason = {404: "not_found", 405: "method"}.get(status, "refused")
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else None
     message = error.detail if isinstance(error, HTTPException) else "refused"
+    if status == 404 and "text/html" in request.headers.get("accept", ""):
+        return problem(404, "there is no such page")
     return json_answer({"reason": reason, "message": message}, status, headers)
 
 

@@ -7,8 +7,8 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvicorn
@@ -141,7 +141,7 @@ def _with_own_host(settings: Settings) -> Options:
         return settings.options
     own = f"[{settings.host}]" if ":" in settings.host else settings.host
     options = settings.options
-    return Options(options.version, options.allow_anonymous, options.hosts | {own}, options.body_limit)
+    return replace(options, hosts=options.hosts | {own})
 
 
 def _url(host: str, port: int) -> str:

@@ -41,12 +41,14 @@ class InFlight:
 
 @dataclass(frozen=True)
 class Options:
-    """`hosts`: names beside loopback's that a Host header may carry. `body_limit`: bytes of a JSON body, inflated."""
+    """`hosts`: names beside loopback's that a Host header may carry. `body_limit`: bytes of a JSON body, inflated.
+    `follows`: the spool that this house only shows, where it is nobody's server."""
 
     version: str
     allow_anonymous: bool = False
     hosts: frozenset[str] = frozenset()
     body_limit: int = 64 * 1024 * 1024
+    follows: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from tracehoused.house.api.identify import reader
 from tracehoused.house.errors import Refusal
 from tracehoused.house.pages.render import page
-from tracehoused.house.pages.sharing import TOKEN
+from tracehoused.house.pages.sharing import FOLLOWS, TOKEN
 from tracehoused.house.state import house_of
 from tracehoused.house.store.once import Caller
 
@@ -34,15 +34,21 @@ def shown(view: View) -> View:
         except Refusal as refusal:
             if refusal.status == 401:
                 return page("signin.html", 401, problem=None)
-            return page("problem.html", refusal.status, message=refusal.message)
+            return problem(refusal.status, refusal.message)
 
     return show
+
+
+def problem(status: int, message: str) -> Response:
+    """A page that says what is wrong, and where to go."""
+    return page("problem.html", status, message=message.rstrip("."), code=status)
 
 
 async def look_up(request: Request, query: Callable[[Connection, Caller], T]) -> T:
     """What `query` finds, in a thread and one read transaction; Refusal 401 or 403 where the caller may not read."""
     caller = await reader(request)
     TOKEN.set(getattr(request.state, "shared", None))
+    FOLLOWS.set(house_of(request).options.follows)
     return await run_in_threadpool(house_of(request).store.read, lambda connection: query(connection, caller))
 
 

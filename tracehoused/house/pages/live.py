@@ -1,10 +1,10 @@
 """What changes in runs while somebody looks, as server-sent events: `/live?run=&run=`.
 
-    event: news   data: {"run", "state", "points", "media", "rollouts", "keys": {key: [series that grew]}}
+    event: news   data: {"run", "state", "points", "media", "rollouts", "judged", "keys": {key: [series that grew]}}
     event: over   no run of these goes on any more, and nothing has come for a while
 
-The store is asked once a second: one row per run, and a run's series only where its number of points has grown. The
-first news of each run comes at once and has no keys.
+`judged`: how many rollouts have a reward. The store is asked once a second: one row per run, and a run's series only where
+its number of points has grown. The first news of each run comes at once and has no keys.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tracehoused.house.api.identify import reader
 from tracehoused.house.errors import Refusal
 from tracehoused.house.pages.choice import run_ids
 from tracehoused.house.state import House, house_of
-from tracehoused.house.store import look, overview, runs
+from tracehoused.house.store import look, overview, rewards, runs
 from tracehoused.house.store.once import Caller
 from tracehoused.house.values import dump
 
@@ -101,6 +101,7 @@ def look_once(connection: Connection, caller: Caller, seen: dict[str, Seen], hou
             "state": state,
             "points": row.next_point,
             **{k: counts[k] for k in ("media", "rollouts")},
+            "judged": rewards.judged(connection, row.pk) if counts["rollouts"] else 0,
         }
         if told != known.told:
             known.told = told

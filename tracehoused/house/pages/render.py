@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
-from tracehoused.house.pages.sharing import is_shared, link, shared_token
+from tracehoused.house.pages.sharing import follows, is_shared, link, shared_token
 from tracehoused.house.pages.static_files import CONTENT
 from tracehoused.house.values import micros
 
@@ -22,7 +22,7 @@ NAVIGATION = (
     ("runs", "/", "Runs"),
     ("traces", "/traces", "Traces"),
     ("agents", "/agents", "Agents"),
-    ("keys", "/keys", "Keys"),
+    ("keys", "/keys", "House"),
 )
 _UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s"))
 
@@ -81,9 +81,11 @@ def seconds_of(text: str | None) -> float | None:
 
 
 def duration(seconds: float | None) -> str:
-    """A span of time in its two largest units: 45 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    """A span of time in its two largest units: 0.3 s, 45 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
     if seconds is None:
         return ""
+    if abs(seconds) < 9.95:
+        return f"{seconds:.1f} s".replace(".0 ", " ").replace("-", "−")
     sign, whole = "−" if seconds < 0 else "", abs(int(seconds))
     for large, name, small, lesser in _UNITS:
         if whole >= large:
@@ -137,7 +139,7 @@ def _environment() -> Environment:
     made.filters.update(query=query, code=code)
     made.filters.update(brief_seconds=brief_seconds)
     made.globals.update(static=f"/static/{CONTENT}", navigation=NAVIGATION)
-    made.globals.update(link=link, is_shared=is_shared, shared_token=shared_token)
+    made.globals.update(link=link, is_shared=is_shared, shared_token=shared_token, follows=follows)
     return made
 
 

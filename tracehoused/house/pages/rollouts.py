@@ -71,10 +71,10 @@ def _group(row: Row[Any], is_open: bool) -> Values:
 
 
 def _ends(groups: list[Row[Any]]) -> tuple[float, float]:
-    """The least and the greatest reward of a step."""
+    """Where the bars of a step's rewards begin and end: at 0 unless one is less, and at the greatest."""
     least = [group.least for group in groups if group.least is not None]
     most = [group.most for group in groups if group.most is not None]
-    return (min(least), max(most)) if least else (0.0, 0.0)
+    return (min(0.0, *least), max(most)) if least else (0.0, 0.0)
 
 
 def _pane(connection: Connection, caller: Caller, run: Row[Any], trace_id: str) -> Values:

@@ -1,4 +1,5 @@
-"""The token of a shared page, carried from page to page in their addresses: `?t=`."""
+"""For whom a page is made: whoever has a link's token, carried from page to page in their addresses (`?t=`), or the owner; and
+whether the house is a server, or only shows a spool."""
 
 from __future__ import annotations
 
@@ -7,6 +8,13 @@ from urllib.parse import urlencode
 
 # The token that the page being made was opened with; set for each request anew.
 TOKEN: ContextVar[str | None] = ContextVar("shared_token", default=None)
+
+# The spool that the house only shows, if that is what it is for.
+FOLLOWS: ContextVar[str | None] = ContextVar("follows", default=None)
+
+
+def follows() -> str | None:
+    return FOLLOWS.get()
 
 
 def is_shared() -> bool:

@@ -122,3 +122,8 @@ def without_step(connection: Connection, run: int) -> int:
     """How many rollouts name no step."""
     where = (traces.c.run == run, traces.c.rollout_step.is_(None), traces.c.deleted_us.is_(None))
     return connection.execute(select(func.count()).where(*where)).scalar_one()
+
+
+def judged(connection: Connection, run: int) -> int:
+    """How many rollouts have a reward."""
+    return connection.execute(select(func.count(traces.c.reward)).where(*_of_run(run))).scalar_one()

@@ -4,7 +4,7 @@ import { address, getPage, nearView, number, param, setParams, settled, throttle
 import { Chart } from "./chart.js";
 import { Fetching } from "./fetching.js";
 import { toLine } from "./lines.js";
-import { follow } from "./live.js";
+import { follow, showHead } from "./live.js";
 
 const MOST_BUCKETS = 1200;
 const DASHES = [null, [6, 3], [2, 3], [8, 3, 2, 3]];
@@ -274,28 +274,13 @@ const takeNew = throttled(async () => {
 
 const order = (section) => `${section.dataset.group === "system" ? 1 : 0}${section.dataset.group}`;
 
-function news({ run, state, points, keys, media, rollouts }) {
-  for (const [key, summaries] of Object.entries(keys)) {
+function news(told) {
+  for (const [key, summaries] of Object.entries(told.keys)) {
     const figure = figures.get(key);
     if (!figure || !figure.changed(summaries)) takeNew();
     figure?.load();
   }
-  showHead(run, { state, points, media, rollouts });
-}
-
-/** The head of the run's page, and the list of runs in a comparison. */
-function showHead(run, told) {
-  for (const place of document.querySelectorAll(`[data-run="${CSS.escape(run)}"] .status, #head .status`)) {
-    if (runs.length > 1 && place.closest("#head")) continue;
-    place.className = `status ${told.state}`;
-    place.textContent = told.state;
-  }
-  if (runs.length > 1) return;
-  for (const name of ["points", "media", "rollouts"]) {
-    for (const place of document.querySelectorAll(`[data-count="${name}"]`)) {
-      place.textContent = told[name] || name === "points" ? told[name].toLocaleString("en") : "";
-    }
-  }
+  showHead(told, runs.length > 1);
 }
 
 controls.addEventListener("input", ({ target }) => {

@@ -1,6 +1,6 @@
 // Media of a run: one slider over the steps of all keys, everything of a key in a grid, and one large.
 import { address, el, getJson, nearView, param, setParams, settled, throttled } from "./app.js";
-import { follow } from "./live.js";
+import { follow, showHead } from "./live.js";
 
 const AT_ONCE = 60;
 const TINY = 160;
@@ -246,8 +246,9 @@ function start() {
     else showStep();
     if (view === "grid") shelves.forEach((shelf) => shelf.draw());
   }, 2000);
-  follow(address("/live", { run }), ({ media }) => {
-    if (known !== null && media !== known) more();
-    known = media;
+  follow(address("/live", { run }), (told) => {
+    if (known !== null && told.media !== known) more();
+    known = told.media;
+    showHead(told);
   });
 }
