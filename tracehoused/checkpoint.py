@@ -21,6 +21,7 @@ import json
 import os
 import threading
 from binascii import crc32
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
@@ -53,6 +54,8 @@ class Checkpoint:
         self._exists = False
         self._stamp: tuple[int, int, int] | None = None
         self.state = State()
+        # server's ids of rollouts, the latest last, as the server told this very process
+        self.rollouts: OrderedDict[str, str] = OrderedDict()
         self.trusted = False  # this agent's own copy names the session: the ids in it are this user's
         self._load()
         self._join(_copied(copy_path), own=True)

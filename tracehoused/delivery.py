@@ -54,14 +54,14 @@ _AT_ONCE = {SPANS: 1, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
 
 class Delivery:
     """Sends batches of one session. ``is_known()``: ask the server whether it still has the session; Halt when it cannot be asked.
-    ``recreate(spans)``: have it make the traces that these spans belong to."""
+    ``recreate(spans, bounds)``: have it make the traces that these spans belong to."""
 
     def __init__(
         self,
         context: Context,
         server_id: str | None,
         is_known: Callable[[], bool],
-        recreate: Callable[[list[Record]], None],
+        recreate: Callable[[list[Record], Bounds], None],
     ) -> None:
         self._context = context
         self._recreate = recreate
@@ -161,7 +161,7 @@ class Delivery:
             raise Halt("forgotten", answer.reason, scope="session")
         if verdict is Verdict.MISSING and self._is_of_rollouts(batch) and batch.bounds not in self._recreated:
             self._recreated.add(batch.bounds)
-            self._recreate(self._records(batch))
+            self._recreate(self._records(batch), batch.bounds)
             again = read_batch(
                 self._context.session, self._context.uid, batch.bounds, batch.attempt, self._context.renders
             )

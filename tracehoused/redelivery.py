@@ -64,17 +64,21 @@ def _request(context: Context, manifest: Manifest, letter: DeadLetter) -> Reques
         run_id = str(server_id) if manifest.kind == "run" and record.type == b"trace" else None
         return wire.create_request(record.type.decode(), record.data, run_id, key.hexdigest()[:40])
     if letter.lane == PATCHES:
-        return _patch(context, manifest, record, str(server_id), key.hexdigest()[:40])
+        return _patch(context, manifest, letter, record, str(server_id), key.hexdigest()[:40])
     batch = read_batch(context.session, context.uid, _bounds(letter), _attempt(context, letter), context.renders)
     if batch is None:
         return "it cannot be read any more"
     return _batch(context, batch, str(server_id), key.hexdigest()[:40])
 
 
-def _patch(context: Context, manifest: Manifest, record: Record, server_id: str, key: str) -> Request | str | None:
+def _patch(
+    context: Context, manifest: Manifest, letter: DeadLetter, record: Record, server_id: str, key: str
+) -> Request | str | None:
     for patch in fold([record], manifest.id):
         own = patch.target == manifest.id and patch.kind == manifest.kind
-        target = server_id if own else Ids(context).id_of(patch.target, server_id)
+        others = [] if own else [patch.target]
+        known = Ids(context).ids_of(others, server_id, (letter.epoch, letter.n))
+        target = server_id if own else known.get(patch.target)
         if target is None:
             return f"nothing is known of {patch.target!r}, which it patches"
         if patch.is_card:

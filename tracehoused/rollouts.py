@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
@@ -34,7 +33,7 @@ class Ids:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._known: OrderedDict[str, str] = OrderedDict()
+        self._known = context.checkpoint.rollouts
 
     def create(self, records: list[Record], run_id: str, pool: ThreadPoolExecutor, found: Round) -> list[Record]:
         """Upsert them, many in a request or several at a time; returns those to be tried again later."""
@@ -81,33 +80,32 @@ class Ids:
                 left += part
         return left if context.capabilities.trace_batch else patches
 
-    def id_of(self, session_id: str, run_id: str) -> str | None:
-        """The server's id of a rollout, by upserting its record again if need be; None when there is no record of it."""
-        if session_id not in self._known:
-            data = find_record(self._context, b"trace", session_id)
-            if data is None:
-                return None
-            answer = self._ask(Record(0, b"trace", data, 0, 0), run_id=run_id)
+    def ids_of(self, session_ids: Iterable[str], run_id: str, near: tuple[str, int]) -> dict[str, str]:
+        """The server's ids of rollouts, by upserting their records again where they are not at hand; without those that have no record
+        here, or whose record is refused. ``near``: the segment (epoch, number) at and before which most of them lie."""
+        wanted = set(session_ids)
+        found = {name: self._known[name] for name in wanted & self._known.keys()}
+        for session_id, record in _recorded(self._context, wanted - found.keys(), near):
+            answer = self._ask(record, run_id=run_id)
             if answer.verdict is Verdict.RETRY:
                 raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
-            if answer.verdict is not Verdict.ACCEPTED or answer.body is None:
-                return None
-            self._remember([(session_id, str(answer.body["id"]))])
-        return self._known[session_id]
+            if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
+                found[session_id] = str(answer.body["id"])
+                self._remember([(session_id, found[session_id])])
+        return found
 
-    def recreate(self, spans: list[Record], run_id: str) -> None:
+    def recreate(self, spans: list[Record], run_id: str, near: tuple[str, int]) -> None:
         """The server says that it lacks the traces of some of these spans: upsert those that are recorded here."""
-        wanted = {_session_id(span) for span in spans}
-        for record in _creations(self._context):
-            session_id = _session_id(record)
-            if session_id in wanted:
-                wanted.discard(session_id)
-                # without a key, so that it is no old answer that comes back
-                answer = self._context.ask(wire.create_request("trace", record.data, run_id, None))
-                if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
-                    self._remember([(session_id, str(answer.body["id"]))])
-            if not wanted:
-                return
+        for session_id, record in _recorded(self._context, {_session_id(span) for span in spans}, near):
+            # without a key, so that it is no old answer that comes back
+            answer = self._context.ask(wire.create_request("trace", record.data, run_id, None))
+            if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
+                self._remember([(session_id, str(answer.body["id"]))])
+
+    def forget(self, *, but: int = 0) -> None:
+        """All of them, as the server did, or all but the latest, to save memory between passes."""
+        while len(self._known) > but:
+            self._known.popitem(last=False)
 
     def _ask(self, record: Record, *, run_id: str) -> Answer:
         context = self._context
@@ -118,8 +116,7 @@ class Ids:
         news = [(session_id, server_id) for session_id, server_id in pairs if self._known.get(session_id) != server_id]
         self._known.update(news)
         self._context.checkpoint.note_ids("trace", news)
-        while len(self._known) > _MOST:
-            self._known.popitem(last=False)
+        self.forget(but=_MOST)
 
 
 def portions(items: list[T], most: int) -> list[list[T]]:
@@ -132,22 +129,38 @@ def _session_id(record: Record) -> str:
 
 
 def find_record(context: Context, kind: bytes, session_id: str) -> bytes | None:
-    """The data of a session's or rollout's first creation record, wherever it lies in the segments."""
+    """The data of a session's own first creation record, wherever it lies in the segments."""
     id_name = "client_run_id" if kind == b"run" else "session_id"
-    for record in _creations(context, kind):
+    for record in _creations(context, kind, sorted(_segments(context))):
         if json.loads(record.data).get(id_name) == session_id:
             return record.data
     return None
 
 
-def _creations(context: Context, kind: bytes = b"trace") -> Iterator[Record]:
-    for name in sorted(os.listdir(context.session)):
-        segment = layout.parse_segment_name(name)
-        if segment is None:
-            continue
-        fd = open_checked(os.path.join(context.session, name))
+def _recorded(context: Context, wanted: set[str], near: tuple[str, int]) -> Iterator[tuple[str, Record]]:
+    """Of each of these rollouts that has one, a creation record: by one reading of the segments, backwards from one of them, as far as
+    needed."""
+    epoch, n = near
+    names = sorted(_segments(context), key=lambda one: (one[0] != epoch or one[1] > n, -one[1]))
+    for record in _creations(context, b"trace", names) if wanted else ():
+        session_id = _session_id(record)
+        if session_id in wanted:
+            wanted.discard(session_id)
+            yield session_id, record
+            if not wanted:
+                return
+
+
+def _segments(context: Context) -> list[tuple[str, int]]:
+    parsed = map(layout.parse_segment_name, os.listdir(context.session))
+    return [(segment.epoch, segment.n) for segment in parsed if segment is not None]
+
+
+def _creations(context: Context, kind: bytes, segments: list[tuple[str, int]]) -> Iterator[Record]:
+    for epoch, n in segments:
+        fd = open_checked(os.path.join(context.session, layout.segment_name(epoch, n)))
         try:
-            seed = framing.checksum_seed(context.uid, segment.epoch)
+            seed = framing.checksum_seed(context.uid, epoch)
             for record in scan(fd, seed, 0, os.fstat(fd).st_size, Scan(0)):
                 if record.type == kind and is_object(record.data):
                     yield record

@@ -25,6 +25,9 @@ from tracehoused.rounds import Reading, Round, read_batch
 
 __all__ = ["Outcome", "Uploader"]
 
+# of a live session's rollouts that may still be patched, between passes
+_KEPT_IDS = 256
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -67,6 +70,7 @@ class Uploader:
         except BaseException:
             self._checkpoint.commit()
             raise
+        self._rollouts.forget(but=_KEPT_IDS)
         self._checkpoint.fact("trouble", outcome.trouble)
         self._checkpoint.commit(compacting=not self.lost)
         return outcome
@@ -89,6 +93,7 @@ class Uploader:
         for name in ("server_id", "status_sent", "ends", "outcome_sent", "damage", "omitted"):
             self._checkpoint.fact(name, None)
         self._checkpoint.reset()
+        self._rollouts.forget()
         self._creation.confirmed = False
         try:
             return self._drain()
@@ -113,8 +118,8 @@ class Uploader:
         return Outcome(complete, trouble)
 
     def _delivery_to(self, server_id: str) -> Delivery:
-        def recreate(spans: list[Record]) -> None:
-            self._rollouts.recreate(spans, server_id)
+        def recreate(spans: list[Record], bounds: Bounds) -> None:
+            self._rollouts.recreate(spans, server_id, (bounds.epoch, bounds.n))
 
         return Delivery(self._context, server_id, self._creation.is_known, recreate)
 
@@ -255,7 +260,7 @@ class Uploader:
         if self._patches_wait:
             return not found.patches
         patches = self._patch_rollouts(found, fold(found.patches, self._manifest.id))
-        targets = [self._target_id(patch) for patch in patches]
+        targets = self._target_ids(found, patches)
         sent = list(self._pool.map(self._ask_patch, [(found.epoch.id, *pair) for pair in zip(patches, targets)]))
         settled = [self._settle_patch(found, patch, answer) for patch, answer in zip(patches, sent)]
         self._patches_wait = not all(settled)
@@ -302,10 +307,11 @@ class Uploader:
         """It changes the session itself, not one of a run's rollouts."""
         return patch.target == self._manifest.id and patch.kind == self._manifest.kind
 
-    def _target_id(self, patch: Patch) -> str | None:
-        if self._is_own(patch):
-            return str(self._checkpoint.state.facts["server_id"])
-        return self._rollouts.id_of(patch.target, str(self._checkpoint.state.facts["server_id"]))
+    def _target_ids(self, found: Round, patches: list[Patch]) -> list[str | None]:
+        own = str(self._checkpoint.state.facts["server_id"])
+        others = [patch.target for patch in patches if not self._is_own(patch)]
+        known = self._rollouts.ids_of(others, own, (found.epoch.id, found.end[0]))
+        return [own if self._is_own(patch) else known.get(patch.target) for patch in patches]
 
     def _bury(self, found: Round, patch: Patch, status: int | None, reason: str) -> None:
         for record in found.patches:

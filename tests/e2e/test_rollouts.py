@@ -1,0 +1,77 @@
+"""Rollouts at a server that takes them one by one: patched whenever their end comes, whatever the agent has at hand of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.home import Held, Home
+from tests.support.house import House
+from tests.support.proxy import Proxy, proxied
+from tests.support.waiting import wait_until
+from tracehoused.config import resolve
+from tracehoused.engine import Engine
+
+COUNT = 120
+JOB = """
+    run = cm.TrainingRun(client_run_id=sys.argv[1], system_metrics=False, capture_env=False)
+    made = [run.rollout(step=n, session_id=f"{sys.argv[1]}-{n}") for n in range(int(sys.argv[2]))]
+    for one in made:
+        one.log_user("x" * 20_000)
+    run.flush()
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for one in made:
+        one.finish(outcome="good")
+    run.finish()
+"""
+
+
+def _creations(proxy: Proxy) -> list[str]:
+    return [one.target for one in proxy.received if (one.method, one.target) == ("POST", "/v1/traces")]
+
+
+def test_s6_the_ends_of_rollouts_made_long_ago_cost_one_reading_of_the_spool(home: Home, house: House) -> None:
+    io = Path("/proc/self/io")
+    if not io.exists():
+        pytest.skip("[linux] needs /proc")
+    with proxied(house.url, plain=True) as proxy:
+        home.environ["TRACEHOUSE_API_BASE"] = proxy.url
+        job = home.start_job(JOB, "long-ago", str(COUNT))
+        assert job.stdout is not None
+        assert job.stdout.readline() == "ready\n"
+        assert home.sync().code == 0
+        job.communicate("\n", timeout=60)
+        size = sum(path.stat().st_size for path in home.session().glob("*.jsonl"))
+
+        def read() -> int:
+            return int(io.read_text().split("rchar:")[1].split()[0])
+
+        # an agent that has never heard of these rollouts
+        engine = Engine(resolve({}, environ=home.environ), home.environ)
+        before = read()
+        report = engine.drain(str(home.session()))
+        taken = read() - before
+        engine.close()
+    assert report.outcome.complete, report.outcome.trouble
+    assert taken < 8 * size, f"{taken} bytes were read of {size}"
+    with Held(house) as held:
+        assert [one["outcome"] for one in held.traces("long-ago-")] == ["good"] * COUNT
+
+
+def test_a_rollout_that_ends_while_the_agent_runs_is_not_made_again(home: Home, house: House) -> None:
+    with proxied(house.url, plain=True) as proxy:
+        home.environ["TRACEHOUSE_API_BASE"] = proxy.url
+        agent = home.start_agent()
+        try:
+            job = home.start_job(JOB, "lively", "5")
+            with Held(house) as held:
+                wait_until(lambda: sum(len(held.texts(one["session_id"])) for one in held.traces("lively-")) == 5)
+                assert job.stdin is not None
+                job.communicate("\n", timeout=60)
+                wait_until(lambda: [one["outcome"] for one in held.traces("lively-")] == ["good"] * 5)
+            assert len(_creations(proxy)) == 5
+        finally:
+            agent.kill()
+            agent.wait()
