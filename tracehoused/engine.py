@@ -9,8 +9,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from hashlib import sha256
 from typing import Callable
 
 from tracehouse.exceptions import SpoolError, TracehouseError
@@ -29,7 +27,8 @@ from tracehoused.exceptions import CredentialError, LeaseHeld
 from tracehoused.identity import refuse_plain_http
 from tracehoused.lease import Lease
 from tracehoused.options import Options
-from tracehoused.reader import Epoch, is_unbegun, measure, read_manifest, writers
+from tracehoused.reader import Epoch, is_unbegun, read_manifest
+from tracehoused.reports import Destination, Report
 from tracehoused.request import Request
 from tracehoused.state import State
 from tracehoused.tails import records_left
@@ -44,42 +43,6 @@ _HOT = 256
 _SPEAKERS = 1000
 _OWN = "a house of its own"
 _UID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where a session goes, and as whom: acknowledgements are kept apart by this, those under a former name counting too."""
-
-    api_base: str
-    identity: str
-    formerly: tuple[str, ...] = ()
-
-    @property
-    def hash(self) -> str:
-        return sha256(f"{self.api_base}\n{self.identity}".encode()).hexdigest()[:16]
-
-    @classmethod
-    def of(cls, credential: Credential) -> Destination:
-        return cls(credential.api_base, credential.identity, credential.formerly)
-
-    @property
-    def former_hashes(self) -> list[str]:
-        return [Destination(self.api_base, name).hash for name in self.formerly]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a pass over one session left. ``manifest`` is None when it could not be read; ``outcome.trouble`` says why. ``left``: records
-    that are still to be sent, None when nobody counted. ``dropped``: those its job could not write."""
-
-    session: str
-    manifest: Manifest | None
-    destination: Destination | None
-    outcome: Outcome
-    dead: int = 0
-    live: bool = False
-    dropped: int = 0
-    left: int | None = None
 
 
 class Engine:
@@ -149,7 +112,7 @@ class Engine:
             credential = self.credential(manifest)
             if isinstance(credential, NoCredential):
                 told = Outcome(False, f"{credential.reason}; {credential.hint}")
-                return Report(session, manifest, None, told, left=_left(session, manifest, State()))
+                return Report(session, manifest, None, told, left=records_left(session, manifest.uid, State()))
             destination = self.destination(credential)
             return self._drain_to(session, manifest, credential, destination)
         except LeaseHeld as held:
@@ -246,7 +209,7 @@ class Engine:
             self._hot[hot] = checkpoint
         facts = checkpoint.state.facts
         dropped = sum(int(count) for count, _ in dict(facts.get("dropped") or {}).values())
-        left = 0 if outcome.complete else _left(session, manifest, checkpoint.state)
+        left = 0 if outcome.complete else records_left(session, manifest.uid, checkpoint.state)
         dead = int(facts.get("dead", 0))
         return Report(session, manifest, destination, outcome, dead, uploader.live, dropped, left)
 
@@ -341,9 +304,3 @@ def _nonfinite(capabilities: Capabilities, checkpoint: Checkpoint) -> bool | Non
 def _send_for_headers(client: Client) -> None:
     if client.capabilities().verify:
         client.send(Request("POST", "/v1/verify", body=wire.dumps({"sessions": [], "media": []})))
-
-
-def _left(session: str, manifest: Manifest, state: State) -> int:
-    epochs = writers(session)
-    measure(session, epochs)
-    return records_left(session, manifest.uid, epochs, state)

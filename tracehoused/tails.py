@@ -9,7 +9,7 @@ from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehoused.batch import Record
-from tracehoused.reader import Epoch, open_checked
+from tracehoused.reader import Epoch, measure, open_checked, writers
 from tracehoused.state import State
 
 __all__ = ["last_seq", "records_left", "records_written", "tail"]
@@ -47,8 +47,10 @@ def records_written(session: str, uid: str, epochs: Iterable[Epoch]) -> int:
     return sum(last_seq(session, uid, epoch) for epoch in epochs)
 
 
-def records_left(session: str, uid: str, epochs: list[Epoch], state: State) -> int:
-    """How many of them are neither acknowledged nor given up."""
+def records_left(session: str, uid: str, state: State) -> int:
+    """How many records of a session are neither acknowledged nor given up."""
+    epochs = writers(session)
+    measure(session, epochs)
     settled = sum(len(state.done.get(epoch.id, ())) for epoch in epochs)
     lanes = sum(len(ranges) for (epoch, _), ranges in state.lanes.items() if epoch in {one.id for one in epochs})
     return max(0, records_written(session, uid, epochs) - settled - lanes)
