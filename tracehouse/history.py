@@ -45,7 +45,7 @@ def last_values(directory: str) -> dict[str, Any]:
     for epoch, numbers in _segments(directory).items():
         for kind, data in _records(directory, epoch, numbers):
             if kind == b"metrics":
-                values.update(json.loads(data)["values"])
+                values.update(_object(_object(json.loads(data)).get("values")))
     return {key: value for key, value in values.items() if not key.startswith(SYSTEM)}
 
 
@@ -56,10 +56,14 @@ def run_fields(directory: str) -> dict[str, Any]:
     for epoch, numbers in _segments(directory).items():
         for kind, data in _records(directory, epoch, numbers):
             if kind in (b"run", b"run_patch", b"config_patch"):
-                told = json.loads(data)
-                config.update(told if kind == b"config_patch" else told.pop("config", None) or {})
+                told = _object(json.loads(data))
+                config.update(told if kind == b"config_patch" else _object(told.pop("config", None)))
                 fields.update({} if kind == b"config_patch" else told)
     return {**fields, "config": config}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _segments(directory: str) -> dict[str, list[int]]:

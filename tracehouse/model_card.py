@@ -16,20 +16,18 @@ def of(run: TrainingRun, session: Session | NoSession) -> str:
     """The card of a run, with the last values that its segments on this disk hold."""
     from tracehouse import history
 
-    return render(run, history.last_values(session.directory), history.run_fields(session.directory)["config"])
+    return render(run, history.last_values(session.directory))
 
 
-def render(run: TrainingRun, values: dict[str, Any], config: dict[str, Any]) -> str:
-    """The card's text. ``values`` are the last of each metric, of which numbers become results; ``config`` is from before the run was
-    resumed or attached to.
-    """
+def render(run: TrainingRun, values: dict[str, Any]) -> str:
+    """The card's text. ``values`` are the last of each metric, of which numbers become results."""
     numbers = {key: value for key, value in values.items() if isinstance(value, (int, float))}
     title = run.hf_model.rpartition("/")[2] if run.hf_model else run.name
     parts = [_front_matter(run, title, numbers), f"# {title}", _about(run)]
     if numbers:
         parts.append("## Results\n\n" + _table(("metric", "last value"), numbers))
-    if config or run.config:
-        parts.append("## Configuration\n\n" + _table(("name", "value"), {**config, **run.config}))
+    if run.config:
+        parts.append("## Configuration\n\n" + _table(("name", "value"), run.config))
     return "\n\n".join(parts) + "\n"
 
 

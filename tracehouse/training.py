@@ -9,9 +9,9 @@ from tracehouse import starting
 from tracehouse.clock import now
 from tracehouse.exceptions import ArgumentError, NotActiveError
 from tracehouse.exits import status_of
+from tracehouse.facts import LINKS, RunFacts
 from tracehouse.ids import hex_id, uuid4
-from tracehouse.mapping import RecordedDict, variables
-from tracehouse.metrics import MetricLog
+from tracehouse.mapping import variables
 from tracehouse.rollouts import RolloutIds
 from tracehouse.run import Run
 from tracehouse.session import NoSession, Session, check_id, open_run
@@ -32,8 +32,9 @@ ARTIFACT_KINDS = ("json", "text", "params")
 RUN_VARIABLE = "TRACEHOUSE_RUN"
 
 
-class TrainingRun(MetricLog):
-    """A training run. The same ``client_run_id`` again resumes it, also in another process: automatic steps go on after the last.
+class TrainingRun(RunFacts):
+    """A training run. The same ``client_run_id`` again resumes it, also in another process: automatic steps go on after the last, and
+    ``config``, ``summary`` (the last values), ``hf_dataset`` and its like are read back from the spool, as far as they are still there.
 
     ``capture_env`` records the artifact ``environment``, and ``system_metrics`` a sample of the machine every
     ``system_metrics_interval`` seconds; both in the background. ``auto_finish=False`` (or TRACEHOUSE_DISABLE_AUTOFINISH=1) leaves the
@@ -99,16 +100,14 @@ class TrainingRun(MetricLog):
         held = attributes_of(variables(config), "config")
         if settings.redactor is not None:
             project, name = settings.redactor.optional(project), settings.redactor.optional(name)
-        self.hf_dataset = hf_dataset
-        self.hf_dataset_split = hf_dataset_split
-        self.hf_model = hf_model
-        self.hf_model_revision = hf_model_revision
+        links = dict(zip(LINKS, (hf_dataset, hf_dataset_split, hf_model, hf_model_revision)))
         self.flush_threshold = flush_threshold
         chosen = check_id("client_run_id", str(client_run_id or f"py-{uuid4()}"))
-        self._begin(open_run(chosen, settings, project, name), project, name, held)
+        self._begin(open_run(chosen, settings, project, name), project, name)
+        self._begin_facts(held, links)
         self._is_active = auto_create
         if auto_create:
-            self._create()
+            self._create({**links, "config": held or None})
             self._tell_status(auto_finish)
             os.environ[RUN_VARIABLE] = self._session.directory or "disabled"
             beside = self._owns_status and not settings.disabled
@@ -118,9 +117,7 @@ class TrainingRun(MetricLog):
             )
         starting.tell(self._session)
 
-    def _begin(
-        self, session: Session | NoSession, project: str | None, name: str | None, config: dict[str, Any]
-    ) -> None:
+    def _begin(self, session: Session | NoSession, project: str | None, name: str | None) -> None:
         known = session.log.manifest if isinstance(session, Session) and session.resumed else None
         settings = session.settings
         self.machine_id = settings.machine_id
@@ -129,8 +126,6 @@ class TrainingRun(MetricLog):
         self.client_run_id = session.id
         self.project = project if project is not None or known is None else known.project
         self.name = name or (known.name if known is not None else None) or f"run-{hex_id(8)}"
-        self.config = RecordedDict(config, self._patch_config)
-        self.summary = RecordedDict({}, self._log_summary)
         self._session = session
         self._log = session.log
         self._append = session.append
@@ -146,22 +141,18 @@ class TrainingRun(MetricLog):
 
     def begin_attached(self, session: Session | NoSession) -> None:
         """Make this object a part of a run that another process began (``attach_run`` is what users call)."""
-        self.hf_dataset = self.hf_dataset_split = self.hf_model = self.hf_model_revision = None
         self.flush_threshold = 0
-        self._begin(session, None, None, {})
+        self._begin(session, None, None)
+        self._begin_facts({}, {})
         self._owns_status = False
 
-    def _create(self) -> None:
+    def _create(self, facts: dict[str, Any]) -> None:
         body: dict[str, Any] = {
             "name": self.name,
             "client_run_id": self.client_run_id,
             "started_at": now(),
             "project": self.project,
-            "config": self._cleaned(dict(self.config)) or None,
-            "hf_dataset": self._cleaned(self.hf_dataset),
-            "hf_dataset_split": self._cleaned(self.hf_dataset_split),
-            "hf_model": self._cleaned(self.hf_model),
-            "hf_model_revision": self._cleaned(self.hf_model_revision),
+            **{fact: self._cleaned(value) for fact, value in facts.items()},
         }
         told = {name: value for name, value in body.items() if value is not None}
         self._session.record("run", {name: value if name == "config" else str(value) for name, value in told.items()})
@@ -188,23 +179,9 @@ class TrainingRun(MetricLog):
     def run_id(self, value: str | None) -> None:
         self._run_id = value
 
-    def _record(self, kind: str, payload: dict[str, Any]) -> None:
-        if not self._is_active:
-            raise NotActiveError("run is not active")
-        self._session.record(kind, payload)
-
-    def _log_summary(self, values: dict[str, Any]) -> None:
-        self._record("metrics", {"step": self._next_step(), "wall_time": now(), "values": self._cleaned(values)})
-
     def _log_sample(self, sample: int, values: Mapping[str, Any]) -> None:
         # counted by themselves: the system's figures take no step of the user's
         self._session.record("metrics", {"step": sample, "wall_time": now(), "values": dict(values)})
-
-    def _patch_config(self, changes: dict[str, Any]) -> None:
-        self._record("config_patch", self._cleaned(changes))
-
-    def _patch(self, changes: dict[str, Any]) -> None:
-        self._record("run_patch", {name: self._cleaned(value) for name, value in changes.items() if value is not None})
 
     def rollout(
         self,
@@ -240,18 +217,6 @@ class TrainingRun(MetricLog):
             auto_create=auto_create,
         )
         return run
-
-    def link_dataset(self, hf_slug: str, *, split: str | None = None) -> None:
-        """Name the Hugging Face dataset that is trained on, and its split."""
-        self._patch({"hf_dataset": hf_slug, "hf_dataset_split": split})
-        self.hf_dataset = hf_slug
-        self.hf_dataset_split = split if split is not None else self.hf_dataset_split
-
-    def link_model(self, hf_repo: str, *, revision: str | None = None) -> None:
-        """Name the Hugging Face model that comes of it, and its revision."""
-        self._patch({"hf_model": hf_repo, "hf_model_revision": revision})
-        self.hf_model = hf_repo
-        self.hf_model_revision = revision if revision is not None else self.hf_model_revision
 
     def add_artifact(self, name: str, *, data: Any, kind: str = "json") -> None:
         """Record a named piece of data: ``kind`` "json" (any value), "text", or "params". ArgumentError for another kind."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,6 +240,44 @@ def test_the_model_card_of_a_resumed_run_has_the_config_of_before(tmp_path: Path
     run.finish()
     card = cm.TrainingRun(client_run_id="r", config={"bs": 16}, **QUIET).model_card()
     assert all(row in card for row in ("| lr | 1 |", "| bs | 16 |", "| late | 2 |"))
+
+
+def test_a_resumed_run_knows_what_it_was_told_before(tmp_path: Path) -> None:
+    first = cm.TrainingRun(client_run_id="r", config={"lr": 1, "nan": math.nan}, hf_dataset="d", hf_model="m", **QUIET)
+    first.config["late"] = 2
+    first.link_dataset("a/b", split="s")
+    first.summary["best"] = math.inf
+    first.log({"loss": 0.5, "system/x": 1})
+    first.finish()
+    again = cm.TrainingRun(client_run_id="r", config={"lr": 3}, hf_model="n", **QUIET)
+    again.link_model("n", revision="v")
+    assert {key: again.config[key] for key in ("lr", "late")} == {"lr": 3, "late": 2}
+    assert math.isnan(again.config["nan"])
+    links = (again.hf_dataset, again.hf_dataset_split, again.hf_model, again.hf_model_revision)
+    assert links == ("a/b", "s", "n", "v")
+    assert again.summary == {"best": math.inf, "loss": 0.5}
+    card = again.model_card()
+    assert all(part in card for part in ("| lr | 3 |", "| late | 2 |", "a/b (s)", "n (v)", "| loss | 0.5 |"))
+    assert [one["config"] for one in _of(tmp_path, "run")][1:] == [{"lr": 3}], "only what is new is told again"
+
+
+def test_an_attached_part_knows_what_the_run_was_told(tmp_path: Path) -> None:
+    cm.init_run(client_run_id="r", config={"lr": 1}, hf_model="m", **QUIET)
+    job = jobs.run("run = cm.attach_run('r')\nprint(run.config, run.hf_model, run.hf_dataset, run.summary)", tmp_path)
+    assert job.out == "{'lr': 1} m None {}\n", job.err
+
+
+def test_a_resumed_run_whose_segments_were_removed_has_what_it_is_given(tmp_path: Path) -> None:
+    cm.TrainingRun(client_run_id="r", config={"lr": 1}, hf_model="m", **QUIET).finish()
+    session = jobs.only_session(tmp_path)
+    receipt = session / "upload" / "d" / "receipt.json"
+    receipt.parent.mkdir(parents=True)
+    receipt.write_text(json.dumps({"next_step": 7, "attempt": 1, "claim": 1}))
+    for segment in session.glob("*.jsonl"):
+        segment.unlink()
+    script = "run = cm.init_run(client_run_id='r', config={'b': 2}, capture_env=False, system_metrics=False)\nrun.log({'a': 1})\n"
+    job = jobs.run(script + "print(run.config, run.hf_model, run.summary, '| b | 2 |' in run.model_card())", tmp_path)
+    assert job.out == "{'b': 2} None {'a': 1} True\n", job.err
 
 
 def test_the_model_card_is_made_of_what_lies_here(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ class Run(RunFacts, RunFiles):
         return history.last_values(self.training_run.spool_path)
 
     def _earlier_config(self) -> dict[str, Any]:
-        return self._options.config_of(history.run_fields(self.training_run.spool_path)["config"])
+        return self._options.config_of(dict(self.training_run.config))
 
     def _record_summary(self, changes: dict[str, Any]) -> None:
         self.training_run.log(rows.flatten(changes), step=self._step)
