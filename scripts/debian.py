@@ -15,6 +15,7 @@ PROGRAMS = {
     "ip": "iproute2",
     "mkfs.ext4": "e2fsprogs",
     "nft": "nftables",
+    "pg_lsclusters": "postgresql",
     "rsync": "rsync",
     "strace": "strace",
 }

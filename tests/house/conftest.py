@@ -5,13 +5,33 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.support import postgres as servers
 from tests.support.house import House
+from tests.support.postgres import Postgres
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of a module with DATABASES run on each of them."""
+    if "database" in metafunc.fixturenames and hasattr(metafunc.module, "DATABASES"):
+        metafunc.parametrize("database", metafunc.module.DATABASES, scope="module")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with servers.postgres() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def database() -> str:
+    return "sqlite"
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, database: str, request: pytest.FixtureRequest) -> Iterator[House]:
     """One house for the tests of a module: each uses sessions and runs of its own."""
-    with House(tmp_path_factory.mktemp("house") / "data") as running:
+    options = ["--database", request.getfixturevalue("postgres").url] if database == "postgres" else []
+    with House(tmp_path_factory.mktemp("house") / "data", *options) as running:
         yield running
 
 

@@ -47,7 +47,7 @@ def test_the_first_houses_data_is_upgraded_where_it_lies(tmp_path: Path) -> None
 def test_the_steps_lead_to_the_tables_of_a_new_house(tmp_path: Path) -> None:
     found = {}
     for name, data in (("old", _older(tmp_path / "old")), ("new", tmp_path)):
-        engine = dialect.open_engine(f"sqlite:///{data / 'house.db'}", writes=True)
+        engine = dialect.open_engine(dialect.database_url(f"sqlite:///{data / 'house.db'}"), writes=True)
         with engine.begin() as connection:
             migrating.bring_up(connection)
             differs = compare_metadata(MigrationContext.configure(connection), schema.metadata)

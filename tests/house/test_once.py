@@ -10,6 +10,8 @@ import httpx
 from tests.support.house import House, all_points, all_spans, new_run, new_trace, once, point, post, span
 from tests.support.waiting import wait_until
 
+DATABASES = ("sqlite", "postgres")
+
 
 def test_a1_fifty_copies_at_once_have_one_effect(client: httpx.Client) -> None:
     run_id = new_run(client)

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.house import TIME, House, all_points, all_spans, new_run, new_trace, point, post, span
 
+DATABASES = ("sqlite", "postgres")
+
 
 def test_a_trace_is_upserted_by_machine_and_session(client: httpx.Client, house: House) -> None:
     body = {"session_id": "s", "started_at": TIME, "scaffold": "python-sdk", "model": "m1", "project": "p"}

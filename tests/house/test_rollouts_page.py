@@ -8,6 +8,8 @@ import httpx
 
 from tests.support.house import new_run, new_trace, post, span
 
+DATABASES = ("sqlite", "postgres")
+
 
 def add(
     client: httpx.Client, run: str, step: int | None, rewards: list[object], group: object = None, name: str = ""

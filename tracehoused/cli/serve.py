@@ -24,28 +24,45 @@ _OLDEST = (3, 10)
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the house keeps its data.  [default: the user's data directory]",
 )
+@click.option(
+    "--database",
+    envvar="TRACEHOUSE_HOUSE_DATABASE",
+    show_envvar=True,
+    metavar="URL",
+    help="PostgreSQL instead of a file, for several houses side by side: postgresql://user@host/name.",
+)
 @click.option("--allow-anonymous", is_flag=True, help="Take uploads from clients without a key.")
 @click.option("--allow-host", multiple=True, metavar="NAME", help="A further name this house answers to (Host header).")
-def serve(host: str, port: int, data: Path | None, allow_anonymous: bool, allow_host: tuple[str, ...]) -> None:
+def serve(
+    host: str,
+    port: int,
+    data: Path | None,
+    database: str | None,
+    allow_anonymous: bool,
+    allow_host: tuple[str, ...],
+) -> None:
     """Run a house: receive traces and runs, and show them in the browser."""
     check_needs()
     from tracehoused.house.alone import DataInUse
     from tracehoused.house.auth import KeyFileError
     from tracehoused.house.server import PortInUse, Settings, run
     from tracehoused.house.state import Options
+    from tracehoused.house.store.dialect import STORAGE_ERRORS, DatabaseError
     from tracehoused.house.store.store import FormatError
 
     options = Options(house_version(), allow_anonymous, frozenset(allow_host))
     try:
-        run(Settings(host, port, data or _default_data(), options), _announce)
+        run(Settings(host, port, data or _default_data(), options, database), _announce)
     except PortInUse as error:
         raise click.ClickException(f"{error}; choose another with --port, e.g. --port {_another(port)}") from None
     except DataInUse as error:
         raise click.ClickException(
             f"{error}; stop that one, or give this one a directory of its own with --data"
         ) from None
-    except (FormatError, KeyFileError) as error:
+    except (DatabaseError, FormatError, KeyFileError) as error:
         raise click.ClickException(str(error)) from None
+    except STORAGE_ERRORS as error:
+        raise click.ClickException(f"the database cannot be used: {getattr(error, 'orig', error)}") from None
     except OSError as error:
         raise click.ClickException(f"cannot serve on {host} port {port}: {error}") from None
 

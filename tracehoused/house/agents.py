@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from tracehoused.house.store.once import Caller
+from tracehoused.house.store.once import Caller, named
 from tracehoused.house.store.schema import agents
 from tracehoused.house.store.store import Store
 from tracehoused.house.values import is_time
@@ -65,14 +65,14 @@ class Agents:
                 return
             self._due = time.monotonic() + _EVERY_S
             seen, self._seen = self._seen, {}
-        self._store.write(lambda connection: _put(connection, seen))
+        self._store.write(lambda connection: _put(connection, seen), (named("agents"),))
 
     def listed(self) -> list[Row[Any]]:
         """What was seen of each machine, the latest first."""
         with self._lock:
             seen, self._seen = self._seen, {}
         if seen:
-            self._store.write(lambda connection: _put(connection, seen)).result()
+            self._store.write(lambda connection: _put(connection, seen), (named("agents"),)).result()
         query = select(agents).order_by(agents.c.seen_us.desc()).limit(1000)
         return self._store.read(lambda connection: list(connection.execute(query)))
 

@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import re
 import secrets
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from tracehouse.spool import durable
+from tracehoused.house.store.once import named
 from tracehoused.house.store.schema import keys
 from tracehoused.house.store.store import Store
 
@@ -26,6 +26,8 @@ OWNER = "owner"
 KEY_FILE = "house.key"
 _KEY = re.compile(r"ba_[A-Za-z0-9_-]{32,}")
 _REMEMBERED_S = 5.0
+_CODE = "code"
+_CODE_US = 7 * 24 * 3600 * 1_000_000
 _BROWSER_US = 30 * 24 * 3600 * 1_000_000
 
 
@@ -79,8 +81,7 @@ class Auth:
         self._store = store
         self._own = digest(own_key)
         self._known: dict[str, tuple[Principal, int | None, float]] = {}
-        self._codes: set[str] = set()
-        self._lock = threading.Lock()
+        self._codes: list[str] = []
         self.cookie = f"house_{store.house_id}"
 
     def principal(self, secret: str) -> Principal | None:
@@ -96,7 +97,7 @@ class Auth:
         return found[0]
 
     def _look_up(self, asked: str) -> tuple[Principal, int | None, float] | None:
-        query = select(keys).where(keys.c.digest == asked, keys.c.revoked_us.is_(None))
+        query = select(keys).where(keys.c.digest == asked, keys.c.revoked_us.is_(None), keys.c.scope != _CODE)
         row = self._store.read(lambda connection: connection.execute(query).first())
         if row is None:
             self._known.pop(asked, None)
@@ -106,19 +107,36 @@ class Auth:
         return found
 
     def new_code(self) -> str:
-        """A code for one sign-in, valid while this process runs."""
+        """A code for one sign-in, in whichever process of this house; good for a week, or until this process ends."""
         code = secrets.token_urlsafe(24)
-        with self._lock:
-            self._codes.add(digest(code))
+        self._add([(code, OWNER, _CODE)], self._store.now_us() + _CODE_US)
+        self._codes.append(digest(code))
         return code
 
     def use_code(self, code: str) -> bool:
-        asked = digest(code)
-        with self._lock:
-            if asked not in self._codes:
-                return False
-            self._codes.remove(asked)
-            return True
+        """Whether it was a code that is good; it no longer is."""
+        this = keys.c.digest == digest(code), keys.c.scope == _CODE, keys.c.expires_us >= self._store.now_us()
+        if self._store.read(lambda connection: connection.execute(select(keys.c.digest).where(*this)).first()) is None:
+            return False
+        return self._store.write(
+            lambda connection: connection.execute(keys.delete().where(*this)).rowcount == 1
+        ).result()
+
+    def forget_codes(self) -> None:
+        """At the end: links that this process made open nothing any more."""
+        mine = keys.delete().where(keys.c.digest.in_(self._codes), keys.c.scope == _CODE)
+        self._store.write(lambda connection: connection.execute(mine)).result()
+
+    def share_own_key(self, label: str) -> None:
+        """Let every house on this database take the key of this one."""
+        row = {"identity": OWNER, "scope": "write", "label": label, "created_us": self._store.now_us()}
+
+        def change(connection: Connection) -> None:
+            held = connection.execute(select(keys.c.digest).where(keys.c.digest == self._own)).first()
+            if held is None:
+                connection.execute(insert(keys).values(**row, digest=self._own))
+
+        self._store.write(change, (named("key", self._own),)).result()
 
     def new_browser(self) -> tuple[str, int]:
         """A session for a browser of the owner's: (secret, seconds it lasts)."""

@@ -18,6 +18,7 @@ from tracehoused.house.app import create_app
 from tracehoused.house.auth import KEY_FILE, Auth, own_key
 from tracehoused.house.blobs import Blobs
 from tracehoused.house.state import Options
+from tracehoused.house.store.dialect import DatabaseError, database_url
 from tracehoused.house.store.store import Store
 
 _ANY = frozenset({"0.0.0.0", "::", ""})
@@ -29,10 +30,14 @@ class PortInUse(Exception):
 
 @dataclass(frozen=True)
 class Settings:
+    """`database` and `media`: URLs; None keeps them in the directory `data`, which has the house's key in any case."""
+
     host: str
     port: int
     data: Path
     options: Options
+    database: str | None = None
+    media: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,15 +91,18 @@ def run(settings: Settings, ready: Callable[[Opened], None], ending: Callable[[]
     """Serve until SIGTERM or SIGINT, then let running requests finish. `ready` is called once, when it answers, `ending`
     when it is told to end.
 
-    Raises PortInUse, DataInUse where another house runs on this data, and OSError for an address that is not ours.
+    Raises PortInUse, DataInUse where another house runs on this data, DatabaseError, and OSError for an address that is
+    not ours.
     """
+    if settings.database is not None and database_url(settings.database).drivername == "sqlite":
+        raise DatabaseError("a house on SQLite keeps its database in its --data directory, and takes no --database")
     bound = listen(settings.host, settings.port)
     # The server takes these signals while it runs and raises them again when it is done: then this is a clean end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     os.umask(0o077)
     settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with closing(bound), alone_on(settings.data):
+    with closing(bound), nullcontext() if settings.database else alone_on(settings.data):
         _serve(settings, bound, ready, ending)
 
 
@@ -102,10 +110,12 @@ def _serve(
     settings: Settings, bound: socket.socket, ready: Callable[[Opened], None], ending: Callable[[], None]
 ) -> None:
     key, is_new = own_key(settings.data)
-    store = Store(f"sqlite:///{settings.data / 'house.db'}")
+    store = Store(settings.database or f"sqlite:///{settings.data / 'house.db'}")
     try:
         store.forget_old_requests()
         auth = Auth(store, key)
+        if not store.own_file:
+            auth.share_own_key(f"{KEY_FILE} of {socket.gethostname()}")
         app = create_app(store, Blobs(settings.data / "media"), auth, _with_own_host(settings))
         url = _url(settings.host, bound.getsockname()[1])
 
@@ -128,6 +138,7 @@ def _serve(
             timeout_graceful_shutdown=10,
         )
         _Server(config, lambda: ready(opened), end).run(sockets=[bound])
+        auth.forget_codes()
     finally:
         store.close()
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from tracehoused.house.auth import digest
 from tracehoused.house.errors import Refusal
-from tracehoused.house.store.once import Caller
+from tracehoused.house.store.once import Caller, named
 from tracehoused.house.store.runs import run_row
 from tracehoused.house.store.schema import keys, runs, shares, traces
 from tracehoused.house.store.store import Store
@@ -108,7 +108,7 @@ class Shares:
             connection.execute(over.values(revoked_us=now_us))
             return found
 
-        return self._store.write(change).result()
+        return self._store.write(change, (named("claim", digest(token)),)).result()
 
 
 def _claimable(connection: Connection, token: str) -> Claimed | None:

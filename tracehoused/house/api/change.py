@@ -16,7 +16,7 @@ from tracehoused.house.api.identify import writer
 from tracehoused.house.api.receive import digest_of, once_of, read_body
 from tracehoused.house.api.respond import json_answer
 from tracehoused.house.state import house_of
-from tracehoused.house.store.once import Answer, Caller, Once, apply_once
+from tracehoused.house.store.once import Answer, Caller, Once, apply_once, names_of
 from tracehoused.house.values import parse_object
 
 T = TypeVar("T")
@@ -72,6 +72,7 @@ async def commit(request: Request, change: Change[T], apply: Step[T], known: Ste
             lambda inner: Answer(known(inner, change)),
         )
 
-    answer = await asyncio.wrap_future(house_of(request).store.write(run))
+    names = names_of(change.caller, change.once, request.path_params.get("id"))
+    answer = await asyncio.wrap_future(house_of(request).store.write(run, names))
     headers = {"Idempotency-Replayed": "true"} if answer.replayed else None
     return json_answer(answer.body, answer.status, headers)

@@ -23,8 +23,8 @@ async def form(_request: Request) -> Response:
 
 
 async def with_code(request: Request) -> Response:
-    if not house_of(request).auth.use_code(request.path_params["code"]):
-        problem = "This link was used before, or belongs to an earlier start of the house."
+    if not await run_in_threadpool(house_of(request).auth.use_code, request.path_params["code"]):
+        problem = "This link was used before, is older than a week, or belongs to an earlier start of the house."
         return page("signin.html", 403, problem=problem)
     return await _signed_in(request)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, func, select, tuple_
 
+from tracehoused.house.store.expressions import mean
 from tracehoused.house.store.points import LEVEL_BITS
 from tracehoused.house.store.schema import odd_values, points, rollups, series
 from tracehoused.house.values import iso
@@ -106,7 +107,7 @@ def _from_points(connection: Connection, series_id: int, low: int, high: int, wi
             func.max(points.c.step),
             func.min(points.c.value),
             func.max(points.c.value),
-            func.avg(points.c.value),
+            mean(points.c.value),
             func.count(points.c.value),
             func.min(points.c.us),
             func.max(points.c.us),
@@ -143,8 +144,8 @@ def _from_rollups(
     )
     rows = []
     for from_, to, least, most, total, count, first_us, last_us in connection.execute(query):
-        mean = None if total is None else total / count
-        rows.append([from_ << bits, ((to + 1) << bits) - 1, least, most, mean, count, first_us, last_us])
+        middle = None if total is None else total / int(count)
+        rows.append([from_ << bits, ((to + 1) << bits) - 1, least, most, middle, int(count), first_us, last_us])
     return rows
 
 

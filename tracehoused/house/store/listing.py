@@ -32,7 +32,7 @@ def find_traces(connection: Connection, caller: Caller, asked: Asked) -> Found:
         where.append(traces.c.outcome == asked.outcome)
     if asked.like is not None:
         names = (traces.c.task_name, traces.c.session_id, traces.c.model, traces.c.machine)
-        where.append(or_(*(name.like(like_pattern(asked.like), escape="\\") for name in names)))
+        where.append(or_(*(name.ilike(like_pattern(asked.like), escape="\\") for name in names)))
     query = visible_traces(caller).where(*where)
     return paged(connection, query, Page(SIZE, asked.after), traces.c.pk, trace_object)
 

@@ -95,7 +95,7 @@ def list_traces(connection: Connection, caller: Caller, page: Page, *, rollouts:
         query = query.where(traces.c.project == page.project)
     if page.like:
         names = (traces.c.task_name, traces.c.session_id, traces.c.model)
-        query = query.where(or_(*(name.like(like_pattern(page.like), escape="\\") for name in names)))
+        query = query.where(or_(*(name.ilike(like_pattern(page.like), escape="\\") for name in names)))
     return paged(connection, query, page, traces.c.pk, trace_object)
 
 
@@ -111,7 +111,7 @@ def list_runs(connection: Connection, caller: Caller, page: Page) -> Found:
         query = query.where(runs.c.project == page.project)
     if page.like:
         names = (runs.c.name, runs.c.client_run_id)
-        query = query.where(or_(*(name.like(like_pattern(page.like), escape="\\") for name in names)))
+        query = query.where(or_(*(name.ilike(like_pattern(page.like), escape="\\") for name in names)))
     return paged(connection, query, page, runs.c.pk, run_object)
 
 

@@ -24,7 +24,7 @@ _version = Table("alembic_version", _alembic, Column("version_num", String(32), 
 
 def bring_up(connection: Connection) -> None:
     """Make or change the tables. Raises FormatError where the database is a newer house's, or another program's."""
-    dialect.lock_alone(connection)
+    dialect.of(connection).lock_tables(connection)
     held = set(inspect(connection).get_table_names())
     if schema.house.name not in held:
         _make(connection, held)

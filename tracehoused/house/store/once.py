@@ -64,6 +64,23 @@ class Once:
     writer: str = ""
 
 
+def named(kind: str, *parts: object) -> str:
+    """A name under which changes run one after the other; see Store.write."""
+    return "/".join((kind, *map(str, parts)))
+
+
+def names_of(caller: Caller, once: Once, target: str | None) -> tuple[str, ...]:
+    """What a request looks at before it changes it: its key, its session, its machine's runs and traces, its target."""
+    names = [named("machine", caller.identity, caller.machine)]
+    if target is not None:
+        names.append(named("id", target))
+    if once.key is not None:
+        names.append(named("key", caller.identity, once.key))
+    if once.range is not None:
+        names.append(named("session", caller.identity, once.range.uid))
+    return tuple(names)
+
+
 @dataclass(frozen=True)
 class Answer:
     body: dict[str, Any]

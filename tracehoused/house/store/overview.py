@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
 
+from tracehoused.house.store.expressions import in_order
 from tracehoused.house.store.look import like_pattern
 from tracehoused.house.store.once import Caller
 from tracehoused.house.store.schema import artifacts, media, runs, series, traces
@@ -94,11 +95,11 @@ def find_runs(connection: Connection, caller: Caller, asked: Asked, now_us: int)
         where.append(runs.c.status == ("running" if asked.status == "stalled" else asked.status))
     if asked.like:
         names = (runs.c.name, runs.c.client_run_id, runs.c.machine)
-        where.append(or_(*(name.like(like_pattern(asked.like), escape="\\") for name in names)))
+        where.append(or_(*(name.ilike(like_pattern(asked.like), escape="\\") for name in names)))
     skipped = (asked.page - 1) * asked.size
     if asked.status not in ("running", "stalled") and (asked.by in _COLUMNS or asked.by == "started"):
         order = _COLUMNS.get(asked.by, runs.c.pk)
-        ordered = (order.desc(), runs.c.pk.desc()) if asked.descending else (order, runs.c.pk)
+        ordered = [in_order(column, descending=asked.descending) for column in (order, runs.c.pk)]
         rows = connection.execute(select(runs).where(*where).order_by(*ordered).limit(asked.size).offset(skipped)).all()
         return list(rows), connection.execute(select(func.count()).where(*where)).scalar_one()
     pks = _in_order(connection, where, asked, now_us)

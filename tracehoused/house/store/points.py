@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, case, insert, select, update
 
 from tracehoused.house.store.dialect import Bulk, run_many
+from tracehoused.house.store.expressions import added
 from tracehoused.house.store.once import Once
 from tracehoused.house.store.schema import odd_values, points, rollups, runs, series
 from tracehoused.house.training import Point, Points
@@ -27,7 +28,7 @@ def _grow(new: Any) -> dict[str, Any]:
     return {
         "least": case((new.least < old.least, new.least), else_=old.least),
         "most": case((new.most > old.most, new.most), else_=old.most),
-        "total": old.total + new.total,
+        "total": added(old.total, new.total),
         "size": old.size + new.size,
         "first_us": case((new.first_us < old.first_us, new.first_us), else_=old.first_us),
         "last_us": case((new.last_us > old.last_us, new.last_us), else_=old.last_us),

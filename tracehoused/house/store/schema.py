@@ -1,7 +1,8 @@
 """The house's tables.
 
 - `traces`, `runs`: one row per upsert key (identity, machine, client's id). `pk` is the order of arrival and the key of
-  every other table; `id` is what clients see. `deleted_us` set: a tombstone, which answers 410 for ever.
+  every other table; `id` is what clients see. `deleted_us` set: a tombstone, which answers 410 for ever;
+  0: its content has gone for good, 1: it goes as soon as can be, else when it was deleted (`purging`).
 - `traces.reward` and `reward_group` repeat what the metadata say of them, so that rollouts are sorted by the database.
 - `spans`: `n` is the order of arrival, which is the order of the conversation; a span sent again keeps its place.
 - `series`: one row per (run, key, attempt, writer), with what the run page shows of it; points of different attempts
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 
-from tracehoused.house.store.columns import SafeText
+from tracehoused.house.store.columns import SafeString, SafeText
 
 metadata = MetaData()
 
@@ -84,7 +85,7 @@ traces = Table(
     "traces",
     metadata,
     _auto("pk"),
-    Column("id", String(64), nullable=False, unique=True),
+    Column("id", SafeString(64), nullable=False, unique=True),
     Column("identity", String(64), nullable=False),
     Column("machine", SafeText, nullable=False),
     Column("session_id", SafeText, nullable=False),
@@ -132,7 +133,7 @@ runs = Table(
     "runs",
     metadata,
     _auto("pk"),
-    Column("id", String(64), nullable=False, unique=True),
+    Column("id", SafeString(64), nullable=False, unique=True),
     Column("identity", String(64), nullable=False),
     Column("machine", SafeText, nullable=False),
     Column("client_run_id", SafeText, nullable=False),
@@ -212,14 +213,14 @@ media = Table(
     "media",
     metadata,
     _auto("n"),
-    Column("id", String(64), nullable=False, unique=True),
+    Column("id", SafeString(64), nullable=False, unique=True),
     _whole("run"),
     Column("key", SafeText, nullable=False),
     _whole("step", null=True),
     Column("caption", SafeText),
     Column("media_type", String(16), nullable=False),
     Column("mime", String(128), nullable=False),
-    Column("sha256", String(64), nullable=False),
+    Column("sha256", SafeString(64), nullable=False),
     _whole("size"),
     _whole("attempt"),
     Column("writer", String(128), nullable=False),
@@ -232,7 +233,7 @@ artifacts = Table(
     "artifacts",
     metadata,
     _auto("n"),
-    Column("id", String(64), nullable=False, unique=True),
+    Column("id", SafeString(64), nullable=False, unique=True),
     _whole("run"),
     Column("name", SafeText, nullable=False),
     Column("kind", String(16), nullable=False),
@@ -247,8 +248,8 @@ ranges = Table(
     "ranges",
     metadata,
     Column("identity", String(64), primary_key=True),
-    Column("uid", String(128), primary_key=True),
-    Column("segment", String(128), primary_key=True),
+    Column("uid", SafeString(128), primary_key=True),
+    Column("segment", SafeString(128), primary_key=True),
     Column("endpoint", String(16), primary_key=True),
     Column("first", BigInteger, primary_key=True, autoincrement=False),
     _whole("last"),

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, delete, insert, select
 
-from tracehoused.house.errors import FormatError
+from tracehoused.house.errors import FormatError, StorageFailure
 from tracehoused.house.store import dialect, migrating, schema
 from tracehoused.house.store.writer import Writer
 
@@ -27,23 +27,33 @@ class Store:
 
     def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._write_engine = dialect.open_engine(url, writes=True)
-        self._read_engine = dialect.open_engine(url, writes=False)
+        address = dialect.database_url(url)
+        self._write_engine = dialect.open_engine(address, writes=True)
+        self._read_engine = dialect.open_engine(address, writes=False)
         with self._write_engine.begin() as connection:
             migrating.bring_up(connection)
             self.house_id = _house_id(connection)
         self._writer = Writer(self._write_engine)
 
+    @property
+    def own_file(self) -> bool:
+        """Whether this process alone has the database."""
+        return self._read_engine.dialect.name == "sqlite"
+
     def now_us(self) -> int:
         return int(self._clock() * 1_000_000)
 
-    def write(self, change: Callable[[Connection], T]) -> Future[T]:
-        """Run `change` in a transaction; its result comes once it is durable."""
-        return self._writer.submit(change)
+    def write(self, change: Callable[[Connection], T], names: tuple[str, ...] = ()) -> Future[T]:
+        """Run `change` in a transaction; its result comes once it is durable. Changes that share one of `names` run one
+        after the other, in whatever processes of this house."""
+        return self._writer.submit(change, names)
 
     def read(self, look: Callable[[Connection], T]) -> T:
-        with self._read_engine.connect() as connection:
-            return look(connection)
+        try:
+            with self._read_engine.connect() as connection:
+                return look(connection)
+        except dialect.STORAGE_ERRORS as error:
+            raise StorageFailure(str(error)) from error
 
     def forget_old_requests(self) -> None:
         before = self.now_us() - KEYS_LIVE_US
@@ -53,7 +63,7 @@ class Store:
     def file_size(self) -> int | None:
         """Bytes of the database's files; None where a server has it."""
         name = self._read_engine.url.database
-        if self._read_engine.dialect.name != "sqlite" or not name:
+        if not self.own_file or not name:
             return None
         return sum(os.path.getsize(name + end) for end in ("", "-wal") if os.path.exists(name + end))
 

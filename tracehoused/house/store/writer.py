@@ -2,6 +2,9 @@
 
 Each change runs in a savepoint of its own, so a refused one leaves its neighbours untouched. A result is handed out
 only after the commit that made it durable.
+
+Several processes may write to one server. A change that looks before it writes names what it looked at; two changes of
+one name, in whatever processes, run one after the other.
 """
 
 from __future__ import annotations
@@ -16,13 +19,15 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine
 
 from tracehoused.house.errors import Refusal, StorageFailure
+from tracehoused.house.store import dialect
 from tracehoused.house.store.dialect import STORAGE_ERRORS
 
 T = TypeVar("T")
 Change = Callable[[Connection], Any]
-_Job = tuple[Change, "Future[Any]"]
+_Job = tuple[Change, "Future[Any]", tuple[str, ...]]
 
 MOST_PER_COMMIT = 64
+_MOST_TRIES = 5
 log = logging.getLogger("tracehouse.house")
 
 
@@ -37,12 +42,12 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="house-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, change: Callable[[Connection], T]) -> Future[T]:
+    def submit(self, change: Callable[[Connection], T], names: tuple[str, ...] = ()) -> Future[T]:
         result: Future[T] = Future()
         with self._lock:
             if self._closed:
                 raise StorageFailure("the house is shutting down")
-            self._jobs.put((change, result))
+            self._jobs.put((change, result, names))
         return result
 
     def close(self) -> None:
@@ -79,16 +84,27 @@ class Writer:
     def _commit(self, jobs: list[_Job]) -> None:
         jobs = [job for job in jobs if job[1].set_running_or_notify_cancel()]
         try:
-            with self._engine.begin() as connection:
-                outcomes = [_attempt(connection, change) for change, _ in jobs]
+            outcomes = self._outcomes(jobs)
         except Exception as error:  # noqa: BLE001 - the top of this thread: told to every waiting request, and logged
             log.error("the house could not write: %s", error)
             outcomes = [StorageFailure(str(error))] * len(jobs)
-        for (_, result), outcome in zip(jobs, outcomes, strict=True):
+        for (_, result, _), outcome in zip(jobs, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 result.set_exception(outcome)
             else:
                 result.set_result(outcome)
+
+    def _outcomes(self, jobs: list[_Job]) -> list[Any]:
+        own = dialect.of(self._engine)
+        for tried in range(1, _MOST_TRIES + 1):
+            try:
+                with self._engine.begin() as connection:
+                    own.lock(connection, {name for _, _, names in jobs for name in names})
+                    return [_attempt(connection, change) for change, _, _ in jobs]
+            except STORAGE_ERRORS as error:
+                if tried == _MOST_TRIES or not own.is_transient(error):
+                    raise
+        raise AssertionError("unreachable")
 
 
 def _attempt(connection: Connection, change: Change) -> Any:
@@ -100,8 +116,12 @@ def _attempt(connection: Connection, change: Change) -> Any:
     except Refusal as refusal:
         savepoint.rollback()
         return refusal
-    except STORAGE_ERRORS:
-        raise
+    except STORAGE_ERRORS as error:
+        told = dialect.of(connection).refusal_of(error)
+        if told is None:
+            raise
+        savepoint.rollback()
+        return told
     except Exception as error:
         savepoint.rollback()
         log.exception("a change failed")
