@@ -173,11 +173,9 @@ def delete_trace(connection: Connection, caller: Caller, trace_id: str, now_us: 
     connection.execute(update(traces).where(traces.c.pk == row.pk).values(deleted_us=now_us))
 
 
-def restore_trace(connection: Connection, caller: Caller, trace_id: str, now_us: int) -> None:
-    """Undo `delete_trace`; Refusal 404, or 410 when it is too late."""
+def restore_trace(connection: Connection, caller: Caller, trace_id: str) -> None:
+    """Undo `delete_trace`; Refusal 404."""
     row = connection.execute(select(traces).where(traces.c.id == trace_id)).first()
     if row is None or not caller.sees_trace(row):
         raise unknown("trace", trace_id)
-    if row.deleted_us is not None:
-        check_undo(row.deleted_us, now_us)
     connection.execute(update(traces).where(traces.c.pk == row.pk).values(deleted_us=None))
