@@ -12,7 +12,20 @@ if TYPE_CHECKING:
     from typing import Any
 
 LINKS = ("hf_dataset", "hf_dataset_split", "hf_model", "hf_model_revision")
-_HELD = frozenset((*LINKS, "config", "summary"))
+
+
+class _Fact:
+    """An attribute that a run reads back when it is first asked for. Not by ``__getattr__``, which makes every attribute dearer."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, run: RunFacts | None, owner: type[RunFacts]) -> Any:
+        if run is None:
+            return self
+        if "_told" not in vars(run):
+            raise AttributeError(f"{owner.__name__!r} object has no attribute {self._name!r}")
+        return run._read_back(self._name)  # noqa: SLF001 - a part of that class
 
 
 class RunFacts(MetricLog):
@@ -43,20 +56,16 @@ class RunFacts(MetricLog):
             held.setdefault(name, told[name] if told.get(name) is not None else fields.get(name))
         held.setdefault("config", RecordedDict({**fields.get("config", {}), **told["config"]}, self._patch_config))
 
-    if not TYPE_CHECKING:
+    def _read_back(self, name: str) -> Any:
+        from tracehouse import history
+        from tracehouse.recorded import plain
 
-        def __getattr__(self, name: str) -> Any:
-            if name not in _HELD or "_told" not in vars(self):
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            from tracehouse import history
-            from tracehouse.recorded import plain
-
-            directory = self._session.directory
-            if name == "summary":
-                self.summary = RecordedDict(plain(history.last_values(directory)), self._log_summary)
-            else:
-                self._hold(plain(history.run_fields(directory)))
-            return vars(self)[name]
+        directory = self._session.directory
+        if name == "summary":
+            self.summary = RecordedDict(plain(history.last_values(directory)), self._log_summary)
+        else:
+            self._hold(plain(history.run_fields(directory)))
+        return vars(self)[name]
 
     def _record(self, kind: str, payload: dict[str, Any]) -> None:
         if not self._is_active:
@@ -81,3 +90,7 @@ class RunFacts(MetricLog):
         told = {name: text for name, text in links.items() if text is not None}
         self._record("run_patch", {name: self._cleaned(text) for name, text in told.items()})
         vars(self).update(told)
+
+
+for _name in (*LINKS, "config", "summary"):
+    setattr(RunFacts, _name, _Fact(_name))
