@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracehouse.clock import now
 from tracehouse.exceptions import ArgumentError, MediaError, NotActiveError
-from tracehouse.values import encode_flat
+from tracehouse.values import encode_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tracehouse.spool.segment import SessionLog
 
     Media = list[tuple[str, Any]]
-
-_PLAIN = frozenset((float, int, bool, str, type(None)))
 
 
 class MetricLog:
@@ -49,12 +47,12 @@ class MetricLog:
         """
         if not self._is_active:
             raise NotActiveError("run is not active")
-        if type(values) is dict and _PLAIN.issuperset(map(type, values.values())) and not (wall_time or self._redactor):
-            if values:
-                text = encode_flat(values)
+        if type(values) is dict and values and not (wall_time or self._redactor):
+            text = encode_plain(values)
+            if text is not None:
                 step = self._take_step(step)
                 self._append("metrics", f'{{"step":{step},"wall_time":"{now()}","values":{text}}}')
-            return
+                return
         rest, media = split(values)
         if rest or media:
             step = self._take_step(step)
@@ -150,6 +148,7 @@ class MetricLog:
             return
         directory = os.path.join(self._session.directory, "media")
         try:
+            log.writer.check_room()
             spooled = self._cleaned_text(item).spool_into(directory)
         except MediaError:
             raise

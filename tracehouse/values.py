@@ -46,7 +46,11 @@ def _plain(value: object) -> object:
     return plain(value, MAX_DEPTH)
 
 
-def _encoder() -> Callable[[Any, int], Any]:
+def _refuse(value: object) -> object:
+    raise TypeError
+
+
+def _encoder(default: Callable[[object], object]) -> Callable[[Any, int], Any]:
     """One encoder for all calls: making it costs as much as a short encoding.
 
     NaN raises, and so does what contains itself, by exhausting the stack: both are rare, and to look for them is
@@ -59,14 +63,17 @@ def _encoder() -> Callable[[Any, int], Any]:
         from json import JSONEncoder
 
         pure = JSONEncoder(
-            ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), default=_plain
+            ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), default=default
         )
         return lambda value, level: (pure.encode(value),)
-    made: Callable[[Any, int], Any] = make_encoder(None, _plain, encode_basestring, None, ":", ",", False, False, False)
+    made: Callable[[Any, int], Any] = make_encoder(
+        None, default, encode_basestring, None, ":", ",", False, False, False
+    )
     return made
 
 
-_encode = _encoder()
+_encode = _encoder(_plain)
+_encode_plain = _encoder(_refuse)
 
 
 def encode(payload: Payload) -> str:
@@ -78,7 +85,7 @@ def encode(payload: Payload) -> str:
         text = "".join(_encode(payload, 0))
     except Exception:  # noqa: BLE001 - a user's own class can raise anything; the slow way asks it piece by piece
         return "".join(_encode(_plain(payload), 0))
-    if text.count("[") + text.count("{") > MAX_DEPTH:
+    if _may_be_deep(text):
         from tracehouse.plain import deeper_than
 
         # what `_plain` made of other objects is cut already
@@ -87,12 +94,17 @@ def encode(payload: Payload) -> str:
     return text
 
 
-def encode_flat(payload: Payload) -> str:
-    """``encode`` of an object that is known to hold no containers: nothing needs to be said of its depth."""
+def encode_plain(payload: Payload) -> str | None:
+    """``encode`` of an object made of texts, finite numbers, lists and dicts alone; None for any other."""
     try:
-        return "".join(_encode(payload, 0))
+        text = "".join(_encode_plain(payload, 0))
     except Exception:  # noqa: BLE001 - as above
-        return encode(payload)
+        return None
+    return None if _may_be_deep(text) else text
 
 
-__all__ = ["MAX_DEPTH", "encode", "encode_flat"]
+def _may_be_deep(text: str) -> bool:
+    return len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH
+
+
+__all__ = ["MAX_DEPTH", "encode", "encode_plain"]
