@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -160,6 +161,29 @@ def test_e3_what_a_full_disk_costs_is_counted_and_told(tmp_path: Path) -> None:
     assert 4 <= len(kept) <= 8
     assert jobs.texts(session)[0] == "before"
     assert "after" in jobs.texts(session)
+
+
+def test_e3_what_a_full_disk_costs_at_the_end_of_the_job_is_counted_and_told(tmp_path: Path) -> None:
+    """Space never returns, but a count still finds its place."""
+    job = _job_on_a_small_disk(tmp_path, 4096, "for n in range(3): run.log_user('x' * 100_000)")
+    assert job.code == 0, job.err
+    session = jobs.only_session(tmp_path)
+    assert jobs.texts(session) == ["before"]
+    [dropped] = jobs.of_type(session, "dropped")
+    assert dropped["records"] == sum(dropped["reasons"].values()) >= 3
+    assert f"{dropped['records']} records could not be written to the spool {tmp_path}" in job.err
+
+
+def test_e3_where_not_even_a_count_can_be_written_it_is_told(tmp_path: Path) -> None:
+    job = _job_on_a_small_disk(tmp_path, 1, "for n in range(3): run.log_user('x')")
+    assert job.code == 0, job.err
+    assert jobs.of_type(jobs.only_session(tmp_path), "dropped") == []
+    assert re.search(r"[4-9] records could not be written to the spool .* and are lost with this process", job.err)
+
+
+def test_e3_a_job_that_lost_nothing_says_nothing(tmp_path: Path) -> None:
+    job = jobs.run("cm.init(session_id='s'); cm.log_user('x')", tmp_path)
+    assert (job.code, job.err) == (0, "")
 
 
 def test_e3_a_full_file_system(tmp_path: Path) -> None:

@@ -55,6 +55,20 @@ def write_all(fd: int, data: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
+def write_once(fd: int, data: bytes) -> None:
+    """Write all of ``data`` in one call; OSError where that takes less of it."""
+    if os.write(fd, data) != len(data):
+        raise OSError(errno.ENOSPC, "short write")
+
+
+def touch(path: str) -> None:
+    """Change its time to now, as a hint to who watches it; where that cannot be, they find out later."""
+    try:
+        os.utime(path)
+    except OSError:
+        pass
+
+
 def create(path: str, data: bytes, *, durable: bool = True) -> None:
     """Write a new 0600 file; FileExistsError when there is one. On failure nothing stays behind."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from tracehouse.spool.record import MAX_RECORD
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections import deque
+
 
 class Losses:
     """What had to be given up, by reason, until a ``dropped`` record tells it."""
@@ -19,6 +23,15 @@ class Losses:
         self.bytes += size
         self.reasons[reason] = self.reasons.get(reason, 0) + records
         self.since = self.since or at
+
+    def take(self, waiting: deque[tuple[int, str, str]], reason: str, at: str) -> int:
+        """Give up records (seq, kind, data) that waited in memory; how many bytes of it that frees."""
+        freed = 0
+        while waiting:
+            size = len(waiting.popleft()[2]) + 64
+            self.add(reason, size, at)
+            freed += size
+        return freed
 
     def to_json(self, until: str) -> str:
         from json import dumps

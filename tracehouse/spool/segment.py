@@ -50,8 +50,7 @@ class SessionLog:
         self._fd = -1
         self._path = ""
         self._n = self._seq = self._seed = 0
-        self._room = self._size = self._looked_at_size = 0
-        self._synced_size = self._synced_seq = 0
+        self._room = self._size = self._looked_at_size = self._synced_size = self._synced_seq = 0
         self._is_open = False  # directory, manifest and attempt are settled
         self._dirty = False
         self._waiting: deque[tuple[int, str, str]] = deque()
@@ -176,6 +175,14 @@ class SessionLog:
                 self.writer.note_dirty(self)
         return is_written
 
+    def give_up(self) -> int:
+        """At the process's end: what still waits is lost, and counted where the disk takes that. How many records were not told of."""
+        with self.lock:
+            self.writer.give_memory(self._losses.take(self._waiting, self._failure or "unwritable", self.writer.now()))
+            lost = self._losses.records
+            self._write_waiting(now=True)
+        return lost
+
     def close(self) -> None:
         """Seal the open segment; a later append opens the next one."""
         with self.lock:
@@ -215,7 +222,7 @@ class SessionLog:
             self._open_segment()
         line = frame(self._seed, seq, kind, data)
         try:
-            _write_whole(self._fd, line)
+            durable.write_once(self._fd, line)
         except OSError:
             self._seal()
             raise
@@ -267,7 +274,7 @@ class SessionLog:
         self._seq += 1
         header = frame(self._seed, self._seq, "segment", self._header())
         try:
-            _write_whole(fd, header)
+            durable.write_once(fd, header)
         except BaseException:
             # nothing valid is in it: leave no empty file behind at every try
             self._seq -= 1
@@ -278,10 +285,7 @@ class SessionLog:
         self._n += 1
         self._size, self._synced_size, self._room = len(header), 0, self.writer.segment_bytes
         self._unsynced.add_dirs(self.directory)
-        try:
-            os.utime(self.directory)
-        except OSError:
-            pass  # an agent that watches only the spool's root for such a touch finds the segment by its next rescan
+        durable.touch(self.directory)  # for an agent that watches only the spool's root
 
     def _header(self) -> str:
         told = {"epoch": self.writer.epoch, "n": self._n, "attempt": self.attempt, "claim": self.claim}
@@ -313,8 +317,3 @@ class SessionLog:
             if not self._dirty:
                 self._dirty = True
                 self.writer.note_dirty(self)
-
-
-def _write_whole(fd: int, line: bytes) -> None:
-    if write(fd, line) != len(line):
-        raise OSError(errno.ENOSPC, "short write")

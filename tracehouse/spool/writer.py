@@ -200,6 +200,16 @@ class Writer:
         for log in dirty:
             log.sync()
 
+    def give_up(self) -> None:
+        """At a clean exit, after a last try: tell how many records this process takes with it."""
+        lost = sum(log.give_up() for log in list(self._all.values()))
+        if lost:
+            import logging
+
+            logging.getLogger("tracehouse").error(
+                "%d records could not be written to the spool %s and are lost with this process", lost, self.root
+            )
+
     def stop(self) -> None:
         """At a clean exit, all being synced: end the thread and take the lock file away."""
         self._stop.set()
@@ -256,6 +266,7 @@ def stop_all() -> None:
     """Sync everything this process has written, and end as a writer."""
     for writer in list(_writers.values()):
         writer.sync_dirty()
+        writer.give_up()
         writer.stop()
 
 
