@@ -111,7 +111,7 @@ def test_each_method_has_a_docstring_and_is_in_an_example(kind: type) -> None:
         if name.startswith("_") or name in _NOT_FOR_USERS:
             continue
         assert inspect.getdoc(member), f"{kind.__name__}.{name} has no docstring"
-        if inspect.isroutine(member):
+        if callable(member):
             told = f"{inspect.getdoc(kind)}\n{inspect.getdoc(member)}"
             examples = "".join(one.source for one in doctest.DocTestParser().get_examples(told))
             assert f".{name}(" in examples, f"{kind.__name__}.{name} is in no example"
