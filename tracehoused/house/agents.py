@@ -67,12 +67,16 @@ class Agents:
             seen, self._seen = self._seen, {}
         self._store.write(lambda connection: _put(connection, seen), (named("agents"),))
 
-    def listed(self) -> list[Row[Any]]:
-        """What was seen of each machine, the latest first."""
+    def flush(self) -> None:
+        """Write down what was seen since."""
         with self._lock:
             seen, self._seen = self._seen, {}
         if seen:
             self._store.write(lambda connection: _put(connection, seen), (named("agents"),)).result()
+
+    def listed(self) -> list[Row[Any]]:
+        """What was seen of each machine, the latest first."""
+        self.flush()
         query = select(agents).order_by(agents.c.seen_us.desc()).limit(1000)
         return self._store.read(lambda connection: list(connection.execute(query)))
 

@@ -20,6 +20,7 @@ from tracehoused.house.blobs import Blobs
 from tracehoused.house.errors import Refusal, StorageFailure
 from tracehoused.house.guard import Guard
 from tracehoused.house.pages.answer import problem
+from tracehoused.house.purger import Purger
 from tracehoused.house.shares import Shares
 from tracehoused.house.state import House, Options
 from tracehoused.house.store.store import Store
@@ -69,7 +70,7 @@ def create_app(store: Store, blobs: Blobs, auth: Auth, options: Options) -> Star
             Exception: _on_error,
         },
     )
-    app.state.house = House(store, blobs, auth, options, Shares(store), Agents(store))
+    app.state.house = House(store, blobs, auth, options, Shares(store), Agents(store), Purger(store, blobs))
     return app
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import secrets
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +14,8 @@ from typing import Any, BinaryIO
 from tracehoused.house.errors import too_large
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# Between a file's arrival and the row that names it lie moments; a file so old is on its way into no run.
+_IDLE_S = 900.0
 
 
 @dataclass
@@ -70,6 +73,7 @@ class Blobs:
         if target.exists():
             # Another request may have renamed it just now; its name is durable once the directory is.
             source.unlink()
+            os.utime(target)
         else:
             target.parent.mkdir(exist_ok=True, mode=0o700)
             os.replace(source, target)
@@ -80,6 +84,17 @@ class Blobs:
         if not _SHA256.fullmatch(sha256):
             raise ValueError(f"not a SHA-256: {sha256!r}")
         return self.root / sha256[:2] / sha256
+
+    def forget(self, sha256: str) -> bool:
+        """Remove a blob that no run shows; False where somebody has sent it again lately, who may be about to name it."""
+        path = self.path(sha256)
+        try:
+            if time.time() - path.stat().st_mtime < _IDLE_S:
+                return False
+            path.unlink()
+        except FileNotFoundError:
+            return True
+        return True
 
     def used(self) -> tuple[int, int]:
         """(bytes, files) of what is kept."""

@@ -137,7 +137,9 @@ def _serve(
             h11_max_incomplete_event_size=256 * 1024,
             timeout_graceful_shutdown=10,
         )
-        _Server(config, lambda: ready(opened), end).run(sockets=[bound])
+        with closing(app.state.house):
+            app.state.house.purger.start()
+            _Server(config, lambda: ready(opened), end).run(sockets=[bound])
         auth.forget_codes()
     finally:
         store.close()

@@ -14,6 +14,7 @@ from tracehoused.house.agents import Agents
 from tracehoused.house.auth import Auth
 from tracehoused.house.blobs import Blobs
 from tracehoused.house.errors import Refusal
+from tracehoused.house.purger import Purger
 from tracehoused.house.shares import Shares
 from tracehoused.house.store.store import Store
 
@@ -61,8 +62,14 @@ class House:
     options: Options
     shares: Shares
     agents: Agents
+    purger: Purger
     in_flight: InFlight = field(default_factory=InFlight)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def close(self) -> None:
+        """Before the store is closed."""
+        self.purger.close()
+        self.agents.flush()
 
     def used(self) -> dict[str, int | None]:
         """Bytes: `database` (None where it is a server's), `media`, `free` on the media's disk; `files`: how many media."""

@@ -16,7 +16,7 @@ from tracehoused.house.errors import Refusal, invalid
 from tracehoused.house.pages.answer import look_up, shown, wanted
 from tracehoused.house.pages.render import page
 from tracehoused.house.state import house_of
-from tracehoused.house.store import keeping, runs, traces
+from tracehoused.house.store import keeping, purging, runs, schema, traces
 from tracehoused.house.store.once import Caller, named
 from tracehoused.house.values import iso
 
@@ -129,7 +129,15 @@ async def deleted(request: Request) -> Response:
     await _owner(request)
     found = await look_up(request, lambda connection, _caller: keeping.deleted(connection))
     now = wanted(request, "now")
-    return page("deleted.html", deleted=[{**one, "at": iso(one["us"])} for one in found], now=now)
+    listed = [
+        {**one, "at": iso(one["us"]), "left": _left(one["us"], house_of(request).store.now_us())} for one in found
+    ]
+    return page("deleted.html", deleted=listed, now=now)
+
+
+def _left(deleted_us: int, now_us: int) -> float:
+    """Seconds for which something can be brought back."""
+    return max(0.0, (deleted_us + purging.UNDO_US - now_us) / 1_000_000)
 
 
 @shown
@@ -149,13 +157,27 @@ async def delete(request: Request) -> Response:
 async def restore(request: Request) -> Response:
     form, caller = await _form(request), await keeper(request)
     kind, target = form.get("kind", ""), form.get("id", "")
-    house = house_of(request)
+    house, now_us = house_of(request), house_of(request).store.now_us()
 
     def change(connection: Connection) -> None:
-        (runs.restore_run if kind == "run" else traces.restore_trace)(connection, caller, target)
+        (runs.restore_run if kind == "run" else traces.restore_trace)(connection, caller, target, now_us)
 
     await run_in_threadpool(lambda: house.store.write(change, (named("id", target),)).result())
     return RedirectResponse(f"/{'r' if kind == 'run' else 't'}/{target}" if target.isalnum() else "/deleted", 303)
+
+
+@shown
+async def purge(request: Request) -> Response:
+    """What was deleted goes for good now."""
+    form, house = await _form(request), house_of(request)
+    table, target = (schema.runs if form.get("kind") == "run" else schema.traces), form.get("id", "")
+
+    def change(connection: Connection) -> None:
+        purging.condemn(connection, table, target)
+
+    await run_in_threadpool(lambda: house.store.write(change, (named("id", target),)).result())
+    house.purger.look_now()
+    return RedirectResponse("/deleted", 303)
 
 
 @shown

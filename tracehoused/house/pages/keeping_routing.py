@@ -18,6 +18,7 @@ def keeping_routes() -> list[BaseRoute]:
         Route("/deleted", keeping.deleted),
         Route("/delete", keeping.delete, methods=["POST"]),
         Route("/restore", keeping.restore, methods=["POST"]),
+        Route("/purge", keeping.purge, methods=["POST"]),
         Route("/disk", keeping.disk),
         Route("/agents", keeping.agents),
         Route("/claim", keeping.claim),

@@ -6,19 +6,20 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, or_, select
 
+from tracehoused.house.store.purging import NOW
 from tracehoused.house.store.schema import media, runs, traces
 
 _MOST = 200
 
 
 def deleted(connection: Connection) -> list[dict[str, Any]]:
-    """Runs and traces that were deleted, the latest first; rollouts that went with their run are not listed by themselves."""
-    of_run = select(runs).where(runs.c.deleted_us.is_not(None)).order_by(runs.c.deleted_us.desc()).limit(_MOST)
+    """Runs and traces that can be brought back, the latest deleted first, without rollouts that went with their run."""
+    of_run = select(runs).where(runs.c.deleted_us > NOW).order_by(runs.c.deleted_us.desc()).limit(_MOST)
     found = [
         {"kind": "run", "id": row.id, "name": row.name, "us": row.deleted_us} for row in connection.execute(of_run)
     ]
     with_run = select(runs.c.pk).where(runs.c.pk == traces.c.run, runs.c.deleted_us == traces.c.deleted_us).exists()
-    alone = select(traces).where(traces.c.deleted_us.is_not(None), or_(traces.c.run.is_(None), ~with_run))
+    alone = select(traces).where(traces.c.deleted_us > NOW, or_(traces.c.run.is_(None), ~with_run))
     rows = connection.execute(alone.order_by(traces.c.deleted_us.desc()).limit(_MOST))
     found += [
         {"kind": "trace", "id": row.id, "name": row.task_name or row.session_id, "us": row.deleted_us} for row in rows

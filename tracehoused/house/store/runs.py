@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from tracehoused.house.errors import deleted, unknown
 from tracehoused.house.store.once import Caller, Once
+from tracehoused.house.store.purging import check_undo
 from tracehoused.house.store.schema import artifacts, media, runs, traces
 from tracehoused.house.store.traces import merged
 from tracehoused.house.training import NewArtifact, NewMedia, NewRun, RunPatch
@@ -92,12 +93,13 @@ def delete_run(connection: Connection, caller: Caller, run_id: str, now_us: int)
     connection.execute(rollouts.values(deleted_us=now_us))
 
 
-def restore_run(connection: Connection, caller: Caller, run_id: str) -> None:
-    """Undo `delete_run`, for the run and the rollouts that went with it; Refusal 404."""
+def restore_run(connection: Connection, caller: Caller, run_id: str, now_us: int) -> None:
+    """Undo `delete_run`, for the run and the rollouts that went with it; Refusal 404, or 410 when it is too late."""
     row = connection.execute(select(runs).where(runs.c.id == run_id)).first()
     if row is None or not caller.sees_run(row):
         raise unknown("run", run_id)
     if row.deleted_us is not None:
+        check_undo(row.deleted_us, now_us)
         connection.execute(update(runs).where(runs.c.pk == row.pk).values(deleted_us=None))
         rollouts = update(traces).where(traces.c.run == row.pk, traces.c.deleted_us == row.deleted_us)
         connection.execute(rollouts.values(deleted_us=None))

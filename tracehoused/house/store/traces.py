@@ -12,6 +12,7 @@ from tracehoused.house.chat import NewTrace, SpanBatch, TracePatch
 from tracehoused.house.errors import Refusal, deleted, unknown
 from tracehoused.house.store.dialect import Bulk, run_many
 from tracehoused.house.store.once import Caller
+from tracehoused.house.store.purging import check_undo
 from tracehoused.house.store.schema import runs, spans, traces
 from tracehoused.house.values import dump
 
@@ -173,9 +174,11 @@ def delete_trace(connection: Connection, caller: Caller, trace_id: str, now_us: 
     connection.execute(update(traces).where(traces.c.pk == row.pk).values(deleted_us=now_us))
 
 
-def restore_trace(connection: Connection, caller: Caller, trace_id: str) -> None:
-    """Undo `delete_trace`; Refusal 404."""
+def restore_trace(connection: Connection, caller: Caller, trace_id: str, now_us: int) -> None:
+    """Undo `delete_trace`; Refusal 404, or 410 when it is too late."""
     row = connection.execute(select(traces).where(traces.c.id == trace_id)).first()
     if row is None or not caller.sees_trace(row):
         raise unknown("trace", trace_id)
+    if row.deleted_us is not None:
+        check_undo(row.deleted_us, now_us)
     connection.execute(update(traces).where(traces.c.pk == row.pk).values(deleted_us=None))
