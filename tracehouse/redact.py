@@ -31,12 +31,12 @@ _OWN = frozenset(
 )
 # and to the parts of a value that has a ``_type``
 _PARTS = frozenset(
-    "base64 bins boxes caption chart classes columns counts data dtype fields grouping imag level masks media message "  # noqa: SIM905
-    "name nonfinite real rows shape target text title type value version xname".split()
+    "base64 bins boxes caption chart classes columns counts data dtype fields grouping imag layout level "  # noqa: SIM905
+    "masks media message name nonfinite real rows shape target text title type value version xname".split()
 )
 _TYPES = frozenset(
     "alert array artifact artifact-link artifact-use audio bytes complex cycle exception file histogram html image "  # noqa: SIM905
-    "image-overlay media molecule number object3D repr table video".split()
+    "image-overlay media molecule number object3D plotly repr table video".split()
 )
 # parts that hold names: of columns, and of media
 _NAMES = ("columns", "fields", "media")

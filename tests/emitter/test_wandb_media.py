@@ -260,13 +260,33 @@ def test_what_libraries_make_is_taken_as_it_is(here: Place, library: str) -> Non
     elif library == "plotly":
         from plotly import graph_objects
 
-        wandb.log({"chart": graph_objects.Figure(graph_objects.Scatter(x=[1, 2], y=[3, 4]))})
-        assert b"plotly" in here.file("chart")
+        figure = graph_objects.Figure(graph_objects.Scatter(x=[1, 2], y=[3, 4]), layout={"title": {"text": "T"}})
+        wandb.log({"chart": figure, "small": wandb.Plotly(figure, embed=False)})
+        page, small = here.file("chart"), here.file("small")
+        assert b"Plotly.newPlot" in page
+        assert len(page) > 1_000_000, "plotly.js is in it: no network is needed to look at it"
+        assert b"<script src=" not in page
+        assert len(small) < 100_000
+        [drawn] = here.values()["chart"]
+        assert (drawn["_type"], drawn["data"][0]["y"], drawn["layout"]) == ("plotly", [3, 4], {"title": {"text": "T"}})
     else:
         frame = __import__(library).DataFrame({"a": [1, 2], "b": ["x", "y"]})
         wandb.log({"t": wandb.Table(dataframe=frame), "bare": frame, "positional": wandb.Table(data=frame)})
         expected = {"_type": "table", "columns": ["a", "b"], "data": [[1, "x"], [2, "y"]]}
         assert here.values() == dict.fromkeys(("t", "bare", "positional"), expected)
+
+
+def test_the_text_of_a_figure_is_cleaned_before_it_is_drawn(tmp_path: Path) -> None:
+    needs_module("plotly")
+    from plotly import graph_objects
+
+    run = wandb.init(spool_dir=tmp_path, redact="emails", capture_env=False, system_metrics=False)
+    run.log({"chart": graph_objects.Figure(graph_objects.Scatter(x=[1], y=[2], text=["ada@example.org"]))})
+    run.finish()
+    found = [path.read_text() for path in tmp_path.rglob("*") if path.suffix in (".html", ".jsonl")]
+    assert len(found) == 2
+    assert not any("ada@example.org" in text for text in found)
+    assert sum("[redacted]" in text for text in found) == 2
 
 
 def test_scalars_and_arrays_of_numpy_are_values(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:

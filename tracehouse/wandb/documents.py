@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from tracehouse.redact import Redactor
+
 
 class Html(media.Html):
     """A page, 25 MiB at most: its text, the path of an ``.html`` file, or an open file; ``data_is_not_path`` says that text is text.
@@ -29,7 +31,12 @@ class Html(media.Html):
 
 
 class Plotly:
-    """A plotly or matplotlib figure: the former as a page that holds its data and loads plotly.js, the latter as a picture.
+    """A plotly or matplotlib figure: the former as a page and as its data, the latter as a picture.
+
+    The page holds plotly.js (4.8 MB), so that no network is needed to look at it, wherever it was downloaded to; with ``embed=False``, or
+    where the installed plotly is without it, it loads plotly.js from the net. Houses run no page that was uploaded: they show the figure's
+    data and let the page be downloaded. For a picture of it there, ``wandb.Image(figure.to_image("png"))``, which needs kaleido and
+    starts a browser.
 
     >>> import matplotlib.pyplot as plt
     >>> run = wandb.init(project="demo")
@@ -37,18 +44,50 @@ class Plotly:
     >>> wandb.log({"curve": wandb.Plotly(figure)})
     """
 
-    def __init__(self, val: Any) -> None:
+    def __init__(self, val: Any, embed: bool = True) -> None:
         if not hasattr(val, "to_html") and not hasattr(val, "savefig"):
             raise MediaError(f"wandb.Plotly: neither a plotly nor a matplotlib figure, but {type(val)}")
+        self._data: dict[str, Any] | None = None
         self._made: media.Html | media.Image
-        if hasattr(val, "to_html"):
-            self._made = media.Html(val.to_html(include_plotlyjs="cdn", full_html=True).encode())
+        if hasattr(val, "to_plotly_json"):
+            figure = val.to_plotly_json()
+            self._made = _FigurePage(figure, embed=embed)
+            layout = {key: part for key, part in figure.get("layout", {}).items() if key != "template"}
+            self._data = {"_type": "plotly", "data": figure.get("data", []), "layout": layout}
+        elif hasattr(val, "to_html"):
+            self._made = media.Html(val.to_html(include_plotlyjs=True if embed else "cdn", full_html=True).encode())
         else:
             self._made = media.Image(val)
 
     def entries(self, name: str, _: object = None) -> dict[str, Any]:
         """As it is logged under a name."""
-        return {name: self._made}
+        if self._data is None:
+            return {name: self._made}
+        made = files.bounded(name, self._data, "plotly")
+        return {**made, name: [made[name], self._made]}
+
+
+class _FigurePage(media.Html):
+    """A plotly figure, given as its dict, as a page."""
+
+    def __init__(self, figure: dict[str, Any], *, embed: bool) -> None:
+        self._figure, self._embed = figure, embed
+        super().__init__(_page(figure, embed).encode("utf-8", "backslashreplace"))
+
+    def cleaned(self, redactor: Redactor) -> media.Html:
+        """The page of the figure, the texts in that as they may be recorded: plotly.js is none of them."""
+        return _FigurePage(redactor.clean(self._figure), embed=self._embed)
+
+
+def _page(figure: dict[str, Any], embed: bool) -> str:
+    from importlib import import_module
+
+    to_html = import_module("plotly.io").to_html
+    try:
+        return str(to_html(figure, include_plotlyjs=embed or "cdn", full_html=True, validate=False))
+    except OSError:
+        # an installation without its own plotly.js
+        return str(to_html(figure, include_plotlyjs="cdn", full_html=True, validate=False))
 
 
 class Object3D:

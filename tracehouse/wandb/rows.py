@@ -8,7 +8,7 @@ Image, Video, Audio, Html, …            media, of ``tracehouse.wandb`` and of 
 a list with media                       each of them as media under the list's name
 Histogram, Table, Plotly, Object3D      a dict with ``_type``; what is too long as a file, which the dict names
 matplotlib figure or axes, PIL picture  an image
-plotly figure                           a page
+plotly figure                           a page, and a dict of its data with ``_type``
 pandas DataFrame                        a table
 array of more than 2**20 numbers        a histogram
 anything else                           as ``tracehouse.values`` says
