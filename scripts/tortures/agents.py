@@ -1,0 +1,173 @@
+"""Row 9: several agents on one spool, one of them stopped beyond its lease and continued; a spool copied while it grows, and synced from
+both places."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.support import oracle
+from tests.support.home import Home
+from tests.support.house import House
+from tests.support.waiting import wait_until
+from tortures import places
+from tortures.trial import Trial, Unavailable
+
+TITLE = (
+    "two and three agents on one spool, one stopped beyond its lease; a live spool copied and synced from both places"
+)
+COUNT = 100
+_JOB = """
+import time
+work = Work(book, sys.argv[2], "a", sys.argv[2])
+for n in range(0, 240, 4):
+    work.some(4, start=n)
+    time.sleep(0.03)
+work.finish()
+"""
+_STOPS = 3
+_BEYOND = 600.0
+
+
+def run(trial: Trial) -> None:
+    if shutil.which("rsync") is None:
+        raise Unavailable("needs rsync")
+    taken = 0
+    with places.a_house(trial) as house:
+        for number, chance in trial.points():
+            if number % 2:
+                _copied(trial, house, number, chance)
+            else:
+                taken += _stopped(trial, house, number, chance)
+            shutil.rmtree(trial.home / f"home-{number}", ignore_errors=True)
+    trial.notes.append(f"{taken} leases of stopped agents taken over")
+
+
+def _stopped(trial: Trial, house: House, number: int, chance: random.Random) -> int:
+    home = places.place(trial.home / f"home-{number}", house)
+    ledger, name = trial.home / f"{number}.ledger", f"agents-{trial.seed}-{number}"
+    count = chance.choice([2, 3])
+    agents = [_agent(home, place) for place in range(count)]
+    taken = 0
+    try:
+        jobs = [home.start_job(places.WORK + _JOB, str(ledger), f"{name}-{n}.") for n in range(2)]
+        for _ in range(_STOPS):
+            taken += _stop_beyond(home, agents, chance)
+        for job in jobs:
+            _, err = job.communicate(timeout=100)
+            trial.require(job.returncode == 0, number, f"a job ended with {job.returncode}: {err[-500:]}")
+        for place, agent in enumerate(agents):
+            trial.require(agent.poll() is None, number, f"agent {place} ended with {agent.returncode}: {_log(home)}")
+    finally:
+        for agent in agents:
+            agent.send_signal(signal.SIGCONT)
+            agent.terminate()
+        for agent in agents:
+            trial.require(agent.wait(60) == 0, number, f"an agent ended with {agent.returncode}: {_log(home)}")
+    trial.require("Traceback" not in _log(home), number, f"an agent broke off: {_log(home)}")
+    _judge(trial, house, number, home, ledger, name, f"{count} agents:")
+    return taken
+
+
+def _agent(home: Home, place: int) -> subprocess.Popen[str]:
+    state = str(home.directory / f"state-{place}")
+    return home.start_agent(TRACEHOUSE_STATE_DIR=state, **places.SMALL)
+
+
+def _log(home: Home) -> str:
+    path = home.directory / "agent.log"
+    return path.read_text(errors="replace")[-1500:] if path.exists() else ""
+
+
+def _stop_beyond(home: Home, agents: list[subprocess.Popen[str]], chance: random.Random) -> int:
+    """Stop one in the middle of what it does, let its leases grow old, have others take them over, and let it go on."""
+    held = _pause_with_lease(home, agents, chance)
+    for path in held:
+        _grow_old(path)
+    taken = 0
+    for path, was in held.items():
+        try:
+            wait_until(lambda path=path, was=was: _holder(path) != was, timeout=5, what="another holder")  # type: ignore[misc]
+            taken += 1
+        except AssertionError:
+            pass  # nothing was left to do there, so nobody wanted it
+    for agent in agents:
+        agent.send_signal(signal.SIGCONT)
+    return taken
+
+
+def _pause_with_lease(home: Home, agents: list[subprocess.Popen[str]], chance: random.Random) -> dict[Path, object]:
+    """Leases of an agent that is stopped now, by their paths."""
+    agent = chance.choice(agents)
+    for _ in range(200):
+        agent.send_signal(signal.SIGSTOP)
+        held = {path: holder for path in home.spool.glob("*/upload/lease") if (holder := _holder(path))}
+        ours = {path: holder for path, holder in held.items() if holder[0] == agent.pid}
+        if ours:
+            return dict(ours)
+        agent.send_signal(signal.SIGCONT)
+        time.sleep(chance.uniform(0.001, 0.02))  # another moment of what it does
+    return {}
+
+
+def _holder(path: Path) -> tuple[int, str] | None:
+    try:
+        fields = json.loads(path.read_text())
+        return fields["pid"], fields["token"]
+    except (OSError, ValueError):
+        return None
+
+
+def _grow_old(path: Path) -> None:
+    """As if it had been stopped for so long: no heartbeat came."""
+    try:
+        then = time.time() - _BEYOND
+        os.utime(path, (then, then))
+    except FileNotFoundError:
+        return
+
+
+def _copied(trial: Trial, house: House, number: int, chance: random.Random) -> None:
+    home = places.place(trial.home / f"home-{number}" / "here", house)
+    there = places.place(trial.home / f"home-{number}" / "there", house)
+    ledger, name = trial.home / f"{number}.ledger", f"agents-{trial.seed}-{number}"
+    job = home.start_job(places.WORK + _JOB, str(ledger), f"{name}.")
+    wait_until(lambda: ledger.exists() and ledger.stat().st_size > 0, what="the job's first record")
+    options = chance.choice([[], ["--delete"], ["--append-verify"]])
+    while job.poll() is None:
+        _copy(home, there, options)
+        both = [_sync(place, chance) for place in (home, there)]
+        for one in both:
+            _, err = one.communicate(timeout=100)
+            trial.require("Traceback" not in err, number, err[-800:])
+    _, err = job.communicate()
+    trial.require(job.returncode == 0, number, f"the job ended with {job.returncode}: {err[-500:]}")
+    first, second = (home, there) if chance.random() < 0.5 else (there, home)
+    _copy(home, there, options)
+    done = places.sync_until_done(first, tries=3)
+    trial.require("Traceback" not in done.err, number, done.err[-800:])
+    places.check_sync(trial, number, second.sync("--close-dead"), code=0)
+    _judge(trial, house, number, home, ledger, name, f"copied by rsync {' '.join(options)}:")
+
+
+def _copy(home: Home, there: Home, options: list[str]) -> None:
+    """Files may come and go meanwhile: 24 says so."""
+    done = subprocess.run(["rsync", "-a", *options, f"{home.spool}/", f"{there.spool}/"], check=False)
+    assert done.returncode in (0, 23, 24), done.returncode
+
+
+def _sync(home: Home, chance: random.Random) -> subprocess.Popen[str]:
+    sizes = {"TRACEHOUSE_BATCH_POINTS": str(chance.randint(3, 20)), "TRACEHOUSE_BATCH_SPANS": str(chance.randint(2, 9))}
+    return home.start("sync", str(home.spool), prefix=(), **sizes)
+
+
+def _judge(trial: Trial, house: House, number: int, home: Home, ledger: Path, name: str, where: str) -> None:
+    places.check_sync(trial, number, places.sync_until_done(home))
+    places.check_verify(trial, number, home)
+    trial.add(number, places.verdict(house, f"{name}", oracle.Account().add(ledger)), where)

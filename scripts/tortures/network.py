@@ -1,0 +1,130 @@
+"""Row 8: a network, and servers, of every bad kind, between an agent and a house: each record in the house once, whatever happened.
+
+Loss and slowness are made in user space here, of whole connections; row 8p has them of real packets.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from tests.support import oracle
+from tests.support.home import Home
+from tests.support.house import House
+from tests.support.proxy import Proxy
+from tests.support.wire import Wire
+from tortures import places, ways
+from tortures.trial import Trial
+from tracehouse.spool.keys import save_key
+
+TITLE = (
+    "network: lost replies, resets at byte N, loss, 128 kbit/s, flapping, 40 statuses × Retry-After, portals, poison"
+)
+COUNT = 1000
+_AT_ONCE = 100
+_ROUNDS = 2
+_JOB = """
+for name, url in zip(sys.argv[2::2], sys.argv[3::2]):
+    os.environ["TRACEHOUSE_API_BASE"] = url
+    work = Work(book, name, "a", name)
+    for n in range(3): work.span(n + 900)
+    work.some(15)
+    work.finish()
+"""
+_IMPATIENT = {**places.SMALL, "TRACEHOUSE_TIMEOUT": "1.5"}
+
+
+@dataclass
+class _Point:
+    number: int
+    name: str
+    kind: str
+    way: Proxy | Wire
+
+
+def run(trial: Trial) -> None:
+    with places.a_house(trial) as house:
+        made: list[_Point] = []
+        for number, chance in trial.points():
+            made.append(_point(trial, house, number, chance))
+            if len(made) == _AT_ONCE:
+                _play(trial, house, made)
+                made = []
+        if made:
+            _play(trial, house, made)
+
+
+def _point(trial: Trial, house: House, number: int, chance: random.Random) -> _Point:
+    """Every other one is one of the statuses."""
+    name = f"net-{trial.seed}-{number}."
+    if number % 2:
+        code = ways.STATUSES[number // 2 % len(ways.STATUSES)]
+        return _Point(number, name, f"status {code}", ways.of_status(house.url, code, chance))
+    kind = list(ways.KINDS)[number // 2 % len(ways.KINDS)]
+    return _Point(number, name, kind, ways.KINDS[kind](house.url, chance, name))
+
+
+def _play(trial: Trial, house: House, points: list[_Point]) -> None:
+    """All of them at once: sessions of one spool, each with a way of its own."""
+    last = points[-1].number
+    home = places.place(trial.home / f"home-{last}", house)
+    home.environ.pop("TRACEHOUSE_API_KEY")
+    config = home.environ["TRACEHOUSE_CONFIG_DIR"]
+    ledger = trial.home / f"{last}.ledger"
+    try:
+        for point in points:
+            save_key(house.key, point.way.url, "default", source="login", config_dir=config)
+        home.job(places.WORK + _JOB, str(ledger), *(word for one in points for word in (one.name, one.way.url)))
+        for _ in range(_ROUNDS):
+            places.check_sync(trial, last, home.sync("--jobs", "64", **_IMPATIENT), code=None)
+        account = oracle.Account().add(ledger)
+        _heal([point for point in points if point.kind != ways.POISON])
+        for _ in range(_ROUNDS):
+            places.check_sync(trial, last, home.sync("--jobs", "64", **_IMPATIENT), code=None)
+        _check_poison(trial, house, account, points)
+        _heal(points)
+        home.run("deadletters", "retry", str(home.spool))
+        _judge(trial, house, home, account, points)
+    finally:
+        for point in points:
+            point.way.stop()
+
+
+def _of(account: oracle.Account, name: str) -> oracle.Account:
+    return oracle.Account(*({item for item in of if item[1].startswith(name)} for of in (account.begun, account.done)))
+
+
+def _heal(points: list[_Point]) -> None:
+    for point in points:
+        if isinstance(point.way, Proxy):
+            point.way.rule = lambda request: None
+        else:
+            point.way.line = lambda number: ways.CLEAR
+
+
+def _check_poison(trial: Trial, house: House, account: oracle.Account, points: list[_Point]) -> None:
+    """One bad record, and a server that fails at it for ever, hold nothing else back."""
+    for point in (one for one in points if one.kind == ways.POISON):
+        wanted = _of(account, point.name)
+        wanted.done = {item for item in wanted.done if not ways.is_poison(point.name, item)}
+        verdict = places.verdict(house, point.name, wanted)
+        trial.require(verdict.good, point.number, f"beside a poisoned record: {verdict.text()}")
+
+
+def _judge(trial: Trial, house: House, home: Home, account: oracle.Account, points: list[_Point]) -> None:
+    last = points[-1].number
+    done = places.sync_until_done(home)
+    places.check_sync(trial, last, done, code=None)
+    status = {one["id"]: one for one in home.run("status", str(home.spool), "--json").json["sessions"]}
+    proven = {one["id"]: one["proven"] for one in home.run("verify", str(home.spool), "--json").json["sessions"]}
+    verdicts = places.verdicts(house, {one.name: _of(account, one.name) for one in points})
+    for point in points:
+        verdict = verdicts[point.name]
+        for name in (point.name, f"{point.name}-chat"):
+            told = str(status[name]["trouble"])
+            if point.kind == "status 410" and told.startswith("410"):
+                # whoever deletes is obeyed: all of it stays in the spool
+                verdict.lost = [item for item in verdict.lost if not item[1].startswith(name)]
+            else:
+                trial.require(bool(proven.get(name)), point.number, f"{point.kind}: {name} is not proven: {told}")
+        trial.add(point.number, verdict, f"{point.kind}:")

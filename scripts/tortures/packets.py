@@ -1,0 +1,89 @@
+"""Row 8p: packets lost and slowed by the kernel, in a network of the row's own, where only its house and its agents are."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+
+from tests.support import oracle
+from tests.support.house import House
+from tortures import places
+from tortures.trial import Trial, Unavailable
+
+TITLE = "30 % of packets lost (nft), 128 kbit/s (tc), both (root)"
+COUNT = 9
+KINDS = ("30 % loss", "128 kbit/s", "128 kbit/s and 10 % loss")
+_NEWNET = 0x40000000
+_JOB = """
+for n in range(2):
+    work = Work(book, f"{sys.argv[2]}{n}.", "a", n)
+    work.some(40)
+    work.finish()
+"""
+
+
+def run(trial: Trial) -> None:
+    """In a thread of its own: a thread can leave the machine's network without the rest of its process."""
+    if os.geteuid() != 0 or not sys.platform.startswith("linux"):
+        raise Unavailable("needs root, under Linux, for a network of its own")
+    for tool in ("ip", "nft", "tc"):
+        if shutil.which(tool) is None:
+            raise Unavailable(f"needs {tool}")
+    failed: list[BaseException] = []
+    thread = threading.Thread(target=_in_own_network, args=(trial, failed))
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+def _in_own_network(trial: Trial, failed: list[BaseException]) -> None:
+    try:
+        if ctypes.CDLL(None, use_errno=True).unshare(_NEWNET) != 0:
+            raise Unavailable(f"may not have a network of its own: {os.strerror(ctypes.get_errno())}")
+        _do("ip link set lo up")
+        with places.a_house(trial) as house:
+            for number, chance in trial.points():
+                _point(trial, house, number, chance)
+    except BaseException as error:  # noqa: BLE001 - it is raised where it was called from
+        failed.append(error)
+
+
+def _point(trial: Trial, house: House, number: int, chance: random.Random) -> None:
+    kind = KINDS[number % len(KINDS)]
+    home = places.place(trial.home / f"home-{number}", house)
+    ledger, name = trial.home / f"{number}.ledger", f"packets-{trial.seed}-{number}-"
+    home.job(places.WORK + _JOB, str(ledger), name)
+    try:
+        if "kbit" in kind:
+            _do("tc qdisc add dev lo root tbf rate 128kbit burst 4kb latency 300ms")
+        if "loss" in kind:
+            _lose(house.port, 30 if kind.startswith("30") else 10)
+        done = places.sync_until_done(home, tries=4, **places.SMALL, TRACEHOUSE_TIMEOUT=str(chance.choice([5, 20])))
+        places.check_sync(trial, number, done, code=None)
+    finally:
+        _do("tc qdisc del dev lo root", check=False)
+        _do("nft flush ruleset")
+    trial.notes.append(f"{kind}: {'all arrived meanwhile' if done.code == 0 else 'the rest once it was over'}")
+    places.check_sync(trial, number, places.sync_until_done(home))
+    places.check_verify(trial, number, home)
+    trial.add(number, places.verdict(house, name, oracle.Account().add(ledger)), f"{kind}:")
+
+
+def _lose(port: int, percent: int) -> None:
+    """Both ways: requests, and the acknowledgements and replies to them."""
+    _do("nft add table inet torture")
+    _do("nft add chain inet torture losing { type filter hook input priority 0 ; }")
+    for way in ("dport", "sport"):
+        _do(f"nft add rule inet torture losing tcp {way} {port} numgen random mod 100 < {percent} drop")
+
+
+def _do(words: str, *, check: bool = True) -> None:
+    done = subprocess.run(words.split(), capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise Unavailable(f"{words}: {done.stderr.strip()}")
