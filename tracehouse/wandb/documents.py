@@ -34,9 +34,9 @@ class Plotly:
     """A plotly or matplotlib figure: the former as a page and as its data, the latter as a picture.
 
     The page holds plotly.js (4.8 MB), so that no network is needed to look at it, wherever it was downloaded to; with ``embed=False``, or
-    where the installed plotly is without it, it loads plotly.js from the net. Houses run no page that was uploaded: they show the figure's
-    data and let the page be downloaded. For a picture of it there, ``wandb.Image(figure.to_image("png"))``, which needs kaleido and
-    starts a browser.
+    where the installed plotly is without it, it loads plotly.js from the net. A house runs no page that was uploaded: it lets it be
+    downloaded, and keeps the figure's data as a value of the run, which ``cm.read`` and exports give. For a picture of it in the house's
+    pages: ``wandb.Image(figure.to_image("png"))``, which needs kaleido and starts a browser.
 
     >>> import matplotlib.pyplot as plt
     >>> run = wandb.init(project="demo")
