@@ -148,7 +148,7 @@ class MetricLog:
             return
         directory = os.path.join(self._session.directory, "media")
         try:
-            log.writer.check_room()
+            log.check_room()
             spooled = self._cleaned_text(item).spool_into(directory)
         except MediaError:
             raise

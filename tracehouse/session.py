@@ -118,6 +118,9 @@ class NoLog:
     def lose(self, error: OSError) -> None:
         """Nothing."""
 
+    def check_room(self) -> None:
+        """Nothing."""
+
     def add_file(self, path: str) -> None:
         """Nothing."""
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from tracehouse.spool import liveness
+from tracehouse.spool import layout, liveness
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tracehouse.config import Settings
     from tracehouse.session import NoSession, Session
 
-AGENT_LOCK = ".agent.lock"
 
 _kept: set[tuple[str, str]] = set()
 
@@ -41,7 +40,7 @@ def line(kind: str, session_id: str, directory: str, settings: Settings) -> str:
         from tracehouse.spool.keys import credentials_path
 
         parts.append(f"the API key is kept in {credentials_path()} for {settings.api_base}")
-    if not liveness.is_locked(os.path.join(settings.spool_dir, AGENT_LOCK)):
+    if not liveness.is_locked(os.path.join(settings.spool_dir, layout.AGENT_LOCK)):
         from shlex import quote
 
         parts.append(f"no agent is running for this spool: upload with `tracehouse sync {quote(settings.spool_dir)}`")

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from tracehouse.exceptions import TracehouseError
+from tracehouse.spool.budget import measure
 from tracehoused import letters
 from tracehoused.config import Settings
 from tracehoused.engine import Engine
@@ -26,6 +27,7 @@ log = logging.getLogger("tracehoused")
 
 _WARN_EVERY = 60.0
 _DAY = 86400.0
+_SHARE = 50  # measuring a spool takes at most this part of a core
 
 
 class Keeping:
@@ -43,6 +45,7 @@ class Keeping:
         self._kept: set[str] = set()
         self._daily_at = time.monotonic() + _DAY
         self._warned_at: float | None = None
+        self._measured_at = 0.0
 
     def step(self) -> None:
         self._tidy()
@@ -99,23 +102,30 @@ class Keeping:
             log.warning("on_stall cannot be run: %s", error)
 
     def _prune(self) -> None:
-        chosen: list[str] = []
-        over = False
-        for spool in self._lookout.spools.values():
-            bytes_over, files_over = self._over_budget(spool)
-            over = over or bytes_over > 0 or files_over > 0
-            names = candidates(
-                spool.ledger,
-                older_than=self._settings.retention_grace,
-                odo=self._lookout.odometer.now(),
-                over=bytes_over,
-                over_files=files_over,
-            )
-            chosen += [path for path in (os.path.join(spool.path, name) for name in names) if path not in self._kept]
-        if over and not chosen:
-            self._warn()
+        if self._settings.spool_max_bytes is not None or self._settings.spool_max_files is not None:
+            if time.monotonic() >= self._measured_at:
+                self._begin(self._prune_to_budget, list(self._lookout.spools))
+            return
+        chosen = [path for spool in self._lookout.spools.values() for path in self._candidates(spool, 0, 0)]
         if chosen:
             self._begin(self._prune_all, chosen)
+
+    def _candidates(self, spool: Spool, over: int, over_files: int) -> list[str]:
+        odo = self._lookout.odometer.now()
+        grace = self._settings.retention_grace
+        names = candidates(spool.ledger, older_than=grace, odo=odo, over=over, over_files=over_files)
+        return [path for path in (os.path.join(spool.path, name) for name in names) if path not in self._kept]
+
+    def _prune_to_budget(self, spools: list[str]) -> None:
+        began = time.monotonic()
+        for spool in [self._lookout.spools[path] for path in spools]:
+            over, over_files = self._over_budget(spool)
+            chosen = self._candidates(spool, over, over_files)
+            if not chosen and (over or over_files):
+                self._warn(spool)
+            self._prune_all(chosen)
+        now = time.monotonic()
+        self._measured_at = now + (now - began) * _SHARE
 
     def _begin(self, work: Callable[[list[str]], None], sessions: list[str]) -> None:
         self._thread = threading.Thread(target=work, args=(sessions,), name="tracehouse-keep", daemon=True)
@@ -144,20 +154,18 @@ class Keeping:
     def _over_budget(self, spool: Spool) -> tuple[int, int]:
         """Bytes and files beyond what the spool may have."""
         settings = self._settings
-        if settings.spool_max_bytes is None and settings.spool_max_files is None:
-            return 0, 0
-        here = [s for s in self._lookout.sessions.values() if os.path.dirname(s.path) == spool.path]
-        notes = [note for _, note in spool.ledger.items()]
-        size = sum(s.size for s in here) + sum(note.size for note in notes)
-        files = 4 * len(here) + sum(note.files for note in notes)
+        size, files = measure(spool.path)
         most, most_files = settings.spool_max_bytes or size, settings.spool_max_files or files
         return max(0, size - most), max(0, files - most_files)
 
-    def _warn(self) -> None:
+    def _warn(self, spool: Spool) -> None:
         now = time.monotonic()
         if self._warned_at is None or now - self._warned_at >= _WARN_EVERY:
             self._warned_at = now
-            log.warning("a spool is over its budget, and nothing in it may be deleted yet: jobs go on writing")
+            told = (
+                "over its budget, and nothing in it may be deleted yet: jobs go on writing, or drop, as they were told"
+            )
+            log.warning("%s", told, extra={"spool": spool.path})
 
     def _prune_all(self, chosen: list[str]) -> None:
         for session in chosen:

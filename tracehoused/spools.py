@@ -12,9 +12,6 @@ from tracehoused.ledger import Ledger
 
 __all__ = ["Spool", "expand", "fingerprint", "segments"]
 
-# flocked by the agent that watches the spool: the emitter's first line tells whether one does
-LOCK = ".agent.lock"
-
 
 def expand(patterns: Sequence[str]) -> list[str]:
     """Absolute paths of spools; one that is named, not matched, is made where it is missing."""
@@ -44,7 +41,7 @@ class Spool:
         """Tell jobs that an agent is here."""
         if not self._marking:
             return
-        path = os.path.join(self.path, LOCK)
+        path = os.path.join(self.path, layout.AGENT_LOCK)
         try:
             if self._lock_fd >= 0 and os.path.exists(path):
                 return

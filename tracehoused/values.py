@@ -7,12 +7,12 @@ import re
 import shlex
 from typing import Callable
 
+from tracehouse.spool import sizes
+
 __all__ = ["choice", "command", "count", "duration", "flag", "path", "paths", "port", "rate", "size", "text"]
 
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_BYTES = {"": 1, "b": 1, "k": 1000, "kb": 1000, "kib": 1 << 10, "m": 10**6, "mb": 10**6, "mib": 1 << 20}
-_BYTES.update({"g": 10**9, "gb": 10**9, "gib": 1 << 30, "t": 10**12, "tb": 10**12, "tib": 1 << 40})
 _YES = ("1", "true", "yes", "on")
 _NO = ("0", "false", "no", "off")
 
@@ -33,11 +33,7 @@ def duration(raw: object) -> float:
 
 def size(raw: object) -> int:
     """Bytes: a number, or one with k, M, G (thousands) or KiB, MiB, GiB. At least 1."""
-    right = "should be bytes, or a number with a unit, such as 500k or 2GiB"
-    found = int(_scaled(raw, _BYTES, right))
-    if found < 1:
-        raise ValueError(right)
-    return found
+    return sizes.parse(raw)
 
 
 def rate(raw: object) -> float:

@@ -26,7 +26,8 @@ _SESSION = inotify.MODIFY | inotify.CREATE | inotify.MOVED_TO
 
 @dataclass
 class Hints:
-    """``sessions``: paths; ``ended``: epochs whose lock was closed; ``lost``: spools to look through, for events were lost."""
+    """``sessions``: paths; ``ended``: epochs whose lock was closed; ``lost``: spools to look through, for
+    events were lost, or for want of room."""
 
     sessions: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
@@ -153,6 +154,8 @@ class Watcher:
             self._lost(hints, number, what, path)
         elif what == "spool" and layout.is_session_dir(name):
             hints.sessions.add(os.path.join(path, name))
+        elif what == "spool" and name == layout.FULL:
+            hints.lost.add(path)  # a job says that it is over its budget
         elif what == "writers" and name.endswith(".lock"):
             hints.ended.add(name[: -len(".lock")])
         elif what == "session" and layout.parse_segment_name(name):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import tracehouse as cm
-from tracehouse.starting import AGENT_LOCK
+from tracehouse.spool.layout import AGENT_LOCK
 
 
 @pytest.fixture

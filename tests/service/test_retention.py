@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.service.support import Site, heard
+from tests.service.support import Site, heard, send
 from tests.support.house import House, all_points
 from tests.support.waiting import wait_until
 
@@ -117,3 +117,18 @@ def test_a7_stalled_and_crashed_are_told(site: Site) -> None:
     job.kill()
     job.wait()
     wait_until(lambda: [s["state"] for s in site.sessions()] == ["crashed"], what="its end")
+
+
+def test_a2_a_job_over_its_budget_has_the_agent_make_room_and_then_drops_nothing(site: Site) -> None:
+    site.environ.update(TRACEHOUSE_SPOOL_MAX_BYTES="3M", TRACEHOUSE_SPOOL_FULL="drop")
+    site.start()  # its own next look is a minute away
+    site.finished_job('cm.init(session_id="old"); [cm.log_user("x" * 100_000) for _ in range(20)]; cm.finish()')
+    wait_until(lambda: all(s["uploaded"] for s in site.sessions()), what="its upload")
+    job = site.job(
+        'cm.init(session_id="new"); [cm.log_user("y" * 100_000) for _ in range(20)]; print("ok", flush=True)\n'
+        'sys.stdin.readline(); cm.log_user("last"); print(cm.flush(), flush=True)'
+    )
+    assert heard(job) == "ok"
+    wait_until(lambda: not list(site.spool.glob("trace-old-*/*.jsonl")), what="the deletion of what is acknowledged")
+    send(job, "")
+    assert heard(job) == "True"

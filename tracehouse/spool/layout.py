@@ -24,6 +24,10 @@ UPLOAD = "upload"
 WRITERS = ".writers"
 TRASH = ".trash"
 RECEIPT = "receipt.json"
+# flocked by the agent that watches the spool: the emitter's first line tells whether one does
+AGENT_LOCK = ".agent.lock"
+# touched while the spool is over its budget
+FULL = ".full"
 
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 _SEGMENT = Pattern(r"([0-9a-f]{16})-([0-9]{6})\.jsonl")

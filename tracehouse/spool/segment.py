@@ -32,6 +32,7 @@ class SessionLog:
 
     def __init__(self, writer: Writer, manifest: Manifest, directory: str) -> None:
         self.writer = writer
+        self.check_room = writer.check_room
         self.manifest = manifest  # ours until the session is open, then the one that holds
         self.directory = directory
         self.attempt = 1

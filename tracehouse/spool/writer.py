@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tracehouse.spool.budget import Budget
     from tracehouse.spool.losses import Losses
     from tracehouse.spool.manifest import Manifest
     from tracehouse.spool.segment import SessionLog
@@ -26,6 +27,7 @@ MEMORY_BYTES = 8 * 1024 * 1024
 MAX_OPEN = 64
 SYNC_SECONDS = 1.0
 TELL_SECONDS = 60.0
+_BUDGETS = ("TRACEHOUSE_SPOOL_MAX_BYTES", "TRACEHOUSE_SPOOL_MAX_FILES", "TRACEHOUSE_SPOOL_FULL")
 _MANY = 32  # beyond so many sessions one syncfs is cheaper than their fsyncs
 
 _writers: dict[str, Writer] = {}
@@ -51,6 +53,7 @@ class Writer:
         # one for each directory, closed ones too: two would give out the same seq
         self._all: WeakValueDictionary[str, SessionLog] = WeakValueDictionary()
         self.boot_id = liveness.boot_id()
+        self.budget = _budget(root)
         self._told_at = -TELL_SECONDS
         self._reset()
 
@@ -94,7 +97,8 @@ class Writer:
         log.close()
 
     def open(self) -> None:
-        """Directories and lock file; OSError when the disk does not let us."""
+        """Directories and lock file; OSError when the disk does not let us, or the budget is used up."""
+        self.check_room()
         with self._lock:
             if self._lock_fd >= 0:
                 return
@@ -102,6 +106,11 @@ class Writer:
             writers = self._writers_dir
             durable.private_dir(writers)
             self._lock_fd = liveness.create_lock(writers, self.epoch, self.now())
+
+    def check_room(self) -> None:
+        """OSError when the spool's budget is used up, and more is to be dropped."""
+        if self.budget is not None:
+            self.budget.check()
 
     def publish(self, directory: str, ours: Manifest) -> Manifest:
         try:
@@ -157,7 +166,9 @@ class Writer:
             self._memory -= size
 
     def make_room(self, log: SessionLog) -> None:
-        """Before ``log`` opens a segment: seal another session's when too many are open (second chance to the used)."""
+        """Before ``log`` opens a segment: seal another session's when too many are open (second chance to the used).
+        OSError when the spool has no room for one."""
+        self.check_room()
         with self._lock:
             chances = 2 * len(self._open)
             while len(self._open) >= MAX_OPEN and chances:
@@ -243,6 +254,9 @@ class Writer:
             if self._wake.is_set() and not stop.wait(SYNC_SECONDS):
                 self._wake.clear()
                 self._sync_and_report()
+            if self.budget is not None and self.budget.look(time.monotonic()) and self.budget.is_full:
+                for log in list(self._open):
+                    log.close()
             if time.monotonic() - beat_at >= liveness.HEARTBEAT_SECONDS:
                 beat_at = time.monotonic()
                 self._beat()
@@ -262,9 +276,18 @@ class Writer:
             pass  # a full or vanished disk: the flock and the pid still tell
 
 
+def _budget(root: str) -> Budget | None:
+    if not any(name in os.environ for name in _BUDGETS):
+        return None
+    from tracehouse.spool import budget
+
+    return budget.of(root, os.environ)
+
+
 def stop_all() -> None:
     """Sync everything this process has written, and end as a writer."""
     for writer in list(_writers.values()):
+        writer.budget = None  # what waits is the last of it, and tells how it ended
         writer.sync_dirty()
         writer.give_up()
         writer.stop()
