@@ -18,6 +18,7 @@ __all__ = ["Context", "Halt"]
 
 _WAIT = 0.5
 _MOST_WAITS = 20
+_LONGEST_WAIT = 10.0  # a server that asks for more is asked again in a later pass: nobody else waits for it
 
 
 class Halt(Exception):
@@ -68,7 +69,7 @@ class Context:
         """Send, waiting while the same request is being handled there; Halt for every answer that is about more than its content."""
         answer = self._ask_once(request)
         for _ in range(_MOST_WAITS):
-            if answer.verdict is not Verdict.IN_FLIGHT:
+            if answer.verdict is not Verdict.IN_FLIGHT or (answer.retry_after or 0.0) > _LONGEST_WAIT:
                 break
             self.sleep(max(answer.retry_after or 0.0, _WAIT))
             answer = self._ask_once(request)

@@ -133,6 +133,17 @@ def test_a1_killed_between_send_and_acknowledgement(home: Home, house: House, nu
     assert_all_of_run(house, job)
 
 
+def test_a4_a_server_that_asks_for_an_hour_while_a_request_is_handled_holds_no_pass_up(
+    home: Home, house: House
+) -> None:
+    home.job(RUN, "patient")
+    busy = status(409, b'{"reason":"in_flight"}', "Retry-After: 3000")
+    with proxied(house.url, nth(3, busy)) as proxy:
+        assert home.sync("--api-base", proxy.url, **SMALL).code == 1
+        assert home.sync("--api-base", proxy.url, **SMALL).code == 0
+    assert_all_of_run(house, "patient")
+
+
 def test_a1_a_repeated_batch_is_the_same_bytes_under_the_same_key(home: Home, house: House) -> None:
     home.job(RUN, "same")
     with proxied(house.url, nth(3, lost, every=3)) as proxy:
