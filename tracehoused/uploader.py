@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracehouse.spool.manifest import Manifest
-from tracehoused import rollouts, wire
-from tracehoused.batch import CREATE, LOCAL, PATCHES, Batch, Bounds, Limits, Record
+from tracehoused import rollouts
+from tracehoused.batch import CREATE, LOCAL, Batch, Bounds, Limits, Record
 from tracehoused.context import Context, Halt
 from tracehoused.creation import Creation
 from tracehoused.delivery import Delivery
 from tracehoused.endings import Endings
-from tracehoused.patches import Patch, fold
+from tracehoused.patching import Patching
 from tracehoused.reader import Epoch, measure, writers
-from tracehoused.retry import Answer, Verdict
 from tracehoused.rounds import Reading, Round, read_batch
 
 __all__ = ["Outcome", "Uploader"]
@@ -54,7 +53,7 @@ class Uploader:
         self._rollouts = rollouts.Ids(context)
         self._started_again = False
         self._ahead: set[Bounds] = set()  # journalled already, of the round that comes next
-        self._patches_wait = False  # one of this pass is to be tried again: later ones must not overtake it
+        self._patching = Patching(context, manifest, self._rollouts, self._creation.is_known, pool)
         self.live = False  # some writer is not known to have ended
         self.lost = False  # another agent has taken over
 
@@ -179,7 +178,7 @@ class Uploader:
         delivered: list[Bounds] = []
         try:
             self._delivery.deliver_all(ready, self._pool, delivered, meanwhile)
-            patched = self._patch(found)
+            patched = self._patching.apply(found)
         except BaseException:
             # what was acknowledged before the trouble must not go out again
             self._settle_bounds(delivered)
@@ -253,76 +252,6 @@ class Uploader:
         if self._manifest.kind == "run":
             return record.type == b"run"
         return True
-
-    # patches
-
-    def _patch(self, found: Round) -> bool:
-        if self._patches_wait:
-            return not found.patches
-        patches = self._patch_rollouts(found, fold(found.patches, self._manifest.id))
-        targets = self._target_ids(found, patches)
-        sent = list(self._pool.map(self._ask_patch, [(found.epoch.id, *pair) for pair in zip(patches, targets)]))
-        settled = [self._settle_patch(found, patch, answer) for patch, answer in zip(patches, sent)]
-        self._patches_wait = not all(settled)
-        return all(settled)
-
-    def _patch_rollouts(self, found: Round, patches: list[Patch]) -> list[Patch]:
-        """Rollouts' patches go many in a request where the server takes them so; returns the others."""
-        many = [patch for patch in patches if patch.fields and patch.kind == "trace" and not self._is_own(patch)]
-        left = self._rollouts.patch_many(many)
-        gone = {id(patch) for patch in many} - {id(patch) for patch in left}
-        self._settle(found.epoch.id, PATCHES, [[seq, seq] for p in patches if id(p) in gone for seq in p.seqs])
-        return [patch for patch in patches if id(patch) not in gone]
-
-    def _ask_patch(self, item: tuple[str, Patch, str | None]) -> Answer | None:
-        """None when there is nothing to send, or nobody to send it to."""
-        epoch, patch, server_id = item
-        if server_id is None or not (patch.fields or patch.is_card):
-            return None
-        context = self._context
-        key = f"{context.uid}-{context.generation}-{epoch}-patch-{patch.seqs[0]}-{_digest(wire.dumps(patch.fields))}"
-        if patch.is_card:
-            return context.ask(wire.push_card_request(server_id, wire.dumps(patch.fields), key))
-        return context.ask(wire.patch_request(patch.kind, server_id, patch.fields, key))
-
-    def _settle_patch(self, found: Round, patch: Patch, answer: Answer | None) -> bool:
-        if answer is None:
-            if patch.fields or patch.is_card:
-                self._bury(found, patch, None, f"nothing is known of {patch.target!r}, which it patches")
-        elif answer.verdict is Verdict.DELETED and self._is_own(patch):
-            raise Halt("deleted", answer.reason, scope="session")
-        elif answer.verdict is Verdict.MISSING and not self._creation.is_known():
-            raise Halt("forgotten", answer.reason, scope="session")
-        elif answer.verdict is Verdict.RETRY and answer.status != 501:
-            self._context.troubles.append(answer.reason)
-            return False
-        elif answer.verdict is not Verdict.ACCEPTED:
-            self._bury(found, patch, answer.status, answer.reason)
-        elif patch.outcome and self._is_own(patch):
-            self._checkpoint.fact("outcome_sent", patch.outcome)
-        self._settle(found.epoch.id, PATCHES, [[seq, seq] for seq in patch.seqs])
-        return True
-
-    def _is_own(self, patch: Patch) -> bool:
-        """It changes the session itself, not one of a run's rollouts."""
-        return patch.target == self._manifest.id and patch.kind == self._manifest.kind
-
-    def _target_ids(self, found: Round, patches: list[Patch]) -> list[str | None]:
-        own = str(self._checkpoint.state.facts["server_id"])
-        others = [patch.target for patch in patches if not self._is_own(patch)]
-        known = self._rollouts.ids_of(others, own, (found.epoch.id, found.end[0]))
-        return [own if self._is_own(patch) else known.get(patch.target) for patch in patches]
-
-    def _bury(self, found: Round, patch: Patch, status: int | None, reason: str) -> None:
-        for record in found.patches:
-            if record.seq in patch.seqs:
-                self._context.bury(found.epoch.id, found.end[0], record, PATCHES, status, reason, False)
-
-
-def _digest(data: bytes) -> str:
-    from hashlib import sha256
-
-    return sha256(data).hexdigest()[:16]
 
 
 def destination_dir(session: str, destination: str) -> str:
