@@ -1,8 +1,9 @@
 """A server that takes whatever it is sent, and does nothing with it.
 
-``python -m benches.nullserver [--delay SECONDS] [--keep FILE] [--forward ADDRESS]`` prints its port. ``--keep`` writes down
-each request: a line of JSON (method, target, headers, size, monotonic time of the answer), then the body, media left out. ``--forward``
-has a real server answer, over a connection for each of the client's.
+``python -m benches.nullserver [--delay SECONDS] [--keep FILE] [--times FILE] [--forward ADDRESS]`` prints its port. ``--keep`` writes down
+each request: a line of JSON (method, target, headers, size, monotonic time of the answer), then the body, media left out. ``--times``
+writes down of each request with spans in it how many they were and the monotonic time (ns) at which it was read. ``--forward`` has a real
+server answer, over a connection for each of the client's.
 """
 
 from __future__ import annotations
@@ -27,15 +28,18 @@ def reply_to(method: str, target: str, body: bytes) -> bytes:
         return _CAPABILITIES
     if method == "POST" and path in ("/v1/traces", "/v1/runs"):
         return b'{"id":"null-%d","created":true}' % next(_ids)
+    if path.endswith("/_bulk"):
+        return b'{"took":1,"errors":false,"items":[]}'
     if path.endswith("/metrics"):
         return b'{"ingested":%d,"dropped":0}' % body.count(b'{"key":')
     return b"{}"
 
 
 class Null:
-    def __init__(self, delay: float, keep: str | None, forward: str | None) -> None:
+    def __init__(self, delay: float, keep: str | None, times: str | None, forward: str | None) -> None:
         self._delay = delay
         self._keep = open(keep, "wb") if keep else None  # noqa: SIM115 - as long as the server
+        self._times = open(times, "w", encoding="ascii") if times else None  # noqa: SIM115 - as above
         self._forward = forward.partition("//")[2] if forward else None
         self._lock = threading.Lock()
 
@@ -52,6 +56,8 @@ class Null:
         with connection, connection.makefile("rb", buffering=1 << 18) as file:
             while (request := _read(cast(IO[bytes], file))) is not None:
                 method, target, headers, body = request
+                if self._times is not None:
+                    self._count(body)
                 if onward is None:
                     status, reply = 200, reply_to(method, target, body)
                     if self._delay:
@@ -65,6 +71,14 @@ class Null:
                     self._write_down(method, target, headers, body)
                 head = b"HTTP/1.1 %d OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
                 connection.sendall(head % (status, len(reply)) + reply)
+
+    def _count(self, body: bytes) -> None:
+        assert self._times is not None
+        spans = body.count(b'"start_at":')
+        if spans:
+            with self._lock:
+                self._times.write(f"{spans} {time.monotonic_ns()}\n")
+                self._times.flush()
 
     def _write_down(self, method: str, target: str, headers: dict[str, str], body: bytes) -> None:
         assert self._keep is not None
@@ -92,6 +106,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--keep")
+    parser.add_argument("--times")
     parser.add_argument("--forward")
     chosen = parser.parse_args()
-    Null(chosen.delay, chosen.keep, chosen.forward).serve()
+    Null(chosen.delay, chosen.keep, chosen.times, chosen.forward).serve()
