@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import plistlib
 import re
 import shutil
 import socket
@@ -14,6 +16,7 @@ import pytest
 from tests.service.support import ROOT, Site
 from tests.support.waiting import wait_until
 from tracehoused.notify import Notifier
+from tracehoused.units import LABEL, launchd
 
 UNITS = ROOT / "systemd"
 needs_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
@@ -51,6 +54,28 @@ def test_install_writes_the_unit_with_this_program_and_uninstall_removes_it(alon
     assert not unit.exists()
     alone.tracehoused("install", "--system")
     assert Path(f"{alone.home}/root/etc/systemd/system/tracehoused@.service").exists()
+
+
+def test_the_launchd_agent_starts_at_login_is_kept_alive_and_logs_where_macos_looks(tmp_path: Path) -> None:
+    unit = launchd({"HOME": "/Users/me & you"}, str(tmp_path))
+    assert unit.path == f"{tmp_path}/Users/me & you/Library/LaunchAgents/{LABEL}.plist"
+    fields = plistlib.loads(unit.text.encode())
+    assert fields["Label"] == LABEL
+    *program, start, foreground = fields["ProgramArguments"]
+    assert (start, foreground) == ("start", "--foreground")
+    assert Path(program[0]).is_absolute()
+    assert subprocess.run([*program, "--version"], capture_output=True, cwd=ROOT, timeout=60).returncode == 0
+    assert fields["RunAtLoad"] is True
+    assert fields["KeepAlive"] == {"SuccessfulExit": False}  # one that failed or was killed; not one that was stopped
+    assert fields["ProcessType"] == "Background"
+    assert fields["Umask"] == 0o077
+    assert fields["StandardErrorPath"] == "/Users/me & you/Library/Logs/tracehoused.log"
+    assert fields.keys() == {
+        "Label", "ProgramArguments", "RunAtLoad", "KeepAlive", "ProcessType", "Umask", "StandardErrorPath",
+    }  # fmt: skip
+    domain = f"gui/{os.getuid()}"
+    assert unit.enable == ("launchctl", "bootstrap", domain, unit.path)
+    assert unit.disable == ("launchctl", "bootout", f"{domain}/{LABEL}")
 
 
 def test_the_agent_tells_its_manager_when_it_is_ready_and_that_it_lives(alone: Site, tmp_path: Path) -> None:
