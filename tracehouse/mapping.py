@@ -13,7 +13,14 @@ else:
 
 
 class RecordedDict(_Dict):
-    """A dict that records each of its items as it is set. What is changed inside a value, or removed, is not recorded."""
+    """A dict that records each of its items as it is set. What is changed inside a value, or removed, is not recorded.
+
+    >>> run = cm.init_run(config={"lr": 1e-3})
+    >>> run.config["lr"] = 1e-4
+    >>> run.config.update(warmup=10)
+    >>> run.config.setdefault("seed", 1), run.config
+    (1, {'lr': 0.0001, 'warmup': 10, 'seed': 1})
+    """
 
     def __init__(self, given: Mapping[str, Any], record: Callable[[dict[str, Any]], None]) -> None:
         super().__init__(given)

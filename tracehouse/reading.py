@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from tracehouse.exceptions import ArgumentError, ClaudeMonitorError, SpoolError
-from tracehouse.recorded import RecordedSession, Rows
+from tracehouse.recorded import RecordedSession
 from tracehouse.spool import layout, places
+from tracehouse.traces import Rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class RecordedSpool:
     """``path``; ``sessions`` in the order they were begun; ``unreadable``: why, by path, for those that cannot be read at all.
 
     It can be gone through, and asked for a session by its id: ``spool["run-001"]``.
+
+    >>> run = cm.init(session_id="run-001")
+    >>> spool = cm.read()
+    >>> len(spool), spool["run-001"].kind, [session.id for session in spool], spool.unreadable
+    (1, 'trace', ['run-001'], {})
     """
 
     def __init__(self, path: str) -> None:

@@ -11,6 +11,7 @@ from tracehouse.exceptions import SpoolError, SpoolFormatError
 from tracehouse.outcomes import Ending, status_of
 from tracehouse.spool import FORMAT, headers, layout, liveness, record
 from tracehouse.spool import manifest as manifests
+from tracehouse.traces import RecordedTrace, Rows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,66 +35,34 @@ if TYPE_CHECKING:
         lines: int
         missing: int
 
-    _Rows = list[dict[str, Any]]
 else:
     Entry = namedtuple("Entry", "writer attempt seq type data")
     Damage = namedtuple("Damage", "lines missing")
-    _Rows = list
 
 _LONGEST_LINE = record.MAX_RECORD + 1024
 _NUMBERS = ("NaN", "Infinity", "-Infinity")
 _ENDS = ("exit", "close", "run_patch")
 
 
-class Rows(_Rows):
-    """A list of dicts, which also is a table."""
-
-    def to_pandas(self) -> Any:
-        """As a pandas.DataFrame; ImportError, which says what to install, without pandas."""
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError("to_pandas() needs pandas: pip install pandas") from error
-        return pd.DataFrame(list(self))
-
-
-class RecordedTrace:
-    """A chat trace: ``id`` (its session_id), ``fields`` (what its creation and finish said, merged), ``spans`` (Rows)."""
-
-    def __init__(self, trace_id: str) -> None:
-        self.id = trace_id
-        self.fields: dict[str, Any] = {}
-        self.spans = Rows()
-
-    @property
-    def step(self) -> Any:
-        """Of a rollout: the run's step it belongs to."""
-        return self.fields.get("rollout_step")
-
-    @property
-    def outcome(self) -> str | None:
-        return self.fields.get("outcome")
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        found = self.fields.get("metadata")
-        return found if isinstance(found, dict) else {}
-
-    def add_fields(self, fields: dict[str, Any]) -> None:
-        """Later values win; metadata merges by key."""
-        merged = {**self.metadata, **(fields.get("metadata") or {})}
-        self.fields.update(fields)
-        if merged:
-            self.fields["metadata"] = merged
-
-    def __repr__(self) -> str:
-        return f"<RecordedTrace {self.id!r}: {len(self.spans)} spans, outcome {self.outcome}>"
-
-
 class RecordedSession:
     """``path``, ``manifest`` (its fields as attributes), ``kind`` ("trace" or "run"), ``id``, ``project``, ``name``.
 
     OSError, ValueError or SpoolError when it cannot be read at all.
+
+    >>> run = cm.init_run(client_run_id="night-7", config={"lr": 1e-3})
+    >>> run.log({"train/loss": 0.5, "sample": cm.Image(b"GIF89a...")}, step=3)
+    >>> run.add_artifact("seeds", data=[1, 2])
+    >>> with run.rollout(step=3) as trace:
+    ...     said = trace.log_user("2 + 2?")
+    >>> session = cm.read()["night-7"]
+    >>> session.metrics("train/*")[0]["value"], session.config, session.artifacts()[0]["name"]
+    (0.5, {'lr': 0.001}, 'seeds')
+    >>> session.media()[0]["mime"], [one.id for one in session.rollouts()] == [one.id for one in session.traces()]
+    ('image/gif', True)
+    >>> session.spans()[0]["name"], [record.type for record in session.records("run", "artifact")]
+    ('user message', ['run', 'artifact'])
+    >>> session.status, session.damage
+    ('running', Damage(lines=0, missing=0))
     """
 
     def __init__(self, path: str) -> None:

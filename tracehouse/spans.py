@@ -132,6 +132,13 @@ class OpenSpan:
     While it is open, ``attributes``, ``name`` and ``status`` may be changed: the status to "ok" or "error", ArgumentError for another.
     Spans recorded inside the block, also in tasks started there, have it as their parent. A block left by an exception gives status
     "error" and ``attributes["error"]``.
+
+    >>> run = cm.init(project="my-bot")
+    >>> with run.span("tool_use", "search", input={"query": "jq"}) as span:
+    ...     result = run.log_tool_result("jq 1.8", tool="search")
+    ...     span.attributes["hits"] = 1
+    >>> result.parent_span_id == span.id, span.status, span.attributes["tool_input"]
+    (True, 'ok', {'query': 'jq'})
     """
 
     __slots__ = (

@@ -24,6 +24,20 @@ _BLOCK = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
 # how other modules of tracehouse begin, share or end what users begin and end by other names
 _NOT_FOR_USERS = {"begin_rollout", "begin_attached", "end"}
 _CLASSES = (cm.Run, cm.TrainingRun)
+# what users are handed and do not make
+_HANDED_OUT = (
+    "tracehouse.integrations.logs.LogHandler",
+    "tracehouse.mapping.RecordedDict",
+    "tracehouse.reading.RecordedSpool",
+    "tracehouse.recorded.RecordedSession",
+    "tracehouse.spans.OpenSpan",
+    "tracehouse.traces.RecordedTrace",
+    "tracehouse.traces.Rows",
+    "tracehouse.wandb.configs.Config",
+    "tracehouse.wandb.definitions.Metric",
+    "tracehouse.wandb.runs.Run",
+    "tracehouse.wandb.summaries.Summary",
+)
 
 
 def _modules() -> list[str]:
@@ -115,6 +129,18 @@ def test_each_method_has_a_docstring_and_is_in_an_example(kind: type) -> None:
             told = f"{inspect.getdoc(kind)}\n{inspect.getdoc(member)}"
             examples = "".join(one.source for one in doctest.DocTestParser().get_examples(told))
             assert f".{name}(" in examples, f"{kind.__name__}.{name} is in no example"
+
+
+@pytest.mark.parametrize("path", _HANDED_OUT)
+def test_what_users_are_handed_is_told_of_with_an_example(path: str) -> None:
+    module, _, name = path.rpartition(".")
+    kind = getattr(importlib.import_module(module), name)
+    assert doctest.DocTestParser().get_examples(inspect.getdoc(kind) or ""), f"{path} has no example"
+    for own in (one for base in kind.__mro__ if base.__module__.startswith("tracehouse") for one in vars(base)):
+        if not own.startswith("_"):
+            member = inspect.getattr_static(kind, own)
+            if callable(member) or isinstance(member, property):
+                assert inspect.getdoc(member), f"{path}.{own} has no docstring"
 
 
 @pytest.mark.parametrize("path", [*_named("cm"), *_named("wandb")])

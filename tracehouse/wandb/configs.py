@@ -16,6 +16,12 @@ class Config:
 
     A value may change; ``update(…, allow_val_change=False)`` refuses that with ConfigError. ``argparse.Namespace`` and its like are
     taken for their variables.
+
+    >>> run = wandb.init(project="demo", config={"lr": 1e-3})
+    >>> wandb.config.epochs = 3
+    >>> wandb.config.update({"seed": 1})
+    >>> wandb.config.lr, wandb.config["epochs"], wandb.config.get("x", 0), sorted(wandb.config.keys())
+    (0.001, 3, 0, ['epochs', 'lr', 'seed'])
     """
 
     _values: dict[str, Any]

@@ -15,7 +15,13 @@ GOALS = ("minimize", "maximize")
 
 
 class Metric:
-    """One definition: ``name`` (``*`` stands for any text), ``step_metric``, ``summary``, ``goal``, ``hidden``, all in ``spec``."""
+    """One definition: ``name`` (``*`` stands for any text), ``step_metric``, ``summary``, ``goal``, ``hidden``, all in ``spec``.
+
+    >>> run = wandb.init(project="demo")
+    >>> metric = wandb.define_metric("eval/*", step_metric="epoch", summary="max")
+    >>> metric.name, metric.step_metric, metric.summary
+    ('eval/*', 'epoch', 'max')
+    """
 
     def __init__(self, name: str, spec: dict[str, Any]) -> None:
         self.name = name

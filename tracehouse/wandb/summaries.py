@@ -20,6 +20,14 @@ class Summary:
     Of a logged metric it is the last value, or what ``define_metric(summary=…)`` wants: then a dict such as ``{"min": 0.1}``, whose parts
     can also be had as ``summary["loss.min"]``. What is set here is recorded as a metric at the run's step, under ``summary/<name>`` where
     the name is that of a logged metric, whose curve would not be true otherwise.
+
+    >>> run = wandb.init(project="demo")
+    >>> metric = run.define_metric("loss", summary="min")
+    >>> for loss in (0.5, 0.2, 0.3):
+    ...     run.log({"loss": loss, "acc": 1 - loss})
+    >>> wandb.summary["best_epoch"] = 1
+    >>> wandb.summary["loss.min"], wandb.summary["acc"], wandb.summary.best_epoch
+    (0.2, 0.7, 1)
     """
 
     _values: dict[str, Any]
