@@ -112,4 +112,4 @@ class Visitor:
 
     def overflow(self) -> int:
         """How many pixels the page is wider than the window: it should be no more."""
-        return int(self.run("return document.documentElement.scrollWidth - innerWidth"))
+        return int(self.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth"))

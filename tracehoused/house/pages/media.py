@@ -31,11 +31,13 @@ async def run_media(request: Request) -> Response:
         found = look.list_media(connection, row.pk, Page(_PER_PAGE, asked.after), key)
         return {"key": key, "items": found.items, "next": found.next}
 
+    grid = request.query_params.get("view") == "grid"
+
     def all_keys(connection: Connection, _caller: Caller, row: Row[Any]) -> Values:
         keys = gallery.media_keys(connection, row.pk)
         last = gallery.last_media(connection, row.pk, [one.key for one in keys])
         told = {"run": row.id, "steps": gallery.steps(connection, row.pk)}
-        return {"keys": [(one, last[one.key]) for one in keys], "page_data": dump(told)}
+        return {"keys": [(one, last[one.key]) for one in keys], "page_data": dump(told), "grid": grid}
 
     if key is None:
         return await run_page(request, "run_media.html", all_keys)
