@@ -17,7 +17,8 @@ from typing import Any
 import tracehouse as cm
 
 STEPS = 60
-ROLLOUTS = 4
+ROLLOUTS = 6
+PROMPTS = 2
 
 
 class Ledger:
@@ -44,43 +45,71 @@ def picture(step: int, size: int = 96) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body
 
 
+def tone(step: int, rate: int = 8000) -> bytes:
+    """A WAV of a quarter of a second, higher at later steps."""
+    samples = (int(9000 * math.sin(2 * math.pi * (220 + 6 * step) * at / rate)) for at in range(rate // 4))
+    data = b"".join(struct.pack("<h", one) for one in samples)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
+    return b"RIFF" + struct.pack("<I", 36 + len(data)) + b"WAVE" + form + b"data" + struct.pack("<I", len(data)) + data
+
+
 def train(name: str, ledger: Ledger) -> None:
     chance = random.Random(name)
     run = cm.init_run(
         project="demo",
         name=f"ppo-{name}",
         client_run_id=f"demo-{name}",
-        config={"lr": 3e-4, "clip": 0.2},
+        config={"lr": 3e-4, "clip": 0.2, "model": {"name": "tiny-7b", "layers": 12}, "seed": name},
         system_metrics=False,
     )
     ledger.add("run", f"demo-{name}")
     for step in range(STEPS):
         rewards = [_rollout(run, step, sample, chance, ledger) for sample in range(ROLLOUTS)]
-        values = {
-            "reward/mean": sum(rewards) / len(rewards),
-            "loss": 2.0 / (1 + step / 8),
-            "kl": abs(chance.gauss(0, 0.02)),
-        }
+        values = _values(step, rewards, chance)
         run.log(values, step=step)
         for key in values:
             ledger.add("point", f"demo-{name}", key, step)
         if step % 10 == 0:
             run.log_image("policy/field", picture(step), caption=f"step {step}", step=step)
             ledger.add("media", f"demo-{name}", "policy/field", step)
+            run.log({"policy/sound": cm.Audio(tone(step), caption=f"{220 + 6 * step} Hz")}, step=step)
+            ledger.add("media", f"demo-{name}", "policy/sound", step)
     run.finish()
+
+
+def _values(step: int, rewards: list[float], chance: random.Random) -> dict[str, float]:
+    mean = sum(rewards) / len(rewards)
+    values = {
+        "reward/mean": mean,
+        "reward/std": (sum((one - mean) ** 2 for one in rewards) / len(rewards)) ** 0.5,
+        "train/loss": 2.0 / (1 + step / 8) + chance.gauss(0, 0.04),
+        "train/grad_norm": math.nan if step == 23 else abs(chance.gauss(1, 0.4)),
+        "train/lr": 3e-4 * (1 - step / STEPS),
+        "kl": abs(chance.gauss(0, 0.02)),
+    }
+    if step % 5 == 0:
+        values["eval/accuracy"] = min(1.0, 0.3 + step / STEPS * 0.6 + chance.gauss(0, 0.02))
+    return values
 
 
 def _rollout(run: cm.TrainingRun, step: int, sample: int, chance: random.Random, ledger: Ledger) -> float:
     reward = min(1.0, max(0.0, chance.gauss(step / STEPS, 0.15)))
-    with run.rollout(step=step) as trace:
+    outcome = "good" if reward > 0.5 else "bad"
+    prompt = sample // (ROLLOUTS // PROMPTS)
+    a, b = step, 3 * prompt + 2
+    with run.rollout(step=step, group=f"{a} + {b}", sample=sample % (ROLLOUTS // PROMPTS)) as trace:
         ledger.add("trace", trace.session_id)
-        for span in (
-            trace.log_user(f"Step {step}: what is {step} + {sample}?"),
-            trace.log_assistant(f"It is {step + sample}."),
-        ):
+        spans = [
+            trace.log_user(f"What is {a} + {b}? Think, then use the calculator."),
+            trace.log_thinking(f"{a} and {b} have to be added; the calculator can do that."),
+            trace.log_tool_use("calculator", {"expression": f"{a} + {b}"}),
+            trace.log_tool_result(str(a + b), tool="calculator"),
+            trace.log_assistant(f"**{a + b if outcome == 'good' else a + b + 1}**"),
+        ]
+        for span in spans:
             ledger.add("span", trace.session_id, span.id)
-        trace.finish(outcome="good" if reward > 0.5 else "bad", metadata={"reward": reward})
-        ledger.add("outcome", trace.session_id, "good" if reward > 0.5 else "bad")
+        trace.finish(outcome=outcome, metadata={"reward": reward})
+        ledger.add("outcome", trace.session_id, outcome)
     return reward
 
 
