@@ -31,6 +31,13 @@ _OLDEST = (3, 10)
     metavar="URL",
     help="PostgreSQL instead of a file, for several houses side by side: postgresql://user@host/name.",
 )
+@click.option(
+    "--media",
+    envvar="TRACEHOUSE_HOUSE_MEDIA",
+    show_envvar=True,
+    metavar="URL",
+    help="S3, or what speaks like it, for images and videos: s3://bucket/prefix; keys and endpoint as AWS_… say.",
+)
 @click.option("--allow-anonymous", is_flag=True, help="Take uploads from clients without a key.")
 @click.option("--allow-host", multiple=True, metavar="NAME", help="A further name this house answers to (Host header).")
 def serve(
@@ -38,6 +45,7 @@ def serve(
     port: int,
     data: Path | None,
     database: str | None,
+    media: str | None,
     allow_anonymous: bool,
     allow_host: tuple[str, ...],
 ) -> None:
@@ -45,6 +53,8 @@ def serve(
     check_needs()
     from tracehoused.house.alone import DataInUse
     from tracehoused.house.auth import KeyFileError
+    from tracehoused.house.errors import StorageFailure
+    from tracehoused.house.mediastore import MediaError
     from tracehoused.house.server import PortInUse, Settings, run
     from tracehoused.house.state import Options
     from tracehoused.house.store.dialect import STORAGE_ERRORS, DatabaseError
@@ -52,14 +62,14 @@ def serve(
 
     options = Options(house_version(), allow_anonymous, frozenset(allow_host))
     try:
-        run(Settings(host, port, data or _default_data(), options, database), _announce)
+        run(Settings(host, port, data or _default_data(), options, database, media), _announce)
     except PortInUse as error:
         raise click.ClickException(f"{error}; choose another with --port, e.g. --port {_another(port)}") from None
     except DataInUse as error:
         raise click.ClickException(
             f"{error}; stop that one, or give this one a directory of its own with --data"
         ) from None
-    except (DatabaseError, FormatError, KeyFileError) as error:
+    except (DatabaseError, FormatError, KeyFileError, MediaError, StorageFailure) as error:
         raise click.ClickException(str(error)) from None
     except STORAGE_ERRORS as error:
         raise click.ClickException(f"the database cannot be used: {getattr(error, 'orig', error)}") from None

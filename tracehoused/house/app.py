@@ -16,9 +16,9 @@ from tracehoused.house.agents import Agents
 from tracehoused.house.api import misc, read, write_runs, write_traces
 from tracehoused.house.api.respond import json_answer, on_refusal
 from tracehoused.house.auth import Auth
-from tracehoused.house.blobs import Blobs
 from tracehoused.house.errors import Refusal, StorageFailure
 from tracehoused.house.guard import Guard
+from tracehoused.house.mediastore import Media
 from tracehoused.house.pages.answer import problem
 from tracehoused.house.purger import Purger
 from tracehoused.house.shares import Shares
@@ -57,7 +57,7 @@ def api_routes() -> list[Route]:
     ]
 
 
-def create_app(store: Store, blobs: Blobs, auth: Auth, options: Options) -> Starlette:
+def create_app(store: Store, blobs: Media, auth: Auth, options: Options) -> Starlette:
     """The application; it closes nothing: the store is its maker's to close."""
     app = Starlette(
         routes=[*api_routes(), *pages.routes()],

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import secrets
+import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
 from tracehoused.house.errors import too_large
+
+Object = dict[str, Any]
+MOST_BYTES = 25 * 1024 * 1024
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Between a file's arrival and the row that names it lie moments; a file so old is on its way into no run.
-_IDLE_S = 900.0
+IDLE_S = 900.0
 
 
 @dataclass
@@ -55,17 +64,18 @@ class Incoming:
 class Blobs:
     """Blobs below `root`, each at most `limit` bytes."""
 
-    def __init__(self, root: Path, limit: int = 25 * 1024 * 1024) -> None:
+    def __init__(self, root: Path, limit: int = MOST_BYTES) -> None:
         self.root = root
         self.limit = limit
         self._incoming = root / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left in self._incoming.iterdir():
-            left.unlink()
+            _unlink_left(left)
 
     def begin(self) -> Incoming:
         path = self._incoming / secrets.token_hex(16)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         return Incoming(self, path, os.fdopen(descriptor, "wb"))
 
     def place(self, source: Path, sha256: str) -> None:
@@ -89,7 +99,7 @@ class Blobs:
         """Remove a blob that no run shows; False where somebody has sent it again lately, who may be about to name it."""
         path = self.path(sha256)
         try:
-            if time.time() - path.stat().st_mtime < _IDLE_S:
+            if time.time() - path.stat().st_mtime < IDLE_S:
                 return False
             path.unlink()
         except FileNotFoundError:
@@ -101,8 +111,28 @@ class Blobs:
         sizes = [entry.stat().st_size for folder in self.root.glob("[0-9a-f][0-9a-f]") for entry in os.scandir(folder)]
         return sum(sizes), len(sizes)
 
-    def has(self, sha256: str) -> bool:
-        return bool(_SHA256.fullmatch(sha256)) and self.path(sha256).is_file()
+    def free(self) -> int:
+        """Bytes of room on the disk."""
+        return shutil.disk_usage(self.root).free
+
+    def missing(self, hashes: Sequence[str]) -> set[str]:
+        """Those of these SHA-256 that are not kept."""
+        return {sha256 for sha256 in hashes if not self.path(sha256).is_file()}
+
+    def answer(self, _request: Request, found: Object, headers: dict[str, str]) -> Response | None:
+        """The blob of a medium, or the part of it that is asked for; None where it is not kept."""
+        path = self.path(found["sha256"])
+        return FileResponse(path, headers=headers, media_type=found["mime"]) if path.is_file() else None
+
+
+def _unlink_left(path: Path) -> None:
+    """Remove what a house left when it was killed; what another one is writing just now is locked by it."""
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    except (BlockingIOError, FileNotFoundError):
+        return  # it was locked, or has arrived
 
 
 def _sync_directory(path: Path) -> None:

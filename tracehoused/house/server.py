@@ -16,7 +16,7 @@ import uvicorn
 from tracehoused.house.alone import alone_on
 from tracehoused.house.app import create_app
 from tracehoused.house.auth import KEY_FILE, Auth, own_key
-from tracehoused.house.blobs import Blobs
+from tracehoused.house.mediastore import open_media
 from tracehoused.house.state import Options
 from tracehoused.house.store.dialect import DatabaseError, database_url
 from tracehoused.house.store.store import Store
@@ -91,8 +91,8 @@ def run(settings: Settings, ready: Callable[[Opened], None], ending: Callable[[]
     """Serve until SIGTERM or SIGINT, then let running requests finish. `ready` is called once, when it answers, `ending`
     when it is told to end.
 
-    Raises PortInUse, DataInUse where another house runs on this data, DatabaseError, and OSError for an address that is
-    not ours.
+    Raises PortInUse, DataInUse where another house runs on this data, DatabaseError, MediaError, StorageFailure, and OSError
+    for an address that is not ours.
     """
     if settings.database is not None and database_url(settings.database).drivername == "sqlite":
         raise DatabaseError("a house on SQLite keeps its database in its --data directory, and takes no --database")
@@ -110,13 +110,14 @@ def _serve(
     settings: Settings, bound: socket.socket, ready: Callable[[Opened], None], ending: Callable[[], None]
 ) -> None:
     key, is_new = own_key(settings.data)
+    media = open_media(settings.media, settings.data / "media")
     store = Store(settings.database or f"sqlite:///{settings.data / 'house.db'}")
     try:
         store.forget_old_requests()
         auth = Auth(store, key)
         if not store.own_file:
             auth.share_own_key(f"{KEY_FILE} of {socket.gethostname()}")
-        app = create_app(store, Blobs(settings.data / "media"), auth, _with_own_host(settings))
+        app = create_app(store, media, auth, _with_own_host(settings))
         url = _url(settings.host, bound.getsockname()[1])
 
         def new_link() -> str:

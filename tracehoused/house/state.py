@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,10 +11,11 @@ from starlette.requests import Request
 
 from tracehoused.house.agents import Agents
 from tracehoused.house.auth import Auth
-from tracehoused.house.blobs import Blobs
 from tracehoused.house.errors import Refusal
+from tracehoused.house.mediastore import Media
 from tracehoused.house.purger import Purger
 from tracehoused.house.shares import Shares
+from tracehoused.house.store.gallery import media_used
 from tracehoused.house.store.store import Store
 
 
@@ -57,7 +57,7 @@ class House:
     """`closing` is set when the server is told to end: answers that go on for ever end then."""
 
     store: Store
-    blobs: Blobs
+    blobs: Media
     auth: Auth
     options: Options
     shares: Shares
@@ -72,10 +72,10 @@ class House:
         self.agents.flush()
 
     def used(self) -> dict[str, int | None]:
-        """Bytes: `database` (None where it is a server's), `media`, `free` on the media's disk; `files`: how many media."""
-        media, files = self.blobs.used()
-        free = shutil.disk_usage(self.blobs.root).free
-        return {"database": self.store.file_size(), "media": media, "files": files, "free": free}
+        """Bytes: `database` (None where it is a server's), `media`, `free` on the media's disk, if they are on one; `files`: how many
+        media."""
+        media, files = self.blobs.used() or self.store.read(media_used)
+        return {"database": self.store.file_size(), "media": media, "files": files, "free": self.blobs.free()}
 
 
 def house_of(request: Request) -> House:

@@ -86,7 +86,8 @@ async def verify(request: Request) -> Response:
     def look() -> dict[str, Any]:
         held = house.store.read(lambda connection: [_held(connection, *place) for place in places])
         mine = house.store.read(lambda connection: _stored_media(connection, caller, hashes))
-        return {"sessions": held, "missing": [name for name in hashes if name not in mine or not house.blobs.has(name)]}
+        lost = house.blobs.missing(sorted(mine))
+        return {"sessions": held, "missing": [name for name in hashes if name not in mine or name in lost]}
 
     return json_answer(await run_in_threadpool(look))
 

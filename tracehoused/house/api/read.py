@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from tracehoused.house.api.identify import reader
 from tracehoused.house.api.respond import json_answer, json_text
@@ -175,7 +175,7 @@ async def _of_run(
 async def get_media(request: Request) -> Response:
     name = request.path_params["name"]
     found = await _look(request, lambda connection, caller: look.find_media(connection, caller, name))
-    if found is None or not house_of(request).blobs.has(found["sha256"]):
+    if found is None:
         raise unknown("media", name)
     shown = found["mime"].split("/")[0] in ("image", "video", "audio")
     headers = {
@@ -184,7 +184,10 @@ async def get_media(request: Request) -> Response:
         "Content-Disposition": "inline" if shown else "attachment",
         "Cache-Control": "private, max-age=31536000, immutable",
     }
-    return FileResponse(house_of(request).blobs.path(found["sha256"]), headers=headers, media_type=found["mime"])
+    answer = await run_in_threadpool(house_of(request).blobs.answer, request, found, headers)
+    if answer is None:
+        raise unknown("media", name)
+    return answer
 
 
 async def get_model_card(request: Request) -> Response:

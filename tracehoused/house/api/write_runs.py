@@ -14,8 +14,8 @@ from tracehoused.house import training
 from tracehoused.house.api.change import Change, change_json, commit
 from tracehoused.house.api.identify import writer
 from tracehoused.house.api.receive import check_length, digest_of, once_of, query_of
-from tracehoused.house.blobs import Blobs
 from tracehoused.house.errors import Refusal, StorageFailure
+from tracehoused.house.mediastore import Media
 from tracehoused.house.state import house_of
 from tracehoused.house.store import points, runs
 
@@ -101,7 +101,7 @@ async def post_media(request: Request) -> Response:
         return await commit(request, change, apply, known)
 
 
-async def _stream(request: Request, blobs: Blobs) -> tuple[str, int]:
+async def _stream(request: Request, blobs: Media) -> tuple[str, int]:
     try:
         incoming = await run_in_threadpool(blobs.begin)
         try:

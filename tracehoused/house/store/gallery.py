@@ -36,3 +36,10 @@ def last_media(connection: Connection, run: int, keys: Sequence[str]) -> dict[st
     for row in connection.execute(query.limit(_MOST_AT_A_STEP * max(1, len(keys)))):
         found.setdefault(row.key, []).insert(0, media_object(row))
     return found
+
+
+def media_used(connection: Connection) -> tuple[int, int]:
+    """(bytes, files) of what media rows name; the same file in several runs is one."""
+    files = select(media.c.sha256, media.c.size).distinct().subquery()
+    size, count = connection.execute(select(func.sum(files.c.size), func.count()).select_from(files)).one()
+    return int(size or 0), int(count)
