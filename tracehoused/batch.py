@@ -7,7 +7,7 @@ segment and covers a run of sequence numbers without a gap (counting the records
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Callable, NamedTuple, Protocol
@@ -146,6 +146,15 @@ class Planner:
             elif lane in self._open:
                 yield self._open.pop(lane)
 
+    def room(self, run: Lines) -> int:
+        """How many of a run's first records would complete a batch that is open; 0 also where batches are small beside a round."""
+        lane = LANES.get(run.type, "")
+        batch = self._open.get(lane)
+        joins = run.first == self._previous + 1 and not self._settled.any(lane, run.first, run.last)
+        if batch is None or lane in self._renders or not joins:
+            return 0
+        return self._fitting(batch, [0, *accumulate(len(data) + 1 for data in run.datas)], range(len(run.datas) + 1), 0)
+
     def finish(self) -> Iterator[Batch]:
         """What is open, in the order of its first record."""
         for lane in list(self._open):
@@ -182,7 +191,7 @@ class Planner:
                 yield self._open.pop(lane)
             at = to
 
-    def _fitting(self, batch: Batch, sizes: list[int], units: list[int], at: int) -> int:
+    def _fitting(self, batch: Batch, sizes: Sequence[int], units: Sequence[int], at: int) -> int:
         """Up to where records from ``at`` on fit into a batch; an empty one takes at least one."""
         by_size = bisect_right(sizes, sizes[at] + self._bytes - batch.size) - 1
         by_units = bisect_right(units, units[at] + self._most[batch.bounds.lane] - batch.units) - 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from typing import Callable, Union
 
@@ -82,25 +83,27 @@ class Delivery:
         return self._spans_wait and bounds.lane == SPANS
 
     def deliver_all(
-        self, batches: list[Batch], pool: Executor, delivered: list[Bounds], meanwhile: Callable[[], None]
+        self, batches: list[Batch], pool: Executor, delivered: list[Bounds], meanwhile: Sequence[Callable[[], object]]
     ) -> None:
         """Send batches, several at once where their order does not matter. ``delivered`` grows by what is settled, also when one halts;
-        ``meanwhile`` is called once, when there is nothing to do but wait for an answer."""
+        ``meanwhile`` are called in turn, each when there is nothing to do but wait for an answer."""
         under_way: deque[tuple[Batch, Future[Reply]]] = deque()
-        idle = [meanwhile]
+        idle = list(reversed(meanwhile))
         try:
             for batch in batches:
-                # its body is made while those before it are under way; a file is read by the thread that sends it
-                request = None if batch.bounds.lane == MEDIA else self._request(batch)
+                if self.waits(batch.bounds):
+                    continue
+                # its body is made, and its file checked, while those before it are under way
+                ready = self._prepared(batch)
                 while not _may_join(batch, [other for other, _ in under_way]):
                     if idle:
                         idle.pop()()
                     self._take(under_way, delivered)
                 if not self.waits(batch.bounds):
-                    under_way.append((batch, pool.submit(self._ask, batch, request)))
-            if idle and under_way:
-                meanwhile()
+                    under_way.append((batch, pool.submit(self._send, ready)))
             while under_way:
+                while idle:
+                    idle.pop()()
                 self._take(under_way, delivered)
         finally:
             for batch, future in under_way:
@@ -126,26 +129,32 @@ class Delivery:
             self.hold_spans()
         return settled
 
-    def _ask(self, batch: Batch, request: Request | None = None) -> Reply:
+    def _ask(self, batch: Batch) -> Reply:
+        return self._send(self._prepared(batch))
+
+    def _prepared(self, batch: Batch) -> Request | Reply:
+        """The request, or what stands in for its answer where there is nothing to send."""
         context = self._context
-        if batch.bounds.lane == METRICS and batch.units == 0:
+        bounds = batch.bounds
+        if bounds.lane == METRICS and batch.units == 0:
             return _NOTHING
         media = None
-        if batch.bounds.lane == MEDIA:
-            found = media_of(self._context, batch)
+        if bounds.lane == MEDIA:
+            found = media_of(context, batch)
             if not isinstance(found, FileBody):
                 return found
             media = found
-        try:
-            return context.ask(request or self._request(batch, media))
-        except BodyError as error:
-            context.troubles.append(str(error))
-            return None
-
-    def _request(self, batch: Batch, media: FileBody | None = None) -> Request:
-        context = self._context
-        key = batch_key(context.uid, context.generation, context.destination, batch.bounds)
+        key = batch_key(context.uid, context.generation, context.destination, bounds)
         return wire.batch_request(batch, self._server_id, uid=context.uid, key=key, media=media)
+
+    def _send(self, ready: Request | Reply) -> Reply:
+        if not isinstance(ready, Request):
+            return ready
+        try:
+            return self._context.ask(ready)
+        except BodyError as error:
+            self._context.troubles.append(str(error))
+            return None
 
     def _settle(self, batch: Batch, answer: Answer) -> bool:
         verdict = answer.verdict

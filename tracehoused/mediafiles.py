@@ -11,6 +11,8 @@ from tracehoused.request import FileBody
 
 __all__ = ["checked_media"]
 
+_READ = 256 * 1024
+
 
 def checked_media(path: str, size: int, sha256: str) -> FileBody | str:
     """The file, or why it can never be sent."""
@@ -24,10 +26,9 @@ def checked_media(path: str, size: int, sha256: str) -> FileBody | str:
     try:
         if os.fstat(fd).st_size != size:
             return f"media file damaged: {os.fstat(fd).st_size} bytes, its record says {size}"
-        at = 0
-        while block := os.pread(fd, 1024 * 1024, at):
-            found.update(block)
-            at += len(block)
+        part = bytearray(_READ)
+        while count := os.readv(fd, [part]):
+            found.update(memoryview(part)[:count])
     finally:
         os.close(fd)
     if found.hexdigest() != sha256:

@@ -30,7 +30,7 @@ __all__ = [
     "writers",
 ]
 
-BLOCK = 1024 * 1024
+BLOCK = 128 * 1024
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 

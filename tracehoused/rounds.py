@@ -14,7 +14,8 @@ from tracehoused.state import State
 
 __all__ = ["TIMED", "Reading", "Round", "is_object", "read_batch", "read_records"]
 
-ROUND_BYTES = 2 * 1024 * 1024
+# a round ends with the batch that reaches this; reading it takes a few milliseconds
+ROUND_BYTES = 1024 * 1024
 # records that tell when they were written
 TIMED = (b"segment", b"trace", b"span", b"run", b"metrics", b"run_patch", b"exit", b"close")
 
@@ -99,17 +100,17 @@ class Reading:
         result = Scan(end=start, count_from=self._counted[1] if n == self._counted[0] else 0)
         fd = open_checked(os.path.join(self._session, layout.segment_name(self._epoch.id, n)))
         try:
-            stop = min(size, start + ROUND_BYTES - found.size)
-            if stop < size:
-                stop = _line_end(fd, stop, size)
-            for run in scan_runs(fd, self._seed, start, stop, result):
-                self._sort(found, planner, run, n)
+            for run in scan_runs(fd, self._seed, start, size, result):
+                if found.size + run.start - start < ROUND_BYTES:
+                    self._sort(found, planner, run, n)
+                elif not self._fill(found, planner, run, n, result):
+                    break
         finally:
             os.close(fd)
         found.batches += planner.finish()
         found.held += planner.held
         is_final = self._ended or n != max(self._epoch.sizes)
-        if is_final and stop == size and result.tail:
+        if is_final and result.tail:
             # it grows no more: what has no newline at its end was torn
             result.damage(size - result.tail, size)
         found.end = (n, result.end)
@@ -117,6 +118,15 @@ class Reading:
         if n >= self._counted[0]:
             found.damaged_lines += result.damaged_lines
             found.damaged_bytes += result.damaged_bytes
+
+    def _fill(self, found: Round, planner: Planner, run: Run, n: int, result: Scan) -> bool:
+        """Take what fits into the batch that is open, so that no round ends with a small one; False when the rest is left."""
+        fitting = planner.room(run) if run.first > self._seen.last else 0
+        part = run.part(0, fitting)
+        if fitting:
+            self._take(found, planner, part, n)
+        result.end = part.ends[-1] if fitting else run.start
+        return fitting == len(run.datas)
 
     def _sort(self, found: Round, planner: Planner, run: Run, n: int) -> None:
         if run.first > self._seen.last:
@@ -168,19 +178,6 @@ def is_object(data: bytes) -> bool:
         return isinstance(json.loads(data), dict)
     except (ValueError, RecursionError):
         return False
-
-
-def _line_end(fd: int, offset: int, size: int) -> int:
-    """The first offset behind ``offset`` where a line ends, or ``size``."""
-    while offset < size:
-        block = os.pread(fd, 65536, offset)
-        newline = block.find(b"\n")
-        if newline >= 0:
-            return offset + newline + 1
-        if not block:
-            break
-        offset += len(block)
-    return size
 
 
 def read_records(session: str, uid: str, bounds: Bounds) -> list[Record]:

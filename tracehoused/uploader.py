@@ -170,14 +170,14 @@ class Uploader:
         created = self._create(found)
         ready = self._journal(found)
 
-        def meanwhile() -> None:
+        def journal_ahead() -> None:
             coming = reading.peek()
             # spans whose traces are yet to be made may not be what is sent first the next time
             self._ahead = set() if coming is None or coming.creates else {b.bounds for b in self._journal(coming)}
 
         delivered: list[Bounds] = []
         try:
-            self._delivery.deliver_all(ready, self._pool, delivered, meanwhile)
+            self._delivery.deliver_all(ready, self._pool, delivered, [reading.peek, journal_ahead])
             patched = self._patching.apply(found)
         except BaseException:
             # what was acknowledged before the trouble must not go out again

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import patch
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.segments import EPOCH, UID, line
 from tracehouse.spool import layout
+from tracehoused import reader, rounds
 from tracehoused.batch import LANES, Batch, Bounds, Limits, batch_key, halves, without
 from tracehoused.intervals import Intervals
 from tracehoused.reader import Epoch
@@ -61,20 +63,22 @@ def covered(batch: Batch, lanes: dict[int, str]) -> list[int]:
 
 
 @settings(max_examples=150)
-@given(RECORDS, LIMITS, st.lists(st.integers(1, 120), max_size=20), st.integers(0, 5))
+@given(RECORDS, LIMITS, st.lists(st.integers(1, 120), max_size=20), st.integers(0, 5), st.integers(1, 2000))
 def test_each_record_is_in_one_batch_or_settled_or_held(
     tmp_path_factory: object,
     records: list[tuple[str, int, int, bool]],
     limits: Limits,
     settled: list[int],
     damage: int,
+    round_bytes: int,
 ) -> None:
     directory = tmp_path_factory.mktemp("session")  # type: ignore[attr-defined]
     lanes = written(directory, records, damage)
     state = State()
     for seq in settled:
         state.apply({"op": "settle", "epoch": EPOCH, "lane": "metrics", "ranges": [[seq, seq]]})
-    found = rounds_of(directory, state, limits)
+    with patch.object(rounds, "ROUND_BYTES", round_bytes):
+        found = rounds_of(directory, state, limits)
     batches = [batch for one in found for batch in one.batches]
     held = sum(one.held for one in found)
     in_batches = sorted(seq for batch in batches for seq in covered(batch, lanes))
@@ -95,6 +99,19 @@ def test_each_record_is_in_one_batch_or_settled_or_held(
             assert batch.count == 1
         again = read_batch(str(directory), UID, bounds, 1, {"metrics": render})
         assert again == batch, "a retry sends the same bytes"
+
+
+@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 2000), st.integers(100, 900))
+def test_only_the_last_batch_of_a_segment_is_small(
+    tmp_path_factory: object, count: int, most: int, round_bytes: int, block: int
+) -> None:
+    """A round that ended in the middle of a batch would cost a request more each time."""
+    directory = tmp_path_factory.mktemp("session")  # type: ignore[attr-defined]
+    written(directory, [("span", 0, 9, False)] * count)
+    with patch.object(rounds, "ROUND_BYTES", round_bytes), patch.object(reader, "BLOCK", block):
+        found = rounds_of(directory, State(), Limits(most, most, 100_000))
+    counts = [batch.count for one in found for batch in one.batches]
+    assert counts == [most] * (count // most) + [count % most] * (count % most > 0)
 
 
 @given(RECORDS.filter(len), LIMITS, st.data())
