@@ -79,6 +79,41 @@ def idle(spool: str, count: int) -> int:
     return count
 
 
+_open: list[Any] = []
+
+
+def live(spool: str, count: int) -> int:
+    """Sessions that stay open while this process lives."""
+    import tracehouse as cm
+
+    for n in range(count):
+        trace = cm.Run(spool_dir=spool, project="bench", session_id=f"live-{n}")
+        trace.log_user(TEXTS[n % POOL])
+        _open.append(trace)
+    return count
+
+
+def settled(spool: str, state: str, count: int) -> int:
+    """Sessions that an agent has done with: a real one's files under other names, and the agent's note of each."""
+    import shutil
+    from pathlib import Path
+
+    from tracehouse.spool import layout
+    from tracehoused.ledger import Ledger, Note
+
+    idle(spool, 1)
+    (first,) = Path(spool).glob("trace-*")
+    ledger = Ledger(state, spool)
+    for n in range(count):
+        path = Path(spool) / layout.session_dir("trace", f"settled-{n}", "http://127.0.0.1:9", None)
+        shutil.copytree(first, path)
+        (path / layout.UPLOAD).mkdir()
+        ledger.put(path.name, Note(path.stat().st_mtime_ns, time.time(), 0.0, 1000, 8, 0, False))
+    shutil.rmtree(first)
+    ledger.save()
+    return count
+
+
 _rollouts = Rollouts()
 HANDLERS: dict[str, Any] = {
     "fill": fill,
@@ -87,6 +122,8 @@ HANDLERS: dict[str, Any] = {
     "rollouts": _rollouts.rollouts,
     "traces": traces,
     "idle": idle,
+    "live": live,
+    "settled": settled,
 }
 
 if __name__ == "__main__":
