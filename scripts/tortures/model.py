@@ -1,0 +1,207 @@
+"""The whole system as a state machine: jobs, their disk, agents and a house, with a crash between any two steps of any of them.
+
+Hypothesis chooses what happens, and shrinks what goes wrong; the code is the real one, in processes that really die.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from typing import Any, Callable
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from tests.support import oracle
+from tests.support.house import House
+from tests.support.ledger import Ledger
+from tests.support.proxy import Fault, Proxy, cut, lost, page, reset, status
+from tests.support.servers import Received
+from tests.support.workload import Work
+from tortures import places
+from tortures.forked import Part, Steps
+from tortures.trial import Trial
+from tracehoused.config import resolve
+from tracehoused.engine import Engine
+from tracehoused.pruning import prune_session
+from tracehoused.reader import session_dirs
+
+TITLE = "state machine: jobs, agents and a house that crash between any two steps"
+COUNT = 150
+_STEPS = 14
+_LEFT = 3  # the exit code of an agent that could not do all
+_CRASH = st.none() | st.integers(0, 40)
+_FAULTS: dict[str, Fault] = {
+    "lost": lost,
+    "reset": reset,
+    "cut": cut(60),
+    "portal": page(),
+    "503": status(503, b"", "Retry-After: 0"),
+    "500": status(500),
+    "429": status(429, b"{}", "Retry-After: 0"),
+}
+
+
+class _Job:
+    """A job that does what it is told over a pipe, and answers when it has done it."""
+
+    def __init__(self, environ: dict[str, str], ledger: str, name: str) -> None:
+        self._ask, self._told = os.pipe(), os.pipe()
+
+        def main(steps: Steps) -> None:
+            work = Work(Ledger(ledger), name, f"t{uuid.uuid4().hex[:6]}", name)
+            with open(self._ask[0], encoding="ascii") as asked:
+                for line in iter(asked.readline, "finish\n"):
+                    start, count, crash = map(int, line.split())
+                    steps.left = None if crash < 0 else crash
+                    work.some(count, start=start)
+                    os.write(self._told[1], b".")
+            work.finish()
+
+        self.part = Part(main, environ)
+        os.close(self._ask[0])
+        os.close(self._told[1])
+
+    def log(self, start: int, count: int, crash: int | None) -> bool:
+        """False when it died of it."""
+        os.write(self._ask[1], f"{start} {count} {-1 if crash is None else crash}\n".encode())
+        if os.read(self._told[0], 1):
+            return True
+        self.end()
+        return False
+
+    def finish(self) -> None:
+        os.write(self._ask[1], b"finish\n")
+        self.end()
+
+    def end(self) -> None:
+        """Also where it is dead already."""
+        os.close(self._ask[1])
+        os.close(self._told[0])
+        code = self.part.wait()
+        assert code in (0, -signal.SIGKILL), f"a job ended with {code}"
+
+
+def run(trial: Trial) -> None:
+    with places.a_house(trial) as house:
+        proxy = Proxy(house.url)
+        try:
+            machine = _seeded(trial, lambda: _Machine(trial, house, proxy))
+            settings_ = settings(
+                max_examples=trial.count,
+                stateful_step_count=_STEPS,
+                deadline=None,
+                database=None,
+                phases=(Phase.generate, Phase.shrink),
+                suppress_health_check=list(HealthCheck),
+            )
+            run_state_machine_as_test(machine, settings=settings_)
+        finally:
+            proxy.stop()
+
+
+def _seeded(trial: Trial, make: Callable[[], RuleBasedStateMachine]) -> Any:
+    return seed(trial.seed)(make)
+
+
+class _Machine(RuleBasedStateMachine):
+    """One spool, up to three jobs at a time, any number of agents one after the other."""
+
+    def __init__(self, trial: Trial, house: House, proxy: Proxy) -> None:
+        super().__init__()
+        self.trial, self.house, self.proxy = trial, house, proxy
+        self.name = f"model-{uuid.uuid4().hex[:8]}"
+        self.home = places.place(trial.home / self.name, house, proxy.url)
+        self.home.environ.update(places.SMALL)
+        self.jobs: list[_Job] = []
+        self.ledgers: list[str] = []
+        self.logged = 0
+        self.faults: list[Fault] = []
+        proxy.rule = self._weather
+
+    def _weather(self, request: Received) -> Fault | None:
+        return self.faults.pop() if self.faults and request.method in ("POST", "PATCH") else None
+
+    @initialize()
+    def begin_one(self) -> None:
+        self.begin(0)
+        self.log(0, 5, None)
+
+    @precondition(lambda self: len(self.jobs) < 3)
+    @rule(which=st.integers(0, 2))
+    def begin(self, which: int) -> None:
+        """A job of a run that is new, or that others have, or had."""
+        ledger = str(self.trial.home / f"{self.name}-{len(self.ledgers)}.ledger")
+        self.ledgers.append(ledger)
+        environ = {name: text for name, text in self.home.environ.items() if name != "TRACEHOUSE_API_KEY"}
+        self.jobs.append(_Job(environ, ledger, f"{self.name}.{which}"))
+
+    @precondition(lambda self: self.jobs)
+    @rule(at=st.integers(0, 2), count=st.integers(1, 8), crash=_CRASH)
+    def log(self, at: int, count: int, crash: int | None) -> None:
+        job = self.jobs[at % len(self.jobs)]
+        start, self.logged = self.logged, self.logged + count
+        if not job.log(start, count, crash):
+            self.jobs.remove(job)
+
+    @precondition(lambda self: self.jobs)
+    @rule(at=st.integers(0, 2))
+    def finish(self, at: int) -> None:
+        self.jobs.pop(at % len(self.jobs)).finish()
+
+    @precondition(lambda self: self.jobs)
+    @rule(at=st.integers(0, 2))
+    def kill(self, at: int) -> None:
+        job = self.jobs.pop(at % len(self.jobs))
+        job.part.kill()
+        job.end()
+
+    @rule(names=st.lists(st.sampled_from(sorted(_FAULTS)), min_size=1, max_size=4))
+    def weather(self, names: list[str]) -> None:
+        """What the next requests meet."""
+        self.faults = [_FAULTS[name] for name in names]
+
+    @rule(crash=_CRASH)
+    def upload(self, crash: int | None) -> None:
+        self._agent(crash, lambda engine, session: engine.drain(session).outcome.complete)
+
+    @rule(crash=_CRASH)
+    def prune(self, crash: int | None) -> None:
+        self._agent(crash, lambda engine, session: not prune_session(engine, session).kept)
+
+    @rule()
+    def kill_house(self) -> None:
+        self.house.kill()
+        self.house.start()
+
+    def _agent(self, crash: int | None, work: Callable[[Engine, str], bool]) -> bool:
+        """One pass over all sessions, in a process that may not see the end of it; whether all of it is done."""
+
+        def main(steps: Steps) -> None:
+            steps.left = crash
+            engine = Engine(resolve(environ=os.environ), os.environ)
+            done = [work(engine, session) for session in session_dirs(str(self.home.spool))]
+            engine.close()
+            if not all(done):
+                os._exit(_LEFT)
+
+        code = Part(main, self.home.environ).wait()
+        assert code in (0, _LEFT) or (crash is not None and code == -signal.SIGKILL), f"the agent ended with {code}"
+        return code == 0
+
+    def teardown(self) -> None:
+        """All comes to rest: then each record that a call returned for is in the house, once."""
+        self.faults = []
+        for job in self.jobs:
+            job.finish()
+        account = oracle.Account()
+        for ledger in self.ledgers:
+            account.add(ledger)
+        tries = (self._agent(None, lambda engine, session: engine.drain(session).outcome.complete) for _ in range(8))
+        assert any(tries), "something is left however often it is tried"
+        verdict = places.verdict(self.house, self.name, account)
+        self.trial.made += 1
+        self.trial.add(self.trial.made, verdict)
+        assert verdict.good, verdict.text()
