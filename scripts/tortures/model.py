@@ -171,10 +171,11 @@ class _Machine(RuleBasedStateMachine):
     def prune(self, crash: int | None) -> None:
         self._agent(crash, lambda engine, session: not prune_session(engine, session).kept)
 
-    @rule()
-    def kill_house(self) -> None:
-        self.house.kill()
-        self.house.start()
+    @rule(rarely=st.integers(0, 5))
+    def kill_house(self, rarely: int) -> None:
+        if not rarely:
+            self.house.kill()
+            self.house.start()
 
     def _agent(self, crash: int | None, work: Callable[[Engine, str], bool]) -> bool:
         """One pass over all sessions, in a process that may not see the end of it; whether all of it is done."""

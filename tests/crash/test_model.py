@@ -15,4 +15,4 @@ from tortures import model
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a1_a_crash_between_any_two_steps_loses_and_repeats_nothing(tmp_path: Path) -> None:
     needs_house()
-    hold(model.run, tmp_path, "house", count=15)
+    hold(model.run, tmp_path, "house", count=8)
