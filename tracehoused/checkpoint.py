@@ -134,7 +134,7 @@ class Checkpoint:
     def _create(self) -> None:
         durable.private_dir(os.path.dirname(self.directory))
         durable.private_dir(self.directory)
-        durable.create(self._path, b"")
+        durable.create(self._path, b"", durable=False)  # nothing is in it yet
         for path in (self.directory, os.path.dirname(self.directory), os.path.dirname(os.path.dirname(self.directory))):
             durable.sync_dir(path)
         self._exists = True

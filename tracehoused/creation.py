@@ -59,7 +59,7 @@ class Creation:
         if self._checkpoint.state.facts.get("server_id") != server_id:
             self._checkpoint.fact("server_id", server_id)
             self._checkpoint.fact("create", data.decode("utf-8", "replace"))
-            self._checkpoint.commit()
+            # durable with what is sent first: an upsert that is forgotten is made again, and gives the same id
             self._checkpoint.note_ids(self._manifest.kind, [(self._manifest.id, server_id)])
         self.confirmed = True
         return None

@@ -136,8 +136,10 @@ class Lease:
             "boot_id": liveness.boot_id(),
             "inode": os.fstat(fd).st_ino,
         }
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, json.dumps(fields).encode(), 0)
+        text = json.dumps(fields).encode()
+        os.pwrite(fd, text, 0)
+        # cut off behind it, not emptied before: ext4 flushes a file that was emptied when it is closed
+        os.ftruncate(fd, len(text))
         return True
 
     def _read(self) -> dict[str, object]:
