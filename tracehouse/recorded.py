@@ -49,7 +49,7 @@ class RecordedSession:
 
     OSError, ValueError or SpoolError when it cannot be read at all.
 
-    >>> run = cm.init_run(client_run_id="night-7", config={"lr": 1e-3})
+    >>> run = cm.init_run(client_run_id="night-7", config={"lr": 1e-3}, capture_env=False)
     >>> run.log({"train/loss": 0.5, "sample": cm.Image(b"GIF89a...")}, step=3)
     >>> run.add_artifact("seeds", data=[1, 2])
     >>> with run.rollout(step=3) as trace:

@@ -16,7 +16,7 @@ class Rows(_Rows):
 
     >>> run = cm.init_run(client_run_id="night-7")
     >>> run.log({"loss": 0.5}, step=3)
-    >>> rows = cm.read()["night-7"].metrics()
+    >>> rows = cm.read()["night-7"].metrics("loss")
     >>> rows[0]["key"], rows[0]["step"], rows[0]["value"]
     ('loss', 3, 0.5)
     """
