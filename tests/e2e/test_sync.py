@@ -115,6 +115,7 @@ def test_status_tells_what_another_server_has(home: Home, house: House) -> None:
     [there] = home.run("status", spool, "--api-base", house.url, "--json").json["sessions"]
     assert (there["destination"], there["acknowledged"], there["uploaded"]) == (house.url, 7, True)
     [own] = home.run("status", spool, "--json").json["sessions"]
+    assert "`tracehouse status --api-base URL`" in own["trouble"]
     assert (own["destination"], own["acknowledged"], own["uploaded"]) == ("http://127.0.0.1:9", 0, False)
     [nowhere] = home.run("status", spool, "--api-base", "http://127.0.0.1:10/", "--json").json["sessions"]
     assert (nowhere["destination"], nowhere["acknowledged"]) == ("http://127.0.0.1:10", 0)
@@ -182,6 +183,7 @@ def test_a_page_in_place_of_an_answer_is_network_trouble(home: Home, house: Hous
     with proxied(house.url, lambda request: page()) as proxy:
         done = home.sync("--api-base", proxy.url)
     assert done.code == 1
+    assert f"left: trace portal: {proxy.url}: " in done.err
     assert "not a JSON object" in done.err
     assert home.status()["acknowledged"] == 0
 

@@ -241,12 +241,8 @@ def _reason(work: _Work, status: SessionStatus) -> str:
     if status.dead_letters:
         return f"{status.dead_letters} records refused: see `tracehouse deadletters list {status.session}`"
     trouble = report.outcome.trouble
-    if (
-        trouble
-        and report.outcome.scope in ("destination", "identity")
-        and status.destination
-        and status.destination not in trouble
-    ):
+    answered = report.destination is not None and report.outcome.scope != "lease"
+    if trouble and answered and status.destination and status.destination not in trouble:
         trouble = f"{status.destination}: {trouble}"
     return trouble or status.trouble or f"{status.bytes - status.acknowledged_bytes:,} bytes not acknowledged"
 
