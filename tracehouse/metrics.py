@@ -38,9 +38,10 @@ class MetricLog:
         """Record values of one step: numbers, texts, lists, dicts, media, and lists of media.
 
         Without ``step`` it is the next one; a given one goes through ``int()``, and automatic steps go on after the highest.
-        Nothing to record takes no step. ``wall_time`` (a text) is now by default. ``commit`` is taken for the published interface's
-        sake: nothing is held back for a later call, and each call has its own step. Raises ArgumentError for a step that is no
-        number or values that are no mapping; for media what ``Image`` raises, after all else was recorded. Values: ``tracehouse.values``.
+        Nothing to record takes no step. ``wall_time`` (a text) is now by default. ``commit`` changes nothing: each call is written at
+        once and, as in ``tracehouse-sdk`` 0.6, has its own step. For several calls to share a step give it to each, or use
+        ``tracehouse.wandb``, whose uncommitted calls do. Raises ArgumentError for a step that is no number or values that are no
+        mapping; for media what ``Image`` raises, after all else was recorded. Values: ``tracehouse.values``.
 
         >>> run = cm.init_run(project="rl")
         >>> run.log({"loss": 0.5, "lr": 1e-5, "sample": cm.Image(b"GIF89a...")}, step=10)
