@@ -107,7 +107,7 @@ class TrainingRun(RunFacts):
         self._begin_facts(held, links)
         self._is_active = auto_create
         if auto_create:
-            self._create({**links, "config": held or None})
+            self._create({"config": held or None, **links})
             self._tell_status(auto_finish)
             os.environ[RUN_VARIABLE] = self._session.directory or "disabled"
             beside = self._owns_status and not settings.disabled
