@@ -14,6 +14,7 @@ from starlette.routing import Route
 from tracehoused.house import pages
 from tracehoused.house.agents import Agents
 from tracehoused.house.api import misc, read, write_runs, write_traces
+from tracehoused.house.api.openapi import get_openapi
 from tracehoused.house.api.respond import json_answer, on_refusal
 from tracehoused.house.auth import Auth
 from tracehoused.house.errors import Refusal, StorageFailure
@@ -60,7 +61,7 @@ def api_routes() -> list[Route]:
 def create_app(store: Store, blobs: Media, auth: Auth, options: Options) -> Starlette:
     """The application; it closes nothing: the store is its maker's to close."""
     app = Starlette(
-        routes=[*api_routes(), *pages.routes()],
+        routes=[*api_routes(), Route("/openapi.json", get_openapi), *pages.routes()],
         middleware=[Middleware(Guard, hosts=options.hosts)],
         exception_handlers={
             Refusal: on_refusal,
