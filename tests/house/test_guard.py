@@ -90,6 +90,10 @@ def test_the_sign_in_link_works_once_and_its_cookie_is_strict(tmp_path: Path) ->
         house.stop()
         house.start()
         assert browser.get("/").status_code == 200
+        unused = sign_in_link(house)
+        house.kill()
+        house.start()
+        assert httpx.get(unused).status_code == 403
 
 
 def test_a_cookie_writes_only_from_the_house_itself(tmp_path: Path) -> None:

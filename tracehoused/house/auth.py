@@ -122,10 +122,10 @@ class Auth:
             lambda connection: connection.execute(keys.delete().where(*this)).rowcount == 1
         ).result()
 
-    def forget_codes(self) -> None:
-        """At the end: links that this process made open nothing any more."""
-        mine = keys.delete().where(keys.c.digest.in_(self._codes), keys.c.scope == _CODE)
-        self._store.write(lambda connection: connection.execute(mine)).result()
+    def forget_codes(self, *, everyones: bool = False) -> None:
+        """At the end: links that this process made open nothing any more; or those of every process."""
+        these = keys.c.scope == _CODE if everyones else (keys.c.scope == _CODE) & keys.c.digest.in_(self._codes)
+        self._store.write(lambda connection: connection.execute(keys.delete().where(these))).result()
 
     def share_own_key(self, label: str) -> None:
         """Let every house on this database take the key of this one."""

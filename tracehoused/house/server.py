@@ -115,7 +115,9 @@ def _serve(
     try:
         store.forget_old_requests()
         auth = Auth(store, key)
-        if not store.own_file:
+        if store.own_file:
+            auth.forget_codes(everyones=True)
+        else:
             auth.share_own_key(f"{KEY_FILE} of {socket.gethostname()}")
         app = create_app(store, media, auth, _with_own_host(settings))
         url = _url(settings.host, bound.getsockname()[1])
@@ -141,7 +143,6 @@ def _serve(
         with closing(app.state.house):
             app.state.house.purger.start()
             _Server(config, lambda: ready(opened), end).run(sockets=[bound])
-        auth.forget_codes()
     finally:
         store.close()
 

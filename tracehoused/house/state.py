@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ from starlette.requests import Request
 
 from tracehoused.house.agents import Agents
 from tracehoused.house.auth import Auth
-from tracehoused.house.errors import Refusal
+from tracehoused.house.errors import Refusal, StorageFailure
 from tracehoused.house.mediastore import Media
 from tracehoused.house.purger import Purger
 from tracehoused.house.shares import Shares
 from tracehoused.house.store.gallery import media_used
 from tracehoused.house.store.store import Store
+
+log = logging.getLogger("tracehouse.house")
 
 
 class InFlight:
@@ -69,7 +72,11 @@ class House:
     def close(self) -> None:
         """Before the store is closed."""
         self.purger.close()
-        self.agents.flush()
+        try:
+            self.agents.flush()
+            self.auth.forget_codes()
+        except StorageFailure as error:
+            log.warning("what belongs to the end could not be written: %s", error)
 
     def used(self) -> dict[str, int | None]:
         """Bytes: `database` (None where it is a server's), `media`, `free` on the media's disk, if they are on one; `files`: how many
