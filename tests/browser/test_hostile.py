@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support.browser import Visitor
-from tests.support.house import new_run, new_trace, point, post
+from tests.support.house import House, new_run, new_trace, point, post, span
 from tests.support.pictures import png
 
 HOSTILE = "\"'></script><script>alert(1)</script><img src=x onerror=alert(2)><svg onload=alert(3)>{{7*7}}</textarea>"
@@ -67,3 +67,73 @@ def test_hostile_keys_are_drawn_and_read(visitor: Visitor, run: str) -> None:
     visitor.driver.switch_to.active_element.send_keys("\ue011")
     visitor.wait("!document.querySelector('.tip').hidden")
     assert visitor.troubles() == []
+
+
+ELSEWHERE = "https://elsewhere.invalid/pixel.png"
+BAIT = "\n\n".join(
+    (
+        "[one](javascript:alert(1))",
+        "[two](JaVaScRiPt:alert(2)) [three](&#106;avascript:alert(3)) [four](vbscript:x) [five](data:text/html,<script>alert(5)</script>)",
+        f"![six]({ELSEWHERE}) ![seven](data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9YWxlcnQoNyk+)",
+        f'<img src="{ELSEWHERE}" onerror="alert(8)"><a href="javascript:alert(9)">nine</a><iframe src="{ELSEWHERE}"></iframe>',
+        f'[ten]: javascript:alert(10)\n\n[ten] <javascript:alert(11)> [twelve]({ELSEWHERE} "\' onmouseover=alert(12)")',
+        f"```html\n<script>alert(13)</script>\n```\n\n<style>@import '{ELSEWHERE}'</style><form action='{ELSEWHERE}'><input></form>",
+    )
+)
+LINKS = """
+  return [...document.querySelectorAll("main a[href]")].map((one) => one.href.baseVal ?? one.getAttribute("href"))
+    .filter((one) => /^[a-z][a-z0-9+.-]*:/i.test(one.trim()) && !/^(https?|mailto):/i.test(one.trim()));"""
+FOREIGN = """
+  return [...document.querySelectorAll("main :is(img, video, audio, source, iframe, object, embed, form)")]
+    .filter((one) => new URL(one.src ?? one.action ?? location.href, location.href).origin !== location.origin
+      && !one.src?.startsWith("data:image/")).map((one) => one.outerHTML);"""
+
+
+@pytest.fixture
+def baited(client: httpx.Client) -> dict[str, str]:
+    """The server's ids of a run and a rollout, every text of which is bait."""
+    run = new_run(client, "baited" + BAIT, config={"notes": BAIT, BAIT: "x"}, project=BAIT)
+    post(client, f"/v1/runs/{run}/artifacts", {"name": "card", "kind": "text", "data": BAIT})
+    fields = {"hf_model": "javascript:alert(1)", "hf_dataset": "https://elsewhere.invalid/a/b"}
+    client.patch(f"/v1/runs/{run}", content=json.dumps(fields), headers={"content-type": "application/json"})
+    trace = new_trace(client, "baited", run_id=run, rollout_step=1, task_name=BAIT)
+    kinds = ("user_msg", "assistant_msg", "thinking", "tool_use", "tool_result", "attachment")
+    told = {"text": BAIT, "result_text": BAIT, "tool_input": {"command": BAIT, BAIT: BAIT}, "url": ELSEWHERE}
+    said = [span(at, "baited", kind=kind, name=BAIT, attributes=told) for at, kind in enumerate(kinds)]
+    assert post(client, "/v1/spans", {"traces": [], "spans": said}).is_success
+    client.patch(f"/v1/traces/{trace}", json={"metadata": {"notes": BAIT, "url": ELSEWHERE}})
+    return {"run": run, "trace": trace}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/r/{run}",
+        "/r/{run}/config",
+        "/r/{run}/artifacts",
+        "/r/{run}/links",
+        "/r/{run}/rollouts?step=1&open={trace}",
+        "/t/{trace}",
+        "/t/{trace}/timeline",
+        "/t/{trace}/about",
+        "/traces",
+    ],
+)
+def test_links_lead_to_pages_only_and_nothing_comes_from_elsewhere(
+    visitor: Visitor, house: House, baited: dict[str, str], path: str
+) -> None:
+    visitor.open(path.format(**baited))
+    visitor.wait("document.readyState === 'complete'")
+    visitor.run("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    assert visitor.run(LINKS) == []
+    assert visitor.run(FOREIGN) == []
+    loaded = visitor.run("return performance.getEntriesByType('resource').map((one) => one.name)")
+    assert all(one.startswith((house.url, "data:image/")) for one in loaded)
+    for link in visitor.all("main a[target=_blank]")[:12]:
+        visitor.run(
+            "arguments[0].addEventListener('click', (event) => event.preventDefault()); arguments[0].click()", link
+        )
+    assert visitor.troubles() == []
+    assert (
+        visitor.run("return document.querySelectorAll('main script, main iframe, main style, main object').length") == 0
+    )
