@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, select
 
 from tracehoused.house.errors import Refusal
 from tracehoused.house.store import ranges
@@ -96,12 +96,14 @@ def apply_once(connection: Connection, caller: Caller, once: Once, now_us: int, 
     stored = _stored_answer(connection, caller, once)
     if stored is not None:
         return stored
-    if once.range is not None and _is_known(connection, caller, once, once.range):
+    place = None if once.range is None else _place(caller, once, once.range)
+    near = [] if place is None or once.range is None else _near(connection, once, once.range, place)
+    if near is None:
         answer = replace(known(connection), replayed=True)
     else:
         answer = apply(connection)
-        if once.range is not None:
-            ranges.add(connection, _place(caller, once, once.range), once.range.first, once.range.last)
+        if place is not None and once.range is not None:
+            ranges.add(connection, place, once.range.first, once.range.last, near)
     _store_answer(connection, caller, once, now_us, answer)
     return answer
 
@@ -110,25 +112,32 @@ def _place(caller: Caller, once: Once, held: Range) -> ranges.Place:
     return ranges.Place(caller.identity, held.uid, held.segment, once.endpoint)
 
 
-def _is_known(connection: Connection, caller: Caller, once: Once, asked: Range) -> bool:
-    have = ranges.held(connection, _place(caller, once, asked), asked.first, asked.last)
+def _near(connection: Connection, once: Once, asked: Range, place: ranges.Place) -> list[ranges.Interval] | None:
+    """The intervals near the one that is asked for; None when all of it was applied before, Refusal 409 for a part."""
+    found = ranges.near(connection, place, asked.first, asked.last)
+    have = ranges.cut(found, asked.first, asked.last)
     if have == [(asked.first, asked.last)]:
-        return True
+        return None
     if have and once.endpoint not in REPEATABLE:
         message = f"part of {asked.first}-{asked.last} was applied before"
         raise Refusal(409, "overlap", message, have=[list(interval) for interval in have])
-    return False
+    return found
 
 
 # Upserts and patches fold several records into one request; a part of them applied twice does no harm.
 REPEATABLE = frozenset({"traces", "runs", "trace_patch", "run_patch"})
 
 
+_ANSWER = select(requests.c.digest, requests.c.status, requests.c.body).where(
+    requests.c.identity == bindparam("of"), requests.c.key == bindparam("asked")
+)
+_KEEP = insert(requests)
+
+
 def _stored_answer(connection: Connection, caller: Caller, once: Once) -> Answer | None:
     if once.key is None:
         return None
-    query = select(requests.c.digest, requests.c.status, requests.c.body)
-    row = connection.execute(query.where(requests.c.identity == caller.identity, requests.c.key == once.key)).first()
+    row = connection.execute(_ANSWER, {"of": caller.identity, "asked": once.key}).first()
     if row is None:
         return None
     if row.digest != once.digest:
@@ -141,4 +150,4 @@ def _store_answer(connection: Connection, caller: Caller, once: Once, now_us: in
         return
     values = {"identity": caller.identity, "key": once.key, "digest": once.digest, "created_us": now_us}
     row = {**values, "status": answer.status, "body": json.dumps(answer.body)}
-    connection.execute(insert(requests).values(row))
+    connection.execute(_KEEP, row)

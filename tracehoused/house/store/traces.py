@@ -6,7 +6,7 @@ import json
 import secrets
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from tracehoused.house.chat import NewTrace, SpanBatch, TracePatch
 from tracehoused.house.errors import Refusal, deleted, unknown
@@ -38,6 +38,12 @@ def _changes(new: Any) -> dict[str, Any]:
 
 
 _UPSERT_SPAN = Bulk(spans, _SPAN_COLUMNS, ("trace", "id"), _changes)
+_NUMBERS = select(traces.c.session_id, traces.c.pk, traces.c.deleted_us).where(
+    traces.c.identity == bindparam("of"),
+    traces.c.machine == bindparam("on"),
+    traces.c.session_id.in_(bindparam("names", expanding=True)),
+)
+_TOUCH = update(traces).where(traces.c.pk.in_(bindparam("names", expanding=True))).values(updated_us=bindparam("now"))
 # SQLite's default allows 999 values in a statement.
 _MOST_NAMES = 500
 
@@ -110,9 +116,8 @@ def put_spans(connection: Connection, caller: Caller, batch: SpanBatch, now_us: 
         (number, *row) for session_id, number in numbers.items() for row in batch.by_session.get(session_id, ())
     ]  # SQLite orders a conversation by these rows' numbers, which follow this list
     run_many(connection, _UPSERT_SPAN, rows)
-    touched = update(traces).values(updated_us=now_us)
     for names in _portions(list(numbers.values())):
-        connection.execute(touched.where(traces.c.pk.in_(names)))
+        connection.execute(_TOUCH, {"now": now_us, "names": names})
     for session_id, patch in batch.patches:
         row = connection.execute(select(traces).where(traces.c.pk == numbers[session_id])).one()
         _patch_row(connection, row, patch, now_us)
@@ -120,12 +125,10 @@ def put_spans(connection: Connection, caller: Caller, batch: SpanBatch, now_us: 
 
 
 def _trace_numbers(connection: Connection, caller: Caller, session_ids: list[str]) -> dict[str, int]:
-    query = select(traces.c.session_id, traces.c.pk, traces.c.deleted_us).where(
-        traces.c.identity == caller.identity, traces.c.machine == caller.machine
-    )
     rows: list[Any] = []
     for names in _portions(session_ids):
-        rows += connection.execute(query.where(traces.c.session_id.in_(names))).all()
+        asked = {"of": caller.identity, "on": caller.machine, "names": names}
+        rows += connection.execute(_NUMBERS, asked).all()
     found = {row.session_id: row.pk for row in rows}
     missing = [name for name in session_ids if name not in found]
     if missing:
