@@ -39,12 +39,13 @@ new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
 }).observe({type: "layout-shift", buffered: true});
 """
+_SHOTS = Path(__file__).resolve().parents[2] / "build" / "shots"
 WIDTHS = (375, 1280, 2560)
 THEMES = ("light", "dark")
 
 
 class Visitor:
-    """A browser with a profile of its own below `folder`; screenshots go to TRACEHOUSE_TEST_SHOTS, or there too."""
+    """A browser with a profile of its own below `folder`; screenshots are kept in TRACEHOUSE_TEST_SHOTS, or build/shots."""
 
     def __init__(self, found: Browser, folder: Path) -> None:
         options = webdriver.ChromeOptions()
@@ -54,7 +55,7 @@ class Visitor:
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(found.driver))
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _WATCH})
-        self.shots = Path(os.environ.get("TRACEHOUSE_TEST_SHOTS") or folder / "shots")
+        self.shots = Path(os.environ.get("TRACEHOUSE_TEST_SHOTS") or _SHOTS)
         self.shots.mkdir(parents=True, exist_ok=True)
         self.house: House | None = None
 
