@@ -247,3 +247,23 @@ def test_a_gzip_bomb_is_refused(client: httpx.Client) -> None:
     bomb = b"".join(packer.compress(b" " * (1 << 20)) for _ in range(80)) + packer.flush()
     answer = client.post("/v1/spans", content=bomb, headers={"content-encoding": "gzip"})
     assert (answer.status_code, answer.json()["reason"]) == (413, "too_large")
+
+
+def test_secrets_are_compared_as_digests_in_constant_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compared has one length whatever is sent, and how long that takes tells nothing of where it differs."""
+    import hmac
+
+    from tracehoused.house.auth import Auth, digest
+    from tracehoused.house.store.store import Store
+
+    compared: list[tuple[str, str]] = []
+    real = hmac.compare_digest
+    monkeypatch.setattr(hmac, "compare_digest", lambda one, other: compared.append((one, other)) or real(one, other))
+    store = Store(f"sqlite:///{tmp_path / 'house.db'}")
+    auth = Auth(store, "ba_right")
+    assert auth.principal("ba_right") is not None
+    for wrong in ("", "b", "ba_righ", "ba_rightx", "\ud800"):
+        assert auth.principal(wrong) is None
+        assert compared[-1] == (digest(wrong), digest("ba_right"))
+    assert {len(text) for pair in compared for text in pair} == {64}
+    store.close()
