@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from tracehoused.batch import Record, Render
 from tracehoused.capabilities import Capabilities
 from tracehoused.checkpoint import Checkpoint
-from tracehoused.client import Client
 from tracehoused.deadletter import DeadLetter, DeadLetters
 from tracehoused.request import Request
 from tracehoused.retry import Answer, Verdict
+
+if TYPE_CHECKING:
+    from tracehoused.client import Client
 
 __all__ = ["Context", "Halt"]
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from tracehouse.exceptions import SpoolError, TracehouseError
 from tracehouse.spool.manifest import Manifest
@@ -18,7 +18,6 @@ from tracehoused.batch import Limits
 from tracehoused.breakers import Breakers
 from tracehoused.capabilities import Capabilities
 from tracehoused.checkpoint import Checkpoint
-from tracehoused.client import Client
 from tracehoused.config import Settings
 from tracehoused.context import Context
 from tracehoused.credentials import Credential, NoCredential, anonymous, find
@@ -34,6 +33,9 @@ from tracehoused.state import State
 from tracehoused.tails import records_left
 from tracehoused.text import printable
 from tracehoused.uploader import Outcome, Uploader, destination_dir
+
+if TYPE_CHECKING:
+    from tracehoused.client import Client
 
 __all__ = ["Destination", "Engine", "Options", "Report"]
 
@@ -274,6 +276,8 @@ class Engine:
         )
 
     def _client(self, api_base: str, token: str | None) -> Client:
+        from tracehoused.client import Client  # half the start of commands that only look: they need none
+
         with self._lock:
             key = (api_base, token or "")
             if key not in self._clients:

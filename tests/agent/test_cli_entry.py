@@ -31,10 +31,15 @@ def test_without_click_both_programs_say_what_to_install(program: str) -> None:
 
 
 def test_a_command_whose_module_needs_more_says_so_too(tmp_path: Path) -> None:
-    done = _run("tracehouse", "sync", str(tmp_path), without="httpx")
+    done = _run("tracehouse", "doctor", str(tmp_path), without="httpx")
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert line.startswith("tracehouse needs httpx")
+
+
+def test_commands_that_only_look_load_no_http_client(tmp_path: Path) -> None:
+    for words in (("status",), ("sync", "--dry-run")):
+        assert _run("tracehouse", *words, str(tmp_path), without="httpx").returncode == 0
 
 
 def test_a_defect_of_ours_is_no_missing_dependency(tmp_path: Path) -> None:
