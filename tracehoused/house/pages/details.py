@@ -16,8 +16,7 @@ from tracehoused.house.pages.markdown import html_of
 from tracehoused.house.pages.run import run_page
 from tracehoused.house.pages.tables import lines
 from tracehoused.house.pages.trace import pretty_code
-from tracehoused.house.store import look, runs
-from tracehoused.house.store.look import Page
+from tracehoused.house.store import look, overview, runs
 from tracehoused.house.store.once import Caller
 
 Values = dict[str, Any]
@@ -34,12 +33,12 @@ async def _table(request: Request, tab: str, label: str, read: Any) -> Response:
         found = lines(
             read(connection, row), None if other is None else read(connection, other), compared=other is not None
         )
-        listed = look.list_runs(connection, caller, Page(_OTHERS)).items
+        listed, _ = overview.find_runs(connection, caller, overview.Asked(size=_OTHERS), 0)
         return {
             "lines": [line for line in found if line.differs] if only and other is not None else found,
             "differing": sum(line.differs for line in found) if other is not None else 0,
             "other": None if other is None else look.run_object(other),
-            "others": [one for one in listed if one["id"] != row.id],
+            "others": [one for one in listed if one.id != row.id],
             "only": only,
             "label": label,
             "table": tab,
