@@ -63,6 +63,14 @@ def test_a_wide_terminal_has_the_reason_beside_and_a_narrow_one_below() -> None:
         assert max(map(len, made)) <= width
 
 
+def test_a_long_reason_is_told_once_for_the_rows_that_share_it() -> None:
+    other = replace(_ONE, trouble=_REASON.replace("tracehouse.ai", "example.org"))
+    for width in (80, 140):
+        told = _words(lines([_ONE, _ONE, _ONE, other, _ONE], width)[1:])
+        assert told.count("(the same)") == 2
+    assert sum(_REASON in line for line in lines([_ONE, _ONE], None)) == 2
+
+
 @given(st.lists(st.text(max_size=80), min_size=1, max_size=4), st.text(max_size=70), st.integers(80, 300))
 def test_any_text_fits_but_for_words_that_are_longer(reasons: list[str], name: str, width: int) -> None:
     found = [replace(_ONE, name=name, trouble=reason) for reason in reasons]

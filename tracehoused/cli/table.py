@@ -14,6 +14,7 @@ __all__ = ["lines"]
 _HEAD = ("KIND", "ID", "NAME", "STATE", "RECORDS", "BYTES", "DEAD", "LAST ERROR")
 _ID, _NAME = 1, 2
 _GAP = "  "
+_SAME = "(the same)"
 _LONGEST = 60
 # columns: what ids and names keep, and what a reason needs to stand beside its row
 _LEAST, _BESIDE = 12, 50
@@ -30,9 +31,12 @@ def lines(found: Sequence[SessionStatus], width: int | None) -> list[str]:
         beside = width - any(row[-1] for row in rows[1:]) * (_BESIDE + len(_GAP))
         widths = _narrowed(widths, beside, flexible) or _narrowed(widths, width, flexible) or widths
     made: list[str] = []
+    above = ""
     for row in rows:
         cells = _GAP.join(_cut(cell, size).ljust(size) for cell, size in zip(row, widths))
-        made += _with_reason(cells, row[-1], width)
+        is_long = width is not None and len(cells) + len(_GAP) + len(row[-1]) > width
+        made += _with_reason(cells, _SAME if is_long and row[-1] == above else row[-1], width)
+        above = row[-1]
     return made
 
 
