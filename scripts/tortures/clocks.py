@@ -60,6 +60,7 @@ def _jumping(trial: Trial, house: House, number: int, chance: random.Random) -> 
         process.returncode == 0, number, f"jumps {jumps}: the job ended with {process.returncode}: {err[-800:]}"
     )
     places.check_sync(trial, number, places.sync_until_done(home))
+    places.check_verify(trial, number, home)
     _check(trial, house, number, oracle.Account().add(ledger), name, f"jumps {jumps}:")
 
 

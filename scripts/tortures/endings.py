@@ -153,6 +153,7 @@ def _job(trial: Trial, home: Home, script: Path, number: int, chance: random.Ran
 def _check(trial: Trial, home: Home, house: House, made: dict[str, tuple[int, str]]) -> None:
     last = max(number for number, _ in made.values())
     places.check_sync(trial, last, places.sync_until_done(home))
+    places.check_verify(trial, last, home)
     for name, (number, where) in made.items():
         account = oracle.Account().add(trial.home / f"{name}ledger")
         trial.add(number, places.verdict(house, name, account), where)

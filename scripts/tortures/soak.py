@@ -152,6 +152,7 @@ def run(trial: Trial) -> None:
 def _settle(trial: Trial, field_: _Field, proxy: Proxy) -> None:
     done = places.sync_until_done(field_.home, tries=10)
     places.check_sync(trial, trial.made, done)
+    places.check_verify(trial, trial.made, field_.home)
     account = oracle.Account()
     for ledger in field_.ledgers:
         account.add(ledger)
