@@ -12,13 +12,13 @@ is open.
 from __future__ import annotations
 
 import re
-import threading
+from itertools import count
 
 from tracehouse.exceptions import ArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from typing import Any, Callable, Union
 
     Redaction = Union[Callable[[str], str], str, re.Pattern[str], Iterable[Union[str, re.Pattern[str]]], None]
@@ -38,8 +38,9 @@ _TYPES = frozenset(
     "alert array artifact artifact-link artifact-use audio bytes complex cycle exception file histogram html image "  # noqa: SIM905
     "image-overlay media molecule number object3D plotly repr table video".split()
 )
-# parts that hold names: of columns, and of media
+# parts that hold names, of columns and of media, and what a chart says of its columns
 _NAMES = ("columns", "fields", "media")
+_ROLES = frozenset(("label", "stroke", "value", "x", "y"))
 _NUMBER = re.compile(r"NaN|-?Infinity|-?0x[0-9a-f]+|[-+0-9.eE/]+")
 _MANY = 10_000
 
@@ -74,8 +75,7 @@ class Redactor:
     def __init__(self, redact: Redaction) -> None:
         self._text = redact if callable(redact) else _substitution(redact)
         self._told = False
-        self._names: dict[str, dict[str, int]] = {}
-        self._lock = threading.Lock()
+        self._names: dict[str, tuple[dict[str, int], Iterator[int]]] = {}
 
     def text(self, text: str) -> str:
         """The text as it may be recorded. A function that fails, or gives no text, costs the text, never lets it through."""
@@ -94,12 +94,19 @@ class Redactor:
         clean = self.text(name)
         if clean == name:
             return clean
-        with self._lock:
-            known = self._names.setdefault(clean, {})
-            n = known.get(name) or len(known) + 1
-            if n <= _MANY:
-                known[name] = n
-        return clean if n == 1 or n > _MANY else f"{clean}#{n}"
+        known = self._names.get(clean)
+        if known is None:
+            if len(self._names) >= _MANY:
+                return clean
+            known = self._names.setdefault(clean, ({}, count(1)))
+        numbers, more = known
+        n = numbers.get(name)
+        if n is None:
+            if len(numbers) >= _MANY:
+                return clean
+            # no lock, which a fork could leave held: of two threads that come here at once one leaves a number out
+            n = numbers.setdefault(name, next(more))
+        return clean if n == 1 else f"{clean}#{n}"
 
     def clean(self, value: Any) -> Any:
         """The value in plain JSON form, each text in it and each key cleaned."""
@@ -122,10 +129,12 @@ class Redactor:
         if isinstance(value, list):
             return [self._walk(member) for member in value]
         if isinstance(value, dict):
-            return self._tagged(value) if value.get("_type") in _TYPES else self._mapping(value, _OWN)
+            kind = value.get("_type")
+            is_tagged = isinstance(kind, str) and kind in _TYPES
+            return self._tagged(value) if is_tagged else self._mapping(value, _OWN, self._walk)
         return value
 
-    def _mapping(self, given: dict[str, Any], own: frozenset[str]) -> dict[str, Any]:
+    def _mapping(self, given: dict[str, Any], own: frozenset[str], of_member: Callable[[Any], Any]) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for key, member in given.items():
             name = first = key if key in own else self.key(key)
@@ -133,7 +142,7 @@ class Redactor:
             while name in out:
                 n += 1
                 name = f"{first}#{n}"
-            out[name] = self._walk(member)
+            out[name] = of_member(member)
         return out
 
     def _tagged(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -145,11 +154,11 @@ class Redactor:
         if kind == "bytes" and isinstance(held.get("base64"), str):
             return {**told, "base64": self._base64(held["base64"])}
         names = {key: self._all_names(held.pop(key)) for key in _NAMES if key in held}
-        return {**told, **self._mapping(held, _PARTS), **names}
+        return {**told, **self._mapping(held, _PARTS, self._walk), **names}
 
     def _all_names(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: self._all_names(name) for key, name in value.items()}
+            return self._mapping(value, _ROLES, self._all_names)
         if isinstance(value, list):
             return [self._all_names(name) for name in value]
         return self.key(value) if isinstance(value, str) else value

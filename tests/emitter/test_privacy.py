@@ -151,6 +151,11 @@ def test_keys_that_become_equal_cost_no_value(tmp_path: Path) -> None:
         (b"SECRET", {"_type": "bytes", "base64": "eA=="}),
         ({"_type": "number", "value": "SECRET"}, {"_type": "number", "value": "x"}),
         ({"_type": "SECRET"}, {"_type": "x"}),
+        ({"_type": ["SECRET"]}, {"_type": ["x"]}),
+        (
+            {"_type": "table", "fields": {"x": "SECRET", "SECRET": 1}},
+            {"_type": "table", "fields": {"x": "x", "x#2": 1}},
+        ),
     ],
 )
 def test_a_function_that_changes_everything_leaves_values_what_they_are(value: Any, kept: Any) -> None:
@@ -165,6 +170,17 @@ def test_names_stay_apart_and_the_same_from_record_to_record(tmp_path: Path) -> 
     session = jobs.only_session(tmp_path)
     assert [one["values"] for one in jobs.of_type(session, "metrics")] == [{"x": 1, "x#2": 2}, {"x#2": 3}] * 2
     assert [one["key"] for one in jobs.of_type(session, "media")] == ["x#3", "x#3"]
+
+
+def test_names_without_end_cost_no_memory_without_end() -> None:
+    redactor = Redactor(lambda text: text.upper())
+    for n in range(30_000):
+        redactor.key(f"a{n}")
+    same = Redactor(lambda _: "x")
+    found = [same.key(str(n)) for n in range(30_000)]
+    assert found[:2] == ["x", "x#2"]
+    assert len(set(found)) <= 10_001
+    assert redactor.key("b") == "B"
 
 
 def test_a_table_s_text_passes_by_it_and_its_media_are_found_again(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tracehouse import media
-from tracehouse.exceptions import MediaError
+from tracehouse.exceptions import MediaError, MediaTooLarge
 from tracehouse.wandb import files, told
 
 TYPE_CHECKING = False
@@ -33,10 +33,10 @@ class Html(media.Html):
 class Plotly:
     """A plotly or matplotlib figure: the former as a page and as its data, the latter as a picture.
 
-    The page holds plotly.js (4.8 MB), so that no network is needed to look at it, wherever it was downloaded to; with ``embed=False``, or
-    where the installed plotly is without it, it loads plotly.js from the net. A house runs no page that was uploaded: it lets it be
-    downloaded, and keeps the figure's data as a value of the run, which ``cm.read`` and exports give. For a picture of it in the house's
-    pages: ``wandb.Image(figure.to_image("png"))``, which needs kaleido and starts a browser.
+    The page holds plotly.js (4.8 MB), so that no network is needed to look at it, wherever it was downloaded to. With ``embed=False``,
+    where the installed plotly is without it, or where both are over 25 MiB, the page loads plotly.js from the net. A house runs no page
+    that was uploaded: it lets it be downloaded, and keeps the figure's data as a value of the run, which ``cm.read`` and exports give.
+    For a picture of it in the house's pages: ``wandb.Image(figure.to_image("png"))``, which needs kaleido and starts a browser.
 
     >>> import matplotlib.pyplot as plt
     >>> run = wandb.init(project="demo")
@@ -72,7 +72,11 @@ class _FigurePage(media.Html):
 
     def __init__(self, figure: dict[str, Any], *, embed: bool) -> None:
         self._figure, self._embed = figure, embed
-        super().__init__(_page(figure, embed).encode("utf-8", "backslashreplace"))
+        try:
+            super().__init__(_page(figure, embed).encode("utf-8", "backslashreplace"))
+        except MediaTooLarge:
+            # without plotly.js it may be short enough
+            super().__init__(_page(figure, False).encode("utf-8", "backslashreplace"))
 
     def cleaned(self, redactor: Redactor) -> media.Html:
         """The page of the figure, the texts in that as they may be recorded: plotly.js is none of them."""
