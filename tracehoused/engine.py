@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Callable
 
 from tracehouse.exceptions import SpoolError, TracehouseError
 from tracehouse.spool.manifest import Manifest
-from tracehoused import presence, wire
+from tracehoused import otherwise, presence, wire
 from tracehoused.batch import Limits
 from tracehoused.breakers import Breakers
 from tracehoused.capabilities import Capabilities
@@ -168,6 +168,11 @@ class Engine:
         """What acknowledgements of sessions that go out under this key are kept under."""
         return Destination(_OWN, _OWN) if self._options.own is not None else Destination.of(credential)
 
+    def refusal(self, session: str, destination: Destination, checkpoint: Checkpoint) -> str | None:
+        """Why a session is not sent there as this identity, unless asked to."""
+        asked = self._options.again or self._options.own is not None
+        return None if asked else otherwise.refusal(session, destination, checkpoint)
+
     def _place(self, session: str, manifest: Manifest) -> str:
         """The directory below which lies what is known of a session: its own, or, where a house is this process's own, one aside."""
         if not _UID.fullmatch(manifest.uid):
@@ -201,6 +206,10 @@ class Engine:
         if checkpoint is None or not checkpoint.is_current():
             checkpoint = self.checkpoint(session, manifest, destination)
         before = checkpoint.state.to_dict()
+        refused = self.refusal(session, destination, checkpoint)
+        if refused is not None:
+            return Report(session, manifest, None, Outcome(False, refused))
+        checkpoint.fact("to", [destination.api_base, destination.identity])
         context = self._context(session, manifest, destination, client, checkpoint, lease)
         uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
         outcome = uploader.drain_once()

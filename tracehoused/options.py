@@ -19,11 +19,12 @@ class Own:
 
 @dataclass(frozen=True)
 class Options:
-    """What one command overrides: another destination, a profile, anonymous upload, closing what nobody can prove dead, or all of
-    it by a house of one's own."""
+    """What one command overrides: another destination, a profile, anonymous upload, closing what nobody can prove dead, sending
+    ``again`` what another identity had acknowledged, or all of it by a house of one's own."""
 
     api_base: str | None = None
     profile: str | None = None
     anonymous: bool = False
     close_dead: bool = False
     own: Own | None = None
+    again: bool = False

@@ -78,7 +78,8 @@ def look(engine: Engine, session: str) -> SessionStatus:
             return _status(engine, session, manifest, epochs, None, None, trouble)
         destination = Destination.of(credential)
         checkpoint = engine.checkpoint(session, manifest, destination)
-        return _status(engine, session, manifest, epochs, destination, checkpoint, "")
+        refused = engine.refusal(session, destination, checkpoint)
+        return _status(engine, session, manifest, epochs, destination, checkpoint, refused or "")
     except (TracehouseError, OSError) as error:
         return _unreadable(session, str(error))
 

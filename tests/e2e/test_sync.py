@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -408,3 +409,32 @@ def test_a_session_directory_may_be_named_itself(home: Home, house: House) -> No
     assert done.code == 0, done.err
     with Held(house) as held:
         assert held.texts("itself") == texts(2)
+
+
+def _login(home: Home, house: House) -> None:
+    command = [sys.executable, "-m", "tracehoused.cli", "login", "--api-base", house.url]
+    subprocess.run(command, env=home.environ, input=f"{house.key}\n", text=True, check=True, capture_output=True)
+
+
+def test_a5_a9_what_is_public_is_told_and_sent_as_another_identity_only_when_asked_again(tmp_path: Path) -> None:
+    with House(tmp_path / "house", "--allow-anonymous") as house:
+        home = Home(tmp_path / "home", house.url)
+        home.job("cm.init(session_id='public-one'); cm.log_user('x'); cm.finish()")
+        done = home.sync("--anonymous")
+        assert done.code == 0, done.err
+        _login(home, house)
+        refused = home.sync()
+        assert refused.code == 1
+        assert "has acknowledged it for 'anon-" in refused.err
+        assert "sync --again" in refused.err
+        for told in (done.err, refused.err, home.run("status").err, home.run("links").out):
+            assert "PUBLIC" in told
+            assert f"trace public-one: {house.url}/t/" in told
+            assert "/claim?token=" in told
+        with house.client() as client:
+            assert len(client.get("/v1/traces").json()["traces"]) == 1
+        assert "sync --again" in home.run("status").out
+        assert home.sync("--again").code == 0
+        assert home.sync().code == 0  # from then on it is this identity's as well
+        with house.client() as client:
+            assert len(client.get("/v1/traces").json()["traces"]) == 2

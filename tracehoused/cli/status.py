@@ -12,6 +12,7 @@ import click
 
 from tracehouse.spool.keys import normalise_api_base
 from tracehoused.cli.common import resolve_spools
+from tracehoused.cli.public import tell_public
 from tracehoused.cli.table import lines
 from tracehoused.config import resolve
 from tracehoused.engine import Engine, Options
@@ -33,6 +34,8 @@ def status(spool: str | None, api_base: str | None, profile: str | None, as_json
     engine = Engine(settings, os.environ, Options(api_base, profile))
     roots = resolve_spools(spool, settings)
     found = [look(engine, path) for root in roots for path in session_dirs(root)]
+    if not as_json:
+        tell_public(engine, [s.session for s in found], settings.state_dir)
     engine.close()
     if api_base is not None:
         # without a key for it, the session does not know of that destination

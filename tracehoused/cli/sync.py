@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import click
 
 from tracehouse.spool.keys import normalise_api_base
-from tracehoused.anonymous import anonymous_identities
 from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.progress import Progress
+from tracehoused.cli.public import tell_public
 from tracehoused.config import resolve
 from tracehoused.engine import Engine, Options, Report
 from tracehoused.reader import session_dirs
@@ -30,7 +30,6 @@ _TRIES = 3
 _LEASE_WAIT = 30.0
 _ENDED = ("finished", "failed", "crashed", "killed", "ended")
 _LONGEST_WAIT = 30.0
-_MOST_LINKS = 20
 _MOST_ALIKE = 3
 
 
@@ -85,6 +84,9 @@ class _Work:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="Sessions at a time.")
 @click.option("--anonymous", is_flag=True, help="Upload sessions that name no key publicly, without an account.")
+@click.option(
+    "--again", is_flag=True, help="Send what another identity had acknowledged there, as this one, once more."
+)
 @click.option("--close-dead", is_flag=True, help="Take writers that cannot be asked (a copied spool) for dead.")
 def sync(
     spool: str | None,
@@ -95,6 +97,7 @@ def sync(
     as_json: bool,
     jobs: int | None,
     anonymous: bool,
+    again: bool,
     close_dead: bool,
 ) -> None:
     """Upload SPOOL (default: the one jobs here write to) and exit.
@@ -105,7 +108,7 @@ def sync(
     settings = resolve({"jobs": jobs}, environ=os.environ)
     api_base = normalise_api_base(api_base) if api_base is not None else None
     sessions = [path for root in resolve_spools(spool, settings) for path in session_dirs(root)]
-    engine = Engine(settings, os.environ, Options(api_base, profile, anonymous, close_dead))
+    engine = Engine(settings, os.environ, Options(api_base, profile, anonymous, close_dead, again=again))
     statuses = [look(engine, path) for path in sessions]
     if pattern is not None:
         statuses = [s for s in statuses if _matches(s, pattern)]
@@ -128,7 +131,7 @@ def sync(
     acknowledged = sum(s.acknowledged for s in after) - sum(s.acknowledged for s in statuses)
     code = _tell(work, after, acknowledged, as_json)
     _tell_omitted(sum(s.omitted for s in after) - sum(s.omitted for s in statuses))
-    _tell_public(after, settings.state_dir)
+    tell_public(engine, [s.session for s in after], settings.state_dir)
     sys.exit(code)
 
 
@@ -206,22 +209,6 @@ def _tell_left(work: _Work, left: list[SessionStatus]) -> None:
 def _tell_omitted(omitted: int) -> None:
     if omitted:
         click.echo(f"{omitted:,} numbers were left out: the server takes no NaN and no infinities", err=True)
-
-
-def _tell_public(after: list[SessionStatus], state_dir: str) -> None:
-    """What went out without an account can be seen by whoever has its link: say so, and how to make it one's own."""
-    for known in anonymous_identities(state_dir):
-        public = [s for s in after if s.identity == known.identity and s.server_id]
-        if not public:
-            continue
-        click.echo(
-            f"PUBLIC: {len(public)} sessions went to {known.api_base} without an account. Their links:", err=True
-        )
-        for s in public[:_MOST_LINKS]:
-            click.echo(f"  {s.kind} {_safe(s.id)}: {_safe(known.view_link(s.kind, str(s.server_id)))}", err=True)
-        if len(public) > _MOST_LINKS:
-            click.echo(f"  and {len(public) - _MOST_LINKS:,} more", err=True)
-        click.echo(f"To make them yours (keep this link to yourself): {_safe(known.claim_link)}", err=True)
 
 
 def _is_complete(work: _Work, status: SessionStatus) -> bool:
