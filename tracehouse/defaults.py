@@ -82,7 +82,8 @@ def log_user(text: Any, **kwargs: Any) -> Span:
     >>> cm.log_user("how do I install jq?").attributes
     {'text': 'how do I install jq?'}
     """
-    return current().log_user(text, **kwargs)
+    run = _run or current()
+    return run.log_user(text, **kwargs) if kwargs else run.log_user(text)
 
 
 @_as_method(Run.log_assistant)
@@ -93,7 +94,8 @@ def log_assistant(text: Any, **kwargs: Any) -> Span:
     >>> cm.log_assistant("brew install jq", attributes={"tokens": 5}).attributes
     {'tokens': 5, 'text': 'brew install jq'}
     """
-    return current().log_assistant(text, **kwargs)
+    run = _run or current()
+    return run.log_assistant(text, **kwargs) if kwargs else run.log_assistant(text)
 
 
 @_as_method(Run.log_thinking)
@@ -104,7 +106,8 @@ def log_thinking(text: Any, **kwargs: Any) -> Span:
     >>> cm.log_thinking("they may be on a Mac").kind
     'thinking'
     """
-    return current().log_thinking(text, **kwargs)
+    run = _run or current()
+    return run.log_thinking(text, **kwargs) if kwargs else run.log_thinking(text)
 
 
 @_as_method(Run.log_tool_use)
