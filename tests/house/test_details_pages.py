@@ -61,3 +61,15 @@ def test_only_names_that_can_be_on_the_hub_become_links(client: httpx.Client) ->
     assert not re.search(r'href="[^"]*javascript', page)
     assert "Model card" in page
     assert "<h1>hub</h1>" in page
+
+
+def test_artifacts_and_links_of_two_runs_are_compared(client: httpx.Client) -> None:
+    one, other = (new_run(client, name, hf_model=f"org/{name}") for name in ("first", "second"))
+    for run, size in ((one, 1), (one, 2), (other, 3)):
+        post(client, f"/v1/runs/{run}/artifacts", {"name": "params", "kind": "json", "data": {"size": size, "same": 0}})
+    assert f'value="{other}"' in client.get(f"/r/{one}/artifacts").text
+    page = client.get(f"/r/{one}/artifacts", params={"with": other}).text
+    assert "1 difference<" in page
+    assert re.search(r"params.<wbr>size</th>\s*<td><code>2</code></td><td><code>3</code></td>", page)
+    page = client.get(f"/r/{one}/links", params={"with": other}).text
+    assert re.search(r"hf_model</th>\s*<td><code>org/first</code></td><td><code>org/second</code></td>", page)

@@ -51,6 +51,7 @@ class Shown(NamedTuple):
             "config-diff": f"{run}/config?with={self.other}",
             "environment": f"{run}/environment",
             "artifacts": f"{run}/artifacts",
+            "artifacts-diff": f"{run}/artifacts?with={self.other}",
             "links": f"{run}/links",
             "empty-charts": f"/r/{self.other}",
             "empty-media": f"/r/{self.other}/media",

@@ -17,11 +17,13 @@ from tracehoused.house.pages.run import run_page
 from tracehoused.house.pages.tables import lines
 from tracehoused.house.pages.trace import pretty_code
 from tracehoused.house.store import look, overview, runs
+from tracehoused.house.store.look import Page
 from tracehoused.house.store.once import Caller
 
 Values = dict[str, Any]
 _SLUG = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _OTHERS = 200
+_MOST_COMPARED = 1000
 
 
 async def _table(request: Request, tab: str, label: str, read: Any) -> Response:
@@ -33,18 +35,23 @@ async def _table(request: Request, tab: str, label: str, read: Any) -> Response:
         found = lines(
             read(connection, row), None if other is None else read(connection, other), compared=other is not None
         )
-        listed, _ = overview.find_runs(connection, caller, overview.Asked(size=_OTHERS), 0)
         return {
+            **_choice(connection, caller, row, tab),
             "lines": [line for line in found if line.differs] if only and other is not None else found,
             "differing": sum(line.differs for line in found) if other is not None else 0,
             "other": None if other is None else look.run_object(other),
-            "others": [one for one in listed if one.id != row.id],
             "only": only,
             "label": label,
-            "table": tab,
         }
 
     return await run_page(request, "run_table.html", query)
+
+
+def _choice(connection: Connection, caller: Caller, row: Row[Any], tab: str) -> Values:
+    """The runs that this one can be compared with in a tab, and none of them chosen."""
+    listed, _ = overview.find_runs(connection, caller, overview.Asked(size=_OTHERS), 0)
+    others = [one for one in listed if one.id != row.id]
+    return {"table": tab, "others": others, "other": None, "only": False, "differing": 0}
 
 
 def _config(_connection: Connection, row: Row[Any]) -> Any:
@@ -55,6 +62,18 @@ def _environment(connection: Connection, row: Row[Any]) -> Any:
     """The newest of the environments that a run was in."""
     found = look.named_artifacts(connection, row.pk, "environment")
     return found[-1]["data"] if found else None
+
+
+def _artifacts(connection: Connection, row: Row[Any]) -> Any:
+    """The newest of each name."""
+    found = look.list_artifacts(connection, row.pk, Page(_MOST_COMPARED)).items
+    return {one["name"]: one["data"] for one in found}
+
+
+def _links(_connection: Connection, row: Row[Any]) -> Any:
+    run = look.run_object(row)
+    told = ("client_run_id", "id", "hf_model", "hf_model_revision", "hf_dataset", "hf_dataset_split")
+    return {name: run[name] for name in told if run[name] is not None}
 
 
 @shown
@@ -69,21 +88,28 @@ async def environment(request: Request) -> Response:
 
 @shown
 async def artifacts(request: Request) -> Response:
+    if wanted(request, "with") is not None:
+        return await _table(request, "artifacts", "Artifacts", _artifacts)
     asked = page_of(request)
 
-    def query(connection: Connection, _caller: Caller, row: Row[Any]) -> Values:
-        return {"artifacts": look.list_artifacts(connection, row.pk, asked), "pretty_code": pretty_code}
+    def query(connection: Connection, caller: Caller, row: Row[Any]) -> Values:
+        found = look.list_artifacts(connection, row.pk, asked)
+        return {**_choice(connection, caller, row, "artifacts"), "artifacts": found, "pretty_code": pretty_code}
 
     return await run_page(request, "run_artifacts.html", query)
 
 
 @shown
 async def links(request: Request) -> Response:
-    def query(connection: Connection, _caller: Caller, row: Row[Any]) -> Values:
+    if wanted(request, "with") is not None:
+        return await _table(request, "links", "Links", _links)
+
+    def query(connection: Connection, caller: Caller, row: Row[Any]) -> Values:
         run = look.run_object(row)
         card = model_card(run, look.metric_summary(connection, row.pk))
         front, _, rest = card.partition("---\n\n")
-        return {"hub": _hub(run), "card": html_of(rest if front.startswith("---") else card)}
+        choice = _choice(connection, caller, row, "links")
+        return {**choice, "hub": _hub(run), "card": html_of(rest if front.startswith("---") else card)}
 
     return await run_page(request, "run_links.html", query)
 
