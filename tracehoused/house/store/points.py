@@ -61,9 +61,10 @@ def put_points(connection: Connection, run: Row[Any], once: Once, batch: Points)
     run_many(connection, _UPSERT_ROLLUP, rolled)
     if last:
         connection.execute(_UPDATE_LAST, last)
-    connection.execute(update(runs).where(runs.c.pk == run.pk).values(next_point=n))
+    connection.execute(_NEXT, {"of": run.pk, "n": n})
 
 
+_NEXT = update(runs).where(runs.c.pk == bindparam("of")).values(next_point=bindparam("n"))
 _UPDATE_LAST = (
     update(series)
     .where(series.c.id == bindparam("of"))
@@ -83,17 +84,21 @@ def _last(series_id: int, sent: list[Point]) -> dict[str, Any]:
 
 
 def _series_ids(connection: Connection, run: int, once: Once, names: list[str]) -> dict[str, int]:
-    place = (series.c.run == run, series.c.attempt == once.attempt, series.c.writer == once.writer)
-    query = select(series.c.key, series.c.id).where(*place)
-    if len(names) <= _FEW_KEYS:
-        query = query.where(series.c.key.in_(names))
-    ids = {row.key: row.id for row in connection.execute(query)}
+    place: dict[str, Any] = {"of": run, "in_attempt": once.attempt, "by": once.writer}
+    query, asked = (_NAMED, {**place, "names": names}) if len(names) <= _FEW_KEYS else (_ALL, place)
+    ids = {row.key: row.id for row in connection.execute(query, asked)}
     missing = [name for name in names if name not in ids]
     if missing:
         new = {"run": run, "attempt": once.attempt, "writer": once.writer, "size": 0}
         connection.execute(insert(series), [{**new, "key": name} for name in missing])
-        ids.update((row.key, row.id) for row in connection.execute(query))
+        ids.update((row.key, row.id) for row in connection.execute(query, asked))
     return ids
+
+
+_ALL = select(series.c.key, series.c.id).where(
+    series.c.run == bindparam("of"), series.c.attempt == bindparam("in_attempt"), series.c.writer == bindparam("by")
+)
+_NAMED = _ALL.where(series.c.key.in_(bindparam("names", expanding=True)))
 
 
 def roll_up(series_id: int, sent: list[Point]) -> list[tuple[Any, ...]]:
