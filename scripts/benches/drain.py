@@ -106,11 +106,19 @@ def _media(report: Report, home: Path) -> None:
     with Worker("spool_work") as filler:
         session = filler.ask("fill", spool=str(home / "media"), kind="media", count=count)
     with null_server() as address, Worker("drain_work") as ours, Worker("drain_work") as client:
-        found, posted = alternate(
-            report.size(2, 3),
-            lambda: ours.ask("drain", session=session, address=address, state=str(home / "state"))["seconds"],
-            lambda: client.ask("media", folder=f"{session}/media", address=address)["seconds"],
-        )
+
+        def drain() -> float:
+            return float(ours.ask("drain", session=session, address=address, state=str(home / "state"))["seconds"])
+
+        def post(hashed: bool) -> float:
+            return float(client.ask("media", folder=f"{session}/media", address=address, hashed=hashed)["seconds"])
+
+        found, posted = alternate(report.size(2, 3), drain, lambda: post(False))
+        again, checked = alternate(report.size(2, 3), drain, lambda: post(True))
+    name = f"media, {count} files of 5 MB"
     mine, theirs = ([5 * count / seconds for seconds in side] for side in (found, posted))
     more: dict[str, Any] = {"versus": "client alone", "target": 0.8, "least": True, "ratio": paired(mine, theirs)}
-    report.add(f"media, {count} files of 5 MB", "MB/s", median(mine), other=median(theirs), **more)
+    report.add(name, "MB/s", median(mine), other=median(theirs), **more)
+    mine, theirs = ([5 * count / seconds for seconds in side] for side in (again, checked))
+    more = {"versus": "client that hashes", "ratio": paired(mine, theirs)}
+    report.add(f"{name}, each checked before", "MB/s", median(mine), other=median(theirs), **more)

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,8 +70,8 @@ def replay(kept: str, address: str) -> dict[str, Any]:
         return _post(client, requests)
 
 
-def media(folder: str, address: str) -> dict[str, Any]:
-    """All files in a folder, as media."""
+def media(folder: str, address: str, hashed: bool = False) -> dict[str, Any]:
+    """All files in a folder, as media; ``hashed``: each is read and hashed before, as who sends nothing damaged must."""
     from tracehoused.client import Client
     from tracehoused.request import FileBody, Request
 
@@ -79,13 +81,22 @@ def media(folder: str, address: str) -> dict[str, Any]:
         for path in sorted(Path(folder).iterdir())
     ]
     with Client(address, token=KEY, machine_id="bench") as client:
-        return _post(client, requests)
+        return _post(client, requests, _hash if hashed else None)
 
 
-def _post(client: Any, requests: list[Any]) -> dict[str, Any]:
+def _hash(request: Any) -> None:
+    found, part = sha256(), bytearray(256 * 1024)
+    with open(request.body.path, "rb", buffering=0) as file:
+        while count := file.readinto(part):
+            found.update(memoryview(part)[:count])
+
+
+def _post(client: Any, requests: list[Any], before: Callable[[Any], None] | None = None) -> dict[str, Any]:
     client.capabilities()
     began, cpu = time.perf_counter(), time.process_time()
     for request in requests:
+        if before is not None:
+            before(request)
         answer = client.send(request)
         if answer.status is None or answer.status >= 300:
             raise RuntimeError(f"{request.method} {request.path}: {answer.reason}")
