@@ -20,7 +20,7 @@ import tracehouse
 import tracehouse.wandb as wandb
 from tests.support.lanes import needs_module
 from tests.support.wandb import Place, place
-from tracehouse.exceptions import ArgumentError, MediaError, MediaUnreadable
+from tracehouse.exceptions import ArgumentError, MediaError, MediaTooLarge, MediaUnreadable
 from tracehouse.wandb import files, tables
 
 PNG = base64.b64decode(
@@ -310,6 +310,14 @@ def test_media_that_cannot_be_read_cost_nothing_but_themselves(here: Place, tmp_
     wandb.log({"loss": 2})
     assert [step for step, _ in here.rows()] == [0, 1]
     assert [one["key"] for one in here.media()] == ["other"]
+
+
+def test_e3_a_figure_that_is_too_large_costs_nothing_beside_it(here: Place) -> None:
+    chart = type("Chart", (), {"__module__": "plotly.graph_objs", "to_html": lambda self, **_: "x" * (26 << 20)})()
+    with pytest.raises(MediaTooLarge):
+        wandb.log({"loss": 1, "chart": chart, "img": wandb.Image(PNG), "acc": 2})
+    assert here.values() == {"loss": 1, "acc": 2}
+    assert [one["key"] for one in here.media()] == ["img"]
 
 
 def test_charts_are_tables_that_say_what_they_are_for(here: Place) -> None:

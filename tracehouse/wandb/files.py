@@ -47,6 +47,20 @@ class File:
         return f"<File {self.mime}, {self._path or self.caption!r}>"
 
 
+class Unusable:
+    """In the place of a medium that cannot be made: its error is raised when all beside it is recorded."""
+
+    media_type = "file"
+    caption = None
+
+    def __init__(self, error: MediaError) -> None:
+        self._error = error
+
+    def spool_into(self, directory: str) -> mediafile.Spooled:
+        """The error."""
+        raise self._error
+
+
 class JsonFile(File):
     """A value as a file of its JSON text."""
 

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import sys
 
+from tracehouse.exceptions import MediaError
 from tracehouse.plain import MAX_NUMBERS
-from tracehouse.wandb import told
+from tracehouse.wandb import files, told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,6 +114,13 @@ def _is_frame(value: object) -> bool:
 
 def _foreign(value: Any) -> Any:
     """What another library's object becomes, or None where it is a value like any other."""
+    try:
+        return _converted(value)
+    except MediaError as error:
+        return files.Unusable(error)
+
+
+def _converted(value: Any) -> Any:
     library = type(value).__module__.partition(".")[0]
     if library == "matplotlib" or (library == "builtins" and _is_pyplot(value)):
         return _figure(value)
