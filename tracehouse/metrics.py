@@ -85,6 +85,12 @@ class MetricLog:
                 self._log.next_step = self._resumed_step()
             return self._log.next_step
 
+    def _go_on_after_others(self) -> None:
+        """In a session that this process had before: other processes may have got further since."""
+        with self._log.lock:
+            if self._session.resumed and self._log.next_step is not None:
+                self._log.next_step = max(self._log.next_step, self._resumed_step())
+
     def _resumed_step(self) -> int:
         """Where the automatic step goes on in a session that is not new."""
         from tracehouse import history

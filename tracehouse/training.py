@@ -106,6 +106,7 @@ class TrainingRun(RunFacts):
         self._begin(open_run(chosen, settings, project, name), project, name)
         self._begin_facts(held, links)
         self._is_active = auto_create
+        self._go_on_after_others()
         if auto_create:
             self._create({"config": held or None, **links})
             self._tell_status(auto_finish)

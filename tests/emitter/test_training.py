@@ -121,6 +121,16 @@ for _ in range(3): run.log({'a': 1})
     assert sorted(_steps(tmp_path)) == [0, 1, 2, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20]
 
 
+def test_automatic_steps_go_on_after_those_of_others_when_a_run_is_resumed_where_it_began(tmp_path: Path) -> None:
+    with cm.TrainingRun(client_run_id="r", **QUIET) as run:
+        run.log({"a": 1})
+        job = jobs.run("cm.attach_run('r').log({'worker': 1}, step=7)", tmp_path)
+        assert job.code == 0, job.err
+    with cm.TrainingRun(client_run_id="r", **QUIET) as again:
+        again.log({"a": 2})
+    assert sorted(_steps(tmp_path)) == [0, 7, 8]
+
+
 def test_automatic_steps_go_on_after_segments_that_an_agent_removed(tmp_path: Path) -> None:
     run = cm.TrainingRun(client_run_id="r", **QUIET)
     run.finish()
