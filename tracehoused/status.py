@@ -116,7 +116,7 @@ def _status(
         uid=manifest.uid,
         project=manifest.project,
         name=manifest.name,
-        state=_state(engine, session, epochs, ends) if epochs else _without_segments(session),
+        state=_state(engine, session, epochs, ends, facts) if epochs else _without_segments(session),
         records=_deleted(epochs, state) + records_written(session, manifest.uid, epochs),
         acknowledged=sum(map(len, state.done.values())) + sum(map(len, state.lanes.values())),
         bytes=size,
@@ -163,7 +163,7 @@ def _ends(engine: Engine, manifest: Manifest, session: str, epochs: list[Epoch],
     return found
 
 
-def _state(engine: Engine, session: str, epochs: list[Epoch], ends: list[End]) -> str:
+def _state(engine: Engine, session: str, epochs: list[Epoch], ends: list[End], facts: dict[str, Any]) -> str:
     lives = engine.liveness(session)
     open_ones = [(epoch, lives(epoch)) for epoch, end in zip(epochs, ends) if not end.over]
     job = presence.state(session, open_ones, stall_after=engine.stall_after)
@@ -172,7 +172,11 @@ def _state(engine: Engine, session: str, epochs: list[Epoch], ends: list[End]) -
     end = final(ends)
     if end is not None and end.status:
         return end.status
-    return "unknown" if open_ones else "ended"
+    if not open_ones:
+        return "ended"
+    # a writer that nobody can ask: what its server was told of it, with sync --close-dead
+    sent = facts.get("status_sent")
+    return str(sent[0]) if isinstance(sent, list) and sent else "unknown"
 
 
 def _heard(known: dict[str, Any], record: Record) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -258,6 +259,8 @@ def test_a7_a_copy_proves_nothing_of_its_writers(home: Home, house: House, tmp_p
     assert there.sync("--close-dead").code == 0
     with Held(house) as held:
         assert held.run("copied-live")["status"] == "crashed"
+    [told] = json.loads(there.run("status", str(there.spool), "--json").out)["sessions"]
+    assert told["state"] == "crashed"
 
 
 def test_e7_how_a_job_ended_is_told(home: Home, house: House) -> None:
