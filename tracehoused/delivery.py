@@ -29,7 +29,7 @@ from tracehoused.batch import (
 )
 from tracehoused.context import Context, Halt
 from tracehoused.exceptions import BodyError
-from tracehoused.mediafiles import checked_media
+from tracehoused.mediafiles import checked_media, may_come
 from tracehoused.request import FileBody, Request
 from tracehoused.retry import Answer, Verdict
 from tracehoused.rounds import read_batch, read_records
@@ -55,7 +55,7 @@ _AT_ONCE = {SPANS: 1, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
 
 class Delivery:
     """Sends batches of one session. ``is_known()``: ask the server whether it still has the session; Halt when it cannot be asked.
-    ``recreate(spans, bounds)``: have it make the traces that these spans belong to."""
+    ``recreate(spans, bounds)``: have it make the traces that these spans belong to. ``has_ended(epoch)``: that writer writes no more."""
 
     def __init__(
         self,
@@ -63,8 +63,10 @@ class Delivery:
         server_id: str | None,
         is_known: Callable[[], bool],
         recreate: Callable[[list[Record], Bounds], None],
+        has_ended: Callable[[str], bool],
     ) -> None:
         self._context = context
+        self._has_ended = has_ended
         self._recreate = recreate
         self._recreated: set[Bounds] = set()
         self._server_id = server_id
@@ -141,6 +143,9 @@ class Delivery:
         media = None
         if bounds.lane == MEDIA:
             found = media_of(context, batch)
+            if isinstance(found, str) and may_come(found) and not self._has_ended(bounds.epoch):
+                context.troubles.append(found)
+                return None
             if not isinstance(found, FileBody):
                 return found
             media = found

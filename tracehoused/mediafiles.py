@@ -9,9 +9,10 @@ from tracehouse.exceptions import SpoolError
 from tracehoused.reader import open_checked
 from tracehoused.request import FileBody
 
-__all__ = ["checked_media"]
+__all__ = ["checked_media", "may_come"]
 
 _READ = 256 * 1024
+_OF_FILE = "media file "
 
 
 def checked_media(path: str, size: int, sha256: str) -> FileBody | str:
@@ -19,18 +20,23 @@ def checked_media(path: str, size: int, sha256: str) -> FileBody | str:
     try:
         fd = open_checked(path)
     except FileNotFoundError:
-        return "media file missing: it was not copied along, or was lost with the power"
+        return f"{_OF_FILE}missing: it was not copied along, or was lost with the power"
     except SpoolError as error:
-        return f"media file unusable: {error}"
+        return f"{_OF_FILE}unusable: {error}"
     found = digest()
     try:
         if os.fstat(fd).st_size != size:
-            return f"media file damaged: {os.fstat(fd).st_size} bytes, its record says {size}"
+            return f"{_OF_FILE}damaged: {os.fstat(fd).st_size} bytes, its record says {size}"
         part = bytearray(_READ)
         while count := os.readv(fd, [part]):
             found.update(memoryview(part)[:count])
     finally:
         os.close(fd)
     if found.hexdigest() != sha256:
-        return "media file damaged: its content does not match its name"
+        return f"{_OF_FILE}damaged: its content does not match its name"
     return FileBody(path, size, opener=lambda: open_checked(path))
+
+
+def may_come(reason: str) -> bool:
+    """Whether what is wrong is the file, which a later copy of a session that still grows may bring."""
+    return reason.startswith(_OF_FILE)

@@ -104,7 +104,7 @@ class Uploader:
         dead = self._endings.dead(epochs)
         ended = dead | self._endings.done(epochs)
         measure(self._context.session, epochs)
-        self._delivery = self._delivery_to(self._creation.server_id() if epochs else "")
+        self._delivery = self._delivery_to(self._creation.server_id() if epochs else "", ended)
         complete = self._finish_in_flight(epochs)
         for epoch in epochs:
             complete = self._drain_epoch(epoch, epoch.id in ended) and complete
@@ -116,11 +116,11 @@ class Uploader:
         self._context.troubles.clear()
         return Outcome(complete, trouble)
 
-    def _delivery_to(self, server_id: str) -> Delivery:
+    def _delivery_to(self, server_id: str, ended: set[str]) -> Delivery:
         def recreate(spans: list[Record], bounds: Bounds) -> None:
             self._rollouts.recreate(spans, server_id, (bounds.epoch, bounds.n))
 
-        return Delivery(self._context, server_id, self._creation.is_known, recreate)
+        return Delivery(self._context, server_id, self._creation.is_known, recreate, ended.__contains__)
 
     def _finish_in_flight(self, epochs: list[Epoch]) -> bool:
         """What was journalled and perhaps sent when an agent last stopped: the same bytes, with the same keys."""

@@ -549,6 +549,32 @@ def test_s1_a_spool_copied_while_it_grows_is_synced_there_and_never_twice(
     assert_all_of_run(house, name)
 
 
+def test_s1_media_that_a_copy_of_a_growing_spool_lacks_come_with_the_next_copy(
+    home: Home, house: House, tmp_path: Path
+) -> None:
+    """What copies a spool may have listed its files before this one was made, and read its segments after."""
+    script = RUN.replace(
+        "for step in range(20):",
+        "for step in range(20):\n        if step == 7: print('part', flush=True); input()",
+    )
+    (tmp_path / "there").mkdir()
+    there = Home(tmp_path / "there", house.url).with_key(house.key)
+    process = home.start_job(script, "lacking")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "part\n"
+    shutil.copytree(home.spool, there.spool)
+    shutil.rmtree(there.session() / "media")
+    done = there.sync()
+    assert done.code == 1
+    assert "media file missing" in done.err
+    assert letters(there) == []
+    process.communicate("\n", timeout=60)
+    shutil.copytree(home.spool, there.spool, dirs_exist_ok=True)
+    done = there.sync()
+    assert done.code == 0, done.err
+    assert_all_of_run(house, "lacking")
+
+
 def test_s1_both_copies_synced_to_one_house_leave_each_record_once(home: Home, house: House, tmp_path: Path) -> None:
     home.job(RUN, "both")
     (tmp_path / "there").mkdir()
