@@ -150,6 +150,8 @@ def _copied(trial: Trial, house: House, number: int, chance: random.Random) -> N
     trial.require(job.returncode == 0, number, f"the job ended with {job.returncode}: {err[-500:]}")
     first, second = (home, there) if chance.random() < 0.5 else (there, home)
     _copy(home, there, options)
+    # a copy of the last moment may have had a record that it was over, and not yet all of its media
+    there.run("deadletters", "retry", str(there.spool))
     done = places.sync_until_done(first, tries=3)
     trial.require("Traceback" not in done.err, number, done.err[-800:])
     places.check_sync(trial, number, second.sync("--close-dead"), code=0)
