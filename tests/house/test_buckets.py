@@ -9,12 +9,13 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from tests.support.buckets import Buckets
-from tests.support.house import House, new_run, post
+from tests.support.house import House, new_run, new_trace, point, post, span
 from tests.support.pictures import png
 from tests.support.postgres import Postgres
 from tests.support.waiting import wait_until
@@ -167,10 +168,44 @@ def test_only_what_is_old_and_unused_is_forgotten(
     assert not kept.forget(sha256)
     assert kept.missing([sha256, "0" * 64]) == {"0" * 64}
     later = datetime.now(timezone.utc) + timedelta(hours=1)
-    monkeypatch.setattr(module.time, "time", later.timestamp)
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=later.timestamp))
     assert kept.forget(sha256)
     assert kept.missing([sha256]) == {sha256}
     assert kept.forget(sha256)
+
+
+def test_what_was_deleted_goes_for_good_from_database_and_bucket(
+    tmp_path: Path, bucket: str, postgres: Postgres, buckets: Buckets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tracehoused.house import buckets as module
+    from tracehoused.house.store.purging import purge
+    from tracehoused.house.store.store import Store
+
+    url = postgres.url
+    with House(tmp_path / "data", "--database", url, "--media", bucket) as house, house.client() as client:
+        gone, stays = new_run(client, "gone"), new_run(client, "stays")
+        new_trace(client, "rollout", run_id=gone, rollout_step=1)
+        assert post(client, "/v1/spans", {"traces": [], "spans": [span(1, "rollout")]}).is_success
+        for run_id in (gone, stays):
+            assert post(
+                client, f"/v1/runs/{run_id}/metrics", {"points": [point(step) for step in range(100)]}
+            ).is_success
+            for data in (run_id.encode(), b"in both"):
+                assert _send(client, run_id, data, "text/plain", key="f", media_type="file").is_success
+        assert client.delete(f"/v1/runs/{gone}").is_success
+        later = datetime.now(timezone.utc) + timedelta(days=8)
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=later.timestamp))
+        store = Store(url, later.timestamp)
+        purge(store, module.Bucket(bucket))
+        store.close()
+        assert client.get(f"/v1/runs/{gone}").status_code == 410
+        assert len(client.get(f"/v1/runs/{stays}/media").json()["media"]) == 2
+    left = {name.rpartition("/")[2] for name in buckets.names()}
+    hashes = [hashlib.sha256(data).hexdigest() for data in (gone.encode(), stays.encode(), b"in both")]
+    assert [one in left for one in hashes] == [False, True, True]
+    name = url.partition("@/")[2].partition("?")[0]
+    counts = [postgres.sql(f"SELECT count(*) FROM {table}", name)[0][0] for table in ("points", "spans", "media")]
+    assert counts == [100, 0, 2]
 
 
 def test_a_directory_may_be_named_by_its_url(tmp_path: Path) -> None:

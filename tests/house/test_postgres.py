@@ -246,7 +246,11 @@ def test_runs_sort_and_are_found_as_on_sqlite(tmp_path: Path, postgres: Postgres
 
 def test_what_cannot_be_used_is_said_without_the_password(tmp_path: Path, postgres: Postgres) -> None:
     host = postgres.url.partition("host=")[2]
+    postgres.sql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")
+    postgres.sql("CREATE ROLE guest LOGIN")
     for url, told in (
+        (f"postgresql://house:secret@/latin?host={host}", "encoding is LATIN1"),
+        (f"postgresql://guest:secret@/postgres?host={host}", "permission denied for schema public"),
         (f"postgresql://house:secret@/none?host={host}", 'database "none" does not exist'),
         ("postgresql://house:secret@/x?host=/nowhere", "database cannot be used"),
         ("mysql://house:secret@x/y", "PostgreSQL or SQLite, not in mysql"),

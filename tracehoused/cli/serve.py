@@ -51,13 +51,15 @@ def serve(
 ) -> None:
     """Run a house: receive traces and runs, and show them in the browser."""
     check_needs()
+    from sqlalchemy.exc import DBAPIError
+
     from tracehoused.house.alone import DataInUse
     from tracehoused.house.auth import KeyFileError
     from tracehoused.house.errors import StorageFailure
     from tracehoused.house.mediastore import MediaError
     from tracehoused.house.server import PortInUse, Settings, run
     from tracehoused.house.state import Options
-    from tracehoused.house.store.dialect import STORAGE_ERRORS, DatabaseError
+    from tracehoused.house.store.dialect import DatabaseError
     from tracehoused.house.store.store import FormatError
 
     options = Options(house_version(), allow_anonymous, frozenset(allow_host))
@@ -71,8 +73,8 @@ def serve(
         ) from None
     except (DatabaseError, FormatError, KeyFileError, MediaError, StorageFailure) as error:
         raise click.ClickException(str(error)) from None
-    except STORAGE_ERRORS as error:
-        raise click.ClickException(f"the database cannot be used: {getattr(error, 'orig', error)}") from None
+    except DBAPIError as error:
+        raise click.ClickException(f"the database cannot be used: {error.orig}") from None
     except OSError as error:
         raise click.ClickException(f"cannot serve on {host} port {port}: {error}") from None
 

@@ -5,8 +5,8 @@
     api/       the wire protocol, and reading what is held
     pages/     what people see
     auth       keys, anonymous tokens, sign-in
-    blobs      media files by hash
-    store/     the database, behind SQLAlchemy Core
+    mediastore media by hash, by URL: in a directory (blobs) or a bucket (buckets)
+    store/     the database, behind SQLAlchemy Core: SQLite, or PostgreSQL for several processes side by side
     chat, training, fields, values   checking what comes in; no I/O
 
 It lets nobody in by accident: every read and write needs a key or a signed-in browser, the Host header must name this

@@ -28,26 +28,35 @@ _TRANSIENT = frozenset({"40001", "40P01"})
 _TOO_LARGE = frozenset({"54000"})
 
 
+# A server that has gone is noticed within a minute, where the URL does not say otherwise.
+_PATIENCE = {"connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
+# Another process that stands still amid a change is not waited for without end: its change is undone.
+_WRITER = (("lock_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s"))
+
+
 def open_engine(url: URL, *, writes: bool) -> Engine:
     """An engine whose readers see one state for as long as they look, as they do on SQLite."""
-    options: dict[str, Any] = {"connect_args": {"client_encoding": "utf8"}, "pool_pre_ping": True}
+    words = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    options: dict[str, Any] = {"connect_args": {**words, "client_encoding": "utf8"}, "pool_pre_ping": True}
     if writes:
         engine = create_engine(url, pool_size=1, max_overflow=0, **options)
-        event.listen(engine, "connect", _make_durable)
+        event.listen(engine, "connect", _prepare_writer)
         return engine
     options["execution_options"] = {"postgresql_readonly": True}
     return create_engine(url, isolation_level="REPEATABLE READ", pool_size=10, max_overflow=20, **options)
 
 
-def _make_durable(connection: Any, _record: Any) -> None:
-    """A server may be set to answer before a commit has reached its disk; not to us."""
+def _prepare_writer(connection: Any, _record: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('synchronous_commit'), current_setting('server_encoding')")
         commits, encoding = cursor.fetchone()
         if encoding != "UTF8":
             raise FormatError(f"the database's encoding is {encoding}; the house needs one made with ENCODING 'UTF8'")
+        # A server may be set to answer before a commit has reached its disk; not to us.
         if commits == "off":
             cursor.execute("SET synchronous_commit TO on")
+        for name, value in _WRITER:
+            cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
     connection.commit()
 
 
@@ -60,6 +69,7 @@ def lock(connection: Connection, names: Iterable[str]) -> None:
 
 
 def lock_tables(connection: Connection) -> None:
+    connection.exec_driver_sql("SET LOCAL lock_timeout TO 0")
     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s, %s)", (_CLASS, _TABLES))
 
 
