@@ -38,7 +38,7 @@ def test_a_command_whose_module_needs_more_says_so_too(tmp_path: Path) -> None:
 
 
 def test_commands_that_only_look_load_no_http_client(tmp_path: Path) -> None:
-    for words in (("status",), ("sync", "--dry-run")):
+    for words in (("status",), ("sync", "--dry-run"), ("export", "--format", "jsonl")):
         assert _run("tracehouse", *words, str(tmp_path), without="httpx").returncode == 0
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from random import Random
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import click
@@ -17,7 +18,6 @@ from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
 from tracehouse.spool.keys import normalise_api_base
 from tracehoused.cli.common import resolve_spools
-from tracehoused.client import Client
 from tracehoused.config import Settings, resolve
 from tracehoused.export import csvfile, jsonl, otlp, parquet
 from tracehoused.export.output import write_parts
@@ -29,6 +29,9 @@ from tracehoused.identity import refuse_plain_http
 from tracehoused.reader import read_manifest, session_dirs
 from tracehoused.retry import Backoff
 from tracehoused.text import printable
+
+if TYPE_CHECKING:
+    from tracehoused.client import Client
 
 __all__ = ["export"]
 
@@ -181,6 +184,8 @@ def _otlp(
 
 
 def _client(endpoint: str, settings: Settings) -> Client:
+    from tracehoused.client import Client  # exports to files need none, and it is half their start
+
     base = normalise_api_base(endpoint)
     base = base[: -len("/v1/traces")] if base.endswith("/v1/traces") else base
     refused = refuse_plain_http(base, allowed=settings.allow_plain_http)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
-from tracehoused.client import Client
 from tracehoused.exceptions import AgentError
 from tracehoused.export.otlp import Resource, Span, request
 from tracehoused.request import Request
 from tracehoused.retry import Answer, Backoff, Verdict
+
+if TYPE_CHECKING:
+    from tracehoused.client import Client
 
 __all__ = ["MOST_SPANS", "Pushed", "Pusher", "batches"]
 
