@@ -12,6 +12,7 @@ from tortures import forgetting
 
 
 @pytest.mark.timeout(300)
-def test_a2_what_is_deleted_here_is_there_once_and_a_session_goes_on_from_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a2_what_is_deleted_here_is_there_once_and_a_session_goes_on_from_it(tmp_path: Path, seed: int) -> None:
     needs_house()
-    hold(forgetting.run, tmp_path, "house", count=12)
+    hold(forgetting.run, tmp_path, "house", count=4, seed=seed)
