@@ -438,3 +438,12 @@ def test_a5_a9_what_is_public_is_told_and_sent_as_another_identity_only_when_ask
         assert home.sync().code == 0  # from then on it is this identity's as well
         with house.client() as client:
             assert len(client.get("/v1/traces").json()["traces"]) == 2
+
+
+def test_a11_plain_http_to_another_machine_needs_its_flag(home: Home) -> None:
+    far = {"TRACEHOUSE_API_BASE": "http://192.0.2.1:9"}
+    home.job("cm.init(session_id='plain'); cm.log_user('x'); cm.finish()", **far)
+    refused = home.sync("--dry-run", **far)
+    assert refused.code == 1
+    assert "--allow-plain-http" in refused.err + refused.out
+    assert home.sync("--dry-run", "--allow-plain-http", **far).code == 0

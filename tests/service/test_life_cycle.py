@@ -112,7 +112,7 @@ def test_run_once_uploads_and_exits_with_what_is_left(site: Site, house: House) 
 
 def test_restart_keeps_the_options(alone: Site) -> None:
     other = alone.home / "other"
-    pid = alone.start("--spool", str(other))
+    pid = alone.start("--spool", str(other), "--allow-plain-http")
     alone.tracehoused("restart")
     assert alone.pidfile()["pid"] != pid
     assert alone.pidfile()["spools"] == [str(other)]

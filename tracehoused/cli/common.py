@@ -44,6 +44,11 @@ _OPTIONS = (
         "--ca-file",
         {"type": click.Path(dir_okay=False), "help": "PEM certificates to trust besides the usual."},
     ),
+    (
+        "allow_plain_http",
+        "--allow-plain-http",
+        {"flag_value": "true", "default": None, "help": "Send keys and records unencrypted to other machines."},
+    ),
     ("metrics", "--metrics", {"metavar": "PORT|FILE", "help": "Prometheus metrics, on a loopback port or in a file."}),
     ("stall_after", "--stall-after", {"metavar": "TIME", "help": "How long a job may record nothing (10m)."}),
     ("dead_after", "--dead-after", {"metavar": "TIME", "help": "Silence after which a job elsewhere is dead (1h)."}),
@@ -82,7 +87,7 @@ def flags_of(options: Mapping[str, Any]) -> tuple[dict[str, object], list[str]]:
         else:
             flags[name] = value
         for one in value if isinstance(value, tuple) else (value,):
-            words += [option, str(one)]
+            words += [option] if name == "allow_plain_http" else [option, str(one)]
     return flags, words
 
 

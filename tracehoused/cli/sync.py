@@ -85,6 +85,9 @@ class _Work:
 @click.option("--jobs", type=click.IntRange(1, 64), help="Sessions at a time.")
 @click.option("--limit-rate", metavar="SIZE", help="Most bytes per second, such as 2M/s.")
 @click.option("--ca-file", type=click.Path(dir_okay=False), help="PEM certificates to trust besides the usual.")
+@click.option(
+    "--allow-plain-http", flag_value="true", default=None, help="Send keys and records unencrypted to other machines."
+)
 @click.option("--anonymous", is_flag=True, help="Upload sessions that name no key publicly, without an account.")
 @click.option(
     "--again", is_flag=True, help="Send what another identity had acknowledged there, as this one, once more."
@@ -100,6 +103,7 @@ def sync(
     jobs: int | None,
     limit_rate: str | None,
     ca_file: str | None,
+    allow_plain_http: str | None,
     anonymous: bool,
     again: bool,
     close_dead: bool,
@@ -109,7 +113,8 @@ def sync(
     Exit code 0: the destination has acknowledged everything; 1: something is left or was refused, said on standard error; 2: usage;
     130: interrupted (Ctrl-C) with something left. Then it stops cleanly, and the next sync goes on from there.
     """
-    settings = resolve({"jobs": jobs, "limit_rate": limit_rate, "ca_file": ca_file}, environ=os.environ)
+    flags = {"jobs": jobs, "limit_rate": limit_rate, "ca_file": ca_file, "allow_plain_http": allow_plain_http}
+    settings = resolve(flags, environ=os.environ)
     api_base = normalise_api_base(api_base) if api_base is not None else None
     sessions = [path for root in resolve_spools(spool, settings) for path in session_dirs(root)]
     engine = Engine(settings, os.environ, Options(api_base, profile, anonymous, close_dead, again=again))
