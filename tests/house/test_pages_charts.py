@@ -16,6 +16,7 @@ from tests.support.house import House, new_run, point, post
 from tests.support.lanes import needs_module
 from tracehoused.house.pages.charts import grouped, lines_of
 
+DATABASES = ("sqlite", "postgres")
 NAN = {"_type": "number", "value": "NaN"}
 
 
