@@ -85,7 +85,7 @@ class Home:
 
     def run(self, *words: str, prefix: tuple[str, ...] = (), **more: str) -> Done:
         process = self.start(*words, prefix=prefix, **more)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=900)
         return Done(process.returncode, out, err)
 
     def sync(self, *words: str, **more: str) -> Done:
