@@ -77,7 +77,7 @@ class View:
         self._only = roots[0] if layout.is_session_dir(os.path.basename(roots[0])) else None
         self._engine: Engine | None = None
         self._agent: Agent | None = None
-        self._threads: list[threading.Thread] = []
+        self._agents_thread: threading.Thread | None = None
         self._ended = threading.Event()
         self.new_link: Callable[[], str] = str
 
@@ -142,9 +142,9 @@ class View:
             marking=False,
         )
         self._agent = Agent(self._engine, lookout, jobs=self._settings.jobs)
-        for work in (self._agent.run, lambda: ready(opened.url)):
-            self._threads.append(threading.Thread(target=work, daemon=True))
-            self._threads[-1].start()
+        self._agents_thread = threading.Thread(target=self._agent.run, name="tracehouse-view", daemon=True)
+        self._agents_thread.start()
+        threading.Thread(target=ready, args=(opened.url,), daemon=True).start()
 
     def _end(self) -> None:
         """No more requests, before the house that they go to ends."""
@@ -154,8 +154,8 @@ class View:
             self._agent.stop()
 
     def _close(self) -> None:
-        for thread in self._threads:
-            thread.join(_STOP_S)
+        if self._agents_thread is not None:
+            self._agents_thread.join(_STOP_S)
         if self._engine is not None:
             self._engine.close()
         (self._place / _ADDRESS).unlink(missing_ok=True)

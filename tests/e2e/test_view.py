@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,30 @@ def test_a_killed_view_leaves_the_way_free(home: Home) -> None:
         assert shown.process.wait(30) == -9
     with viewed(home) as shown, shown.browser() as browser:
         wait_until(lambda: is_complete(browser), what="both runs shown")
+
+
+def test_a_browser_that_stays_open_delays_neither_the_link_nor_the_end(home: Home) -> None:
+    home.job(TWO)
+    begun = home.directory / "begun"
+    program = home.directory / "browser"
+    program.write_text(f"#!/bin/sh\necho $$ > {begun}\nexec sleep 300\n")
+    program.chmod(0o700)
+    with viewed(home, str(home.spool), BROWSER=str(program)) as shown:
+        wait_until(lambda: begun.exists() and begun.read_text().endswith("\n"), what="a browser")
+        try:
+            with shown.browser() as browser:
+                wait_until(lambda: is_complete(browser), what="both runs shown")
+            assert shown.end() == 0
+        finally:
+            os.kill(int(begun.read_text()), signal.SIGKILL)
+
+
+def test_what_is_kept_and_damaged_is_told_with_what_to_do(home: Home) -> None:
+    home.job(TWO)
+    kept = home.directory / "kept"
+    (kept / "house").mkdir(parents=True)
+    (kept / "house" / "house.db").write_bytes(b"no database" * 1000)
+    done = home.run("view", str(home.spool), "--no-browser", "--data", str(kept))
+    assert done.code == 1
+    assert f"{kept} holds nothing that the spool has not: delete it" in done.err
+    assert "Traceback" not in done.err

@@ -43,9 +43,11 @@ def view(spool: str | None, no_browser: bool, port: int, data: Path | None) -> N
     Nothing is sent anywhere, nothing in the spool is changed or counts as uploaded. Ctrl-C ends it.
     """
     check_needs()
+    from sqlalchemy.exc import DBAPIError
+
     from tracehoused.house.auth import KeyFileError
+    from tracehoused.house.errors import FormatError, StorageFailure
     from tracehoused.house.server import PortInUse
-    from tracehoused.house.store.store import FormatError
     from tracehoused.viewing import AlreadyViewed, View, forget_gone, view_dir
 
     settings = resolve({}, environ=os.environ)
@@ -61,10 +63,9 @@ def view(spool: str | None, no_browser: bool, port: int, data: Path | None) -> N
         _point_to(other.address, str(other), not no_browser)
     except PortInUse as error:
         raise click.ClickException(f"{error}; leave --port out for a free one") from None
-    except (FormatError, KeyFileError) as error:
-        raise click.ClickException(
-            f"{error}; it holds nothing of its own, so delete {data or view_dir(settings, roots)}"
-        ) from None
+    except (DBAPIError, FormatError, KeyFileError, StorageFailure) as error:
+        place, told = data or view_dir(settings, roots), getattr(error, "orig", error)
+        raise click.ClickException(f"{told}; {place} holds nothing that the spool has not: delete it") from None
     except OSError as error:
         raise click.ClickException(f"cannot show it: {error}") from None
 
@@ -74,13 +75,12 @@ def _announce(shown: View, roots: list[str], address: str, opening: bool) -> Non
     what = "a session" if layout.is_session_dir(os.path.basename(roots[0])) else f"{found} session{'s' * (found != 1)}"
     click.echo(f"{', '.join(map(printable, roots))}: {what}, shown at {address} as jobs write; Ctrl-C ends it")
     query = urlencode({"next": shown.page(_FIRST_PAGE_S)})
-    if opening and _has_screen(os.environ) and webbrowser.open(f"{shown.new_link()}?{query}"):
-        click.echo(f"opened in your browser; a link for another, good for one use: {shown.new_link()}?{query}")
-        return
     click.echo(f"open this link, good for one use: {shown.new_link()}?{query}")
     if "SSH_CONNECTION" in os.environ:
         port = address.rpartition(":")[2]
         click.echo(f"from your own machine, first: ssh -L {port}:127.0.0.1:{port} {os.uname().nodename}")
+    if opening and _has_screen(os.environ):
+        webbrowser.open(f"{shown.new_link()}?{query}")  # may last as long as the browser
 
 
 def _point_to(address: str | None, message: str, opening: bool) -> None:
