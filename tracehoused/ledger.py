@@ -121,13 +121,12 @@ class Ledger:
             self._notes = {str(name): _note(fields) for name, fields in found.items()}
         except (OSError, ValueError, TypeError, AttributeError, IndexError):
             self._notes = {}
-        for name in self._notes:
-            self._mark_troubled(name)
+        self._troubled = {name for name, note in self._notes.items() if note.dead or note.dropped}
 
 
 def _note(fields: list[Any]) -> Note:
     note = Note(*fields)
-    return note._replace(home=(str(note.home[0]), str(note.home[1])))
+    return note._replace(home=(str(note.home[0]), str(note.home[1]))) if note.dead or note.dropped else note
 
 
 def age(note: Note, wall: float, odo: float) -> float:
