@@ -49,12 +49,13 @@ class RecordedSession:
 
     OSError, ValueError or SpoolError when it cannot be read at all.
 
-    >>> run = cm.init_run(client_run_id="night-7", config={"lr": 1e-3}, capture_env=False)
+    >>> run = cm.init_run(client_run_id="night-9", config={"lr": 1e-3}, capture_env=False)
     >>> run.log({"train/loss": 0.5, "sample": cm.Image(b"GIF89a...")}, step=3)
     >>> run.add_artifact("seeds", data=[1, 2])
     >>> with run.rollout(step=3) as trace:
     ...     said = trace.log_user("2 + 2?")
-    >>> session = cm.read()["night-7"]
+    >>> saved = run.finish()
+    >>> session = cm.read()["night-9"]
     >>> session.metrics("train/*")[0]["value"], session.config, session.artifacts()[0]["name"]
     (0.5, {'lr': 0.001}, 'seeds')
     >>> session.media()[0]["mime"], [one.id for one in session.rollouts()] == [one.id for one in session.traces()]
@@ -62,7 +63,7 @@ class RecordedSession:
     >>> session.spans()[0]["name"], [record.type for record in session.records("run", "artifact")]
     ('user message', ['run', 'artifact'])
     >>> session.status, session.damage
-    ('running', Damage(lines=0, missing=0))
+    ('finished', Damage(lines=0, missing=0))
     """
 
     def __init__(self, path: str) -> None:
