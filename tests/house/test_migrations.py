@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import text
 
 from tests.support.house import House, all_points, all_spans, new_run, point, post, span
+from tests.support.postgres import Postgres
 from tracehoused.house.store import dialect, migrating, schema
+from tracehoused.house.store.store import Store
 
 DATA = Path(__file__).parent / "data"
 
@@ -56,6 +62,57 @@ def test_the_steps_lead_to_the_tables_of_a_new_house(tmp_path: Path) -> None:
         found[name] = sorted((*row[:3], " ".join(str(row[3]).split())) for row in rows)
         engine.dispose()
     assert found["old"] == found["new"]
+
+
+def test_the_steps_from_the_first_lead_there_too(tmp_path: Path, postgres: Postgres) -> None:
+    columns = """SELECT table_name, column_name, data_type, is_nullable, collation_name, character_maximum_length
+        FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, ordinal_position"""
+    indexes = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+    found: dict[str, list[object]] = {}
+    for name, prepare in (("new", migrating.bring_up), ("steps", lambda one: migrating.upgrade(one, migrating.FIRST))):
+        for kind, url in (("file", f"sqlite:///{tmp_path / name}"), ("server", postgres.url)):
+            engine = dialect.open_engine(dialect.database_url(url), writes=True)
+            with engine.begin() as connection:
+                prepare(connection)
+                asked = ["SELECT sql FROM sqlite_master ORDER BY 1"] if kind == "file" else [columns, indexes]
+                told = [[tuple(row) for row in connection.exec_driver_sql(query)] for query in asked]
+            # alembic writes its own table's statement in its own way.
+            found.setdefault(kind, []).append(
+                [row for rows in told for row in rows if "alembic_version" not in str(row)]
+            )
+            engine.dispose()
+    assert found["file"][0] == found["file"][1]
+    assert found["server"][0] == found["server"][1]
+
+
+def _with_step(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """One step more, as a later version would have."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(migrating.__file__.replace("migrating.py", "migrations"), folder)
+    head = 'from alembic import op\nrevision = "0002"\ndown_revision = "0001"\n\n\ndef upgrade():\n'
+    (folder / "versions" / "v0002_next.py").write_text(head + body)
+    monkeypatch.setattr(migrating, "STEPS", folder)
+    monkeypatch.setattr(migrating, "REVISION", "0002")
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_a_step_is_taken_wholly_or_not_at_all(
+    tmp_path: Path, database: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'db'}" if database == "sqlite" else request.getfixturevalue("postgres").url
+    Store(url).close()
+    added = '    op.execute("ALTER TABLE runs ADD COLUMN mood TEXT")\n'
+    _with_step(tmp_path / "steps", monkeypatch, added + '    raise RuntimeError("halfway")\n')
+    with pytest.raises(RuntimeError, match="halfway"):
+        Store(url)
+    _with_step(tmp_path / "steps", monkeypatch, added)
+    # Had the first try left its column, the second would fail.
+    with ThreadPoolExecutor(3) as threads:
+        stores = list(threads.map(Store, [url] * 3))
+    query = text("SELECT mood FROM runs")
+    for store in stores:
+        assert store.read(lambda connection: connection.execute(query).all()) == []
+        store.close()
 
 
 def test_data_of_a_newer_step_is_refused_and_left_as_it_was(tmp_path: Path) -> None:

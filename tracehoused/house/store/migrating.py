@@ -18,6 +18,8 @@ REVISION = "0001"
 # What a database has that was made before its steps were numbered.
 FIRST = "0001"
 
+STEPS = Path(__file__).with_name("migrations")
+
 _alembic = MetaData()
 _version = Table("alembic_version", _alembic, Column("version_num", String(32), primary_key=True))
 
@@ -49,17 +51,17 @@ def _stamp(connection: Connection, revision: str) -> None:
     connection.execute(insert(_version).values(version_num=revision))
 
 
-def upgrade(connection: Connection, at: str, to: str = REVISION) -> None:
-    """Run the steps behind `at` up to `to` in the connection's transaction."""
+def upgrade(connection: Connection, at: str) -> None:
+    """Run the steps behind `at` in the connection's transaction."""
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
     from alembic.util.exc import CommandError
 
     config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
+    config.set_main_option("script_location", str(STEPS).replace("%", "%%"))
     try:
         ScriptDirectory.from_config(config).get_revision(at)
     except CommandError:
         raise FormatError(f"the database is a newer house's (step {at}; this version knows {REVISION})") from None
-    command.upgrade(config, to)
+    command.upgrade(config, REVISION)
