@@ -33,7 +33,7 @@ class Unit:
 def program() -> list[str]:
     """The words that run ``tracehoused``, with absolute paths."""
     beside = os.path.join(os.path.dirname(os.path.abspath(sys.argv[0])), "tracehoused")
-    if os.access(beside, os.X_OK):
+    if os.path.isfile(beside) and os.access(beside, os.X_OK):
         return [beside]
     code = "from tracehoused.cli.main import tracehoused; tracehoused(prog_name='tracehoused')"
     return [sys.executable, "-c", code]
