@@ -13,6 +13,7 @@ from tests.support.home import Held
 from tests.support.house import House
 from tortures import places
 from tortures.trial import Trial
+from tracehouse.spool.keys import save_key
 
 TITLE = "resume after prune, prune racing a writer, a house wiped, a session deleted there, a key rotated"
 COUNT = 100
@@ -34,6 +35,7 @@ class _Point:
     def __init__(self, trial: Trial, house: House, number: int, chance: random.Random) -> None:
         self.trial, self.house, self.number, self.chance = trial, house, number, chance
         self.home = places.place(trial.home / str(number), house)
+        self.log_in()
         self.name = f"forget-{trial.seed}-{number}"
         self.lives = 0
         self.story: list[str] = []
@@ -50,6 +52,12 @@ class _Point:
         ending()
         self.live()
         self.judge()
+
+    def log_in(self) -> None:
+        """A profile's key may change: what it had acknowledged stays acknowledged."""
+        self.home.environ.pop("TRACEHOUSE_API_KEY", None)
+        config = self.home.environ["TRACEHOUSE_CONFIG_DIR"]
+        save_key(self.house.key, self.house.url, "default", source="login", config_dir=config)
 
     def nothing(self) -> None:
         """No such end."""
@@ -113,7 +121,7 @@ class _Point:
         self.house.start()
         done = self.home.sync()
         places.check_sync(self.trial, self.number, done, code=None)
-        self.home.with_key(self.house.key)
+        self.log_in()
 
     def wipe(self) -> None:
         """All is at hand here once more: what was pruned before is lost with the house, so nothing may have been."""
