@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from tests.support.browser import WIDTHS, Visitor
 from tests.support.house import House
 from tests.support.lanes import needs_module
 from tests.support.showcase import Shown, fill
-from tests.support.waiting import wait_until
 
 NAMES = list(Shown("r", "o", "t", ["a", "b"]).pages())
 LOOKS = ((375, "light"), (1280, "dark"), (2560, "light"))
@@ -65,36 +63,45 @@ def test_every_page_can_be_read_by_everybody(visitor: Visitor, shown: Shown, axe
             assert visitor.driver.execute_async_script(AXE, RULES) == [], (width, theme)
 
 
-def tab_to(visitor: Visitor, wanted: Callable[[Any], bool]) -> None:
-    """Press Tab until the element is reached, each step of the way visibly focused."""
+ON_THE_WAY = """
+  const here = document.activeElement;
+  const seen = getComputedStyle(here).outlineStyle !== "none" || here.matches(".choice input, .spread a");
+  return [here.matches(arguments[0]), seen ? "" : here.outerHTML];"""
+
+
+def press(visitor: Visitor, key: str) -> None:
+    """On the keyboard, whatever has the focus: a table that draws itself again puts other elements in their places."""
+    ActionChains(visitor.driver).send_keys(key).perform()
+
+
+def tab_to(visitor: Visitor, selector: str) -> None:
+    """Press Tab until such an element is reached, each step of the way visibly focused."""
     for _ in range(80):
-        visitor.driver.switch_to.active_element.send_keys(Keys.TAB)
-        focused = visitor.driver.switch_to.active_element
-        seen = visitor.run("const s = getComputedStyle(arguments[0]); return s.outlineStyle !== 'none'", focused)
-        assert seen or visitor.run("return arguments[0].matches('.choice input, .spread a')", focused), (
-            focused.get_attribute("outerHTML")
-        )
-        if wanted(focused):
+        press(visitor, Keys.TAB)
+        is_there, unseen = visitor.run(ON_THE_WAY, selector)
+        assert not unseen
+        if is_there:
             return
-    raise AssertionError("no such element on the way")
+    raise AssertionError(f"no {selector} on the way")
 
 
 def test_runs_are_chosen_and_compared_by_keys_alone(visitor: Visitor, shown: Shown) -> None:
     visitor.open("/?q=showcase")
-    visitor.find("body").send_keys("/")
-    wait_until(lambda: visitor.driver.switch_to.active_element.get_attribute("name") == "q", what="the search")
-    tab_to(visitor, lambda one: one.get_attribute("value") == shown.run)
-    visitor.driver.switch_to.active_element.send_keys(Keys.SPACE)
-    tab_to(visitor, lambda one: one.get_attribute("id") == "go")
-    visitor.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    press(visitor, "/")
+    visitor.wait("document.activeElement.name === 'q'")
+    tab_to(visitor, f"input[value='{shown.run}']")
+    press(visitor, Keys.SPACE)
+    visitor.wait("!document.getElementById('go').disabled")
+    tab_to(visitor, "#go")
+    press(visitor, Keys.ENTER)
     visitor.wait("location.pathname === '/compare'")
 
 
 def test_a_rollout_is_opened_by_keys_alone(visitor: Visitor, shown: Shown) -> None:
     visitor.open(f"/r/{shown.run}/rollouts?step=1")
-    tab_to(visitor, lambda one: "sample" in (one.get_attribute("class") or "").split())
-    visitor.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    tab_to(visitor, "a.sample")
+    press(visitor, Keys.ENTER)
     visitor.wait("document.querySelector('.pane .turn')")
-    assert visitor.run("return document.activeElement.matches('.samples .open .sample')")
-    visitor.driver.switch_to.active_element.send_keys("j")
+    visitor.wait("document.activeElement.matches('.samples .open .sample')")
+    press(visitor, "j")
     visitor.wait("document.querySelectorAll('.samples li')[1].classList.contains('open')")
