@@ -16,7 +16,7 @@ GOOD_LINES = 300
 DURABLE = ("tracehouse/spool/durable.py", "tracehoused/house/blobs.py")
 DURABLE_CALLS = frozenset({"fsync", "fdatasync", "rename", "renames", "replace", "link"})
 PATH_CALLS = frozenset({"rename", "hardlink_to", "link_to"})
-HTTP_CLIENT = ("tracehoused/client.py",)
+HTTP_CLIENT = ("tracehoused/http/client.py",)
 EMITTER_SEAMS = ("tracehouse.spool", "tracehouse.exceptions")
 # Only where the default spool path is needed, and with the same path computed where it is missing.
 EMITTER_OUTSIDE = frozenset({"platformdirs"})
@@ -57,7 +57,7 @@ def agent_takes_the_spool_only(file: str, tree: ast.Module) -> Iterator[Finding]
 
 
 def one_http_client(file: str, tree: ast.Module) -> Iterator[Finding]:
-    """Only `tracehoused.client` knows httpx."""
+    """Only `tracehoused.http.client` knows httpx."""
     if file in HTTP_CLIENT:
         return
     for node, module, _ in imports(file, tree):

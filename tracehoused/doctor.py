@@ -13,14 +13,14 @@ from importlib.metadata import PackageNotFoundError, version
 from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import keys
 from tracehouse.spool.places import default_config_dir
-from tracehoused.client import Client
 from tracehoused.config import Settings
-from tracehoused.credentials import NoCredential, find
-from tracehoused.ledger import Odometer
-from tracehoused.pidfile import PidFile
-from tracehoused.request import Request
-from tracehoused.retry import Verdict
-from tracehoused.watcher import MOST_WATCHES, Watcher, file_system
+from tracehoused.http.client import Client
+from tracehoused.http.request import Request
+from tracehoused.http.retry import Verdict
+from tracehoused.identities.credentials import NoCredential, find
+from tracehoused.service.ledger import Odometer
+from tracehoused.service.pidfile import PidFile
+from tracehoused.service.watcher import MOST_WATCHES, Watcher, file_system
 
 __all__ = ["Finding", "examine"]
 

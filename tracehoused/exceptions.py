@@ -12,7 +12,7 @@
         └── LeaseHeld                path, holder: another agent has the session
 
 A spool that cannot be used is the emitter's SpoolError, one of a newer format its SpoolFormatError. Network trouble is no
-error at all: it is an answer (``tracehoused.retry``), to be waited out.
+error at all: it is an answer (``tracehoused.http.retry``), to be waited out.
 """
 
 from __future__ import annotations

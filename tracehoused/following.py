@@ -15,8 +15,8 @@ from typing import Any
 from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout, liveness
 from tracehouse.spool import record as framing
-from tracehoused.reader import Epoch, Scan, measure, open_checked, read_manifest, scan, writers
 from tracehoused.status import SessionStatus
+from tracehoused.upload.reader import Epoch, Scan, measure, open_checked, read_manifest, scan, writers
 
 __all__ = ["Feed", "Follower", "Latest"]
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from tracehouse.exceptions import TracehouseError
-from tracehoused.context import Context, Halt
-from tracehoused.deadletter import DeadLetter
-from tracehoused.engine import Destination, Engine
-from tracehoused.identity import NoCredential
-from tracehoused.reader import read_manifest
-from tracehoused.redelivery import record_of, redeliver
+from tracehoused.identities.identity import NoCredential
+from tracehoused.upload.context import Context, Halt
+from tracehoused.upload.deadletter import DeadLetter
+from tracehoused.upload.engine import Destination, Engine
+from tracehoused.upload.reader import read_manifest
+from tracehoused.upload.redelivery import record_of, redeliver
 
 __all__ = ["Selection", "drop", "letters_of", "records_of", "retry"]
 
@@ -30,7 +30,7 @@ class Retried:
 
 def letters_of(engine: Engine, session: str) -> list[DeadLetter]:
     """Those of its destination, without asking anybody; none where the session cannot be read or has no key."""
-    from tracehoused.deadletter import DeadLetters
+    from tracehoused.upload.deadletter import DeadLetters
 
     try:
         manifest = read_manifest(session)

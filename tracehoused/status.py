@@ -9,18 +9,18 @@ from typing import Any
 from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
 from tracehouse.spool.manifest import Manifest
-from tracehoused import presence
-from tracehoused.batch import Record
-from tracehoused.checkpoint import Checkpoint
-from tracehoused.closing import End, final
-from tracehoused.credentials import Credential, NoCredential
-from tracehoused.endings import end_of, heard, word_due
-from tracehoused.engine import Destination, Engine
-from tracehoused.reader import Epoch, is_unbegun, measure, read_manifest, writers
-from tracehoused.retention import receipt_of
-from tracehoused.state import State
-from tracehoused.tails import records_written, tail
-from tracehoused.uploader import destination_dir
+from tracehoused.identities.credentials import Credential, NoCredential
+from tracehoused.service.retention import receipt_of
+from tracehoused.upload import presence
+from tracehoused.upload.batch import Record
+from tracehoused.upload.checkpoint import Checkpoint
+from tracehoused.upload.closing import End, final
+from tracehoused.upload.endings import end_of, heard, word_due
+from tracehoused.upload.engine import Destination, Engine
+from tracehoused.upload.reader import Epoch, is_unbegun, measure, read_manifest, writers
+from tracehoused.upload.state import State
+from tracehoused.upload.tails import records_written, tail
+from tracehoused.upload.uploader import destination_dir
 
 __all__ = ["SessionStatus", "look"]
 

@@ -11,16 +11,16 @@ from typing import Any
 from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
-from tracehoused import wire
-from tracehoused.batch import ARTIFACTS, LANES, LOCAL, MEDIA, METRICS, SPANS
-from tracehoused.context import Context, Halt
-from tracehoused.engine import Engine
-from tracehoused.intervals import Intervals
-from tracehoused.mediafiles import checked_media
-from tracehoused.reader import Epoch, Scan, is_unbegun, measure, open_checked, scan, writers
-from tracehoused.request import Request, api_path
-from tracehoused.retention import receipt_of
-from tracehoused.retry import Verdict
+from tracehoused.http.request import Request, api_path
+from tracehoused.http.retry import Verdict
+from tracehoused.service.retention import receipt_of
+from tracehoused.upload import wire
+from tracehoused.upload.batch import ARTIFACTS, LANES, LOCAL, MEDIA, METRICS, SPANS
+from tracehoused.upload.context import Context, Halt
+from tracehoused.upload.engine import Engine
+from tracehoused.upload.intervals import Intervals
+from tracehoused.upload.mediafiles import checked_media
+from tracehoused.upload.reader import Epoch, Scan, is_unbegun, measure, open_checked, scan, writers
 
 __all__ = ["Proof", "verify"]
 

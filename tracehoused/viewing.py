@@ -22,16 +22,16 @@ from pathlib import Path
 
 from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import durable, layout
-from tracehoused.agent import Agent
 from tracehoused.config import Settings
-from tracehoused.engine import Engine
 from tracehoused.house import server
 from tracehoused.house.alone import DataInUse, alone_on
 from tracehoused.house.state import Options as HouseOptions
-from tracehoused.identity import Credential
-from tracehoused.lookout import Lookout
+from tracehoused.identities.identity import Credential
 from tracehoused.options import Options, Own
-from tracehoused.reader import read_manifest, session_dirs
+from tracehoused.service.agent import Agent
+from tracehoused.service.lookout import Lookout
+from tracehoused.upload.engine import Engine
+from tracehoused.upload.reader import read_manifest, session_dirs
 
 __all__ = ["AlreadyViewed", "View", "forget_gone", "view_dir"]
 

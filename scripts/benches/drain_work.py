@@ -19,7 +19,7 @@ from benches.procs import KEY, serve
 def drain(session: str, address: str, state: str, key: str = KEY, profile: str = "") -> dict[str, Any]:
     """All of it, from the beginning, as if no agent had been here; the time is that of the pass alone."""
     from tracehoused.config import resolve
-    from tracehoused.engine import Engine, Options
+    from tracehoused.upload.engine import Engine, Options
 
     shutil.rmtree(os.path.join(session, "upload"), ignore_errors=True)
     shutil.rmtree(state, ignore_errors=True)
@@ -53,8 +53,8 @@ def _profiled(path: str, engine: Any, session: str) -> Any:
 
 def replay(kept: str, address: str) -> dict[str, Any]:
     """The requests that were kept, one after another over one connection."""
-    from tracehoused.client import Client
-    from tracehoused.request import Request
+    from tracehoused.http.client import Client
+    from tracehoused.http.request import Request
 
     requests = []
     with open(kept, "rb") as file:
@@ -72,8 +72,8 @@ def replay(kept: str, address: str) -> dict[str, Any]:
 
 def media(folder: str, address: str, hashed: bool = False) -> dict[str, Any]:
     """All files in a folder, as media; ``hashed``: each is read and hashed before, as who sends nothing damaged must."""
-    from tracehoused.client import Client
-    from tracehoused.request import FileBody, Request
+    from tracehoused.http.client import Client
+    from tracehoused.http.request import FileBody, Request
 
     query = (("key", "picture"), ("media_type", "image"))
     requests = [

@@ -99,7 +99,7 @@ def settled(spool: str, state: str, count: int) -> int:
     from pathlib import Path
 
     from tracehouse.spool import layout
-    from tracehoused.ledger import Ledger, Note
+    from tracehoused.service.ledger import Ledger, Note
 
     idle(spool, 1)
     (first,) = Path(spool).glob("trace-*")

@@ -13,7 +13,7 @@ from tests.support.home import Home
 from tests.support.house import House
 from tortures.trial import Trial
 from tracehouse.spool import layout, record
-from tracehoused import reader
+from tracehoused.upload import reader
 
 TITLE = "truncation at every byte, bit flips, NUL fills, foreign lines"
 COUNT = 100_000

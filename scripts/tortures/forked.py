@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Callable
 
 from tracehouse.spool import durable, segment
-from tracehoused.client import Client
+from tracehoused.http.client import Client
 
 _EFFECTS = ("sync_data", "sync_dir", "create", "publish_once", "replace", "move", "private_dir")
 

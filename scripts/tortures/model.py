@@ -24,9 +24,9 @@ from tortures import places
 from tortures.forked import Part, Steps
 from tortures.trial import Trial
 from tracehoused.config import resolve
-from tracehoused.engine import Engine
-from tracehoused.pruning import prune_session
-from tracehoused.reader import session_dirs
+from tracehoused.service.pruning import prune_session
+from tracehoused.upload.engine import Engine
+from tracehoused.upload.reader import session_dirs
 
 TITLE = "state machine: jobs, agents and a house that crash between any two steps"
 COUNT = 150

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from tests.support.segments import EPOCH, UID, line
 from tracehouse.spool import layout
-from tracehoused import reader, rounds
-from tracehoused.batch import LANES, Batch, Bounds, Limits, batch_key, halves, without
-from tracehoused.intervals import Intervals
-from tracehoused.reader import Epoch
-from tracehoused.rounds import Reading, Round, read_batch, read_records
-from tracehoused.state import State
+from tracehoused.upload import reader, rounds
+from tracehoused.upload.batch import LANES, Batch, Bounds, Limits, batch_key, halves, without
+from tracehoused.upload.intervals import Intervals
+from tracehoused.upload.reader import Epoch
+from tracehoused.upload.rounds import Reading, Round, read_batch, read_records
+from tracehoused.upload.state import State
 
 BATCHED = ("spans", "metrics", "media", "artifacts")
 TYPES = ("span", "metrics", "media", "artifact", "trace", "trace_patch", "dropped", "span", "metrics", "metrics")

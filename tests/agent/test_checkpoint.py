@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracehouse.exceptions import SpoolError
-from tracehoused import checkpoint as journal
-from tracehoused.batch import Bounds
-from tracehoused.checkpoint import Checkpoint
-from tracehoused.state import State
+from tracehoused.upload import checkpoint as journal
+from tracehoused.upload.batch import Bounds
+from tracehoused.upload.checkpoint import Checkpoint
+from tracehoused.upload.state import State
 
 EPOCH = "aaaaaaaaaaaaaaaa"
 

@@ -43,5 +43,5 @@ def test_commands_that_only_look_load_no_http_client(tmp_path: Path) -> None:
 
 
 def test_a_defect_of_ours_is_no_missing_dependency(tmp_path: Path) -> None:
-    done = _run("tracehouse", "sync", str(tmp_path), without="tracehoused.engine")
+    done = _run("tracehouse", "sync", str(tmp_path), without="tracehoused.upload.engine")
     assert "Traceback" in done.stderr

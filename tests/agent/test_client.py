@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from tests.support.lanes import needs_tool
 from tests.support.servers import Received, Server, raw, reply, serving
-from tracehoused.capabilities import BASE_PROTOCOL, Capabilities
-from tracehoused.client import Client, Pace
 from tracehoused.exceptions import AddressError, BodyError, ConfigError, CredentialError
-from tracehoused.request import FileBody, Request, api_path
-from tracehoused.retry import Verdict
+from tracehoused.http.capabilities import BASE_PROTOCOL, Capabilities
+from tracehoused.http.client import Client, Pace
+from tracehoused.http.request import FileBody, Request, api_path
+from tracehoused.http.retry import Verdict
 
 POST = Request("POST", "/v1/spans", body=b'{"spans":[]}')
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracehoused.closing import End, final
+from tracehoused.upload.closing import End, final
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16
 

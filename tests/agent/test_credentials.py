@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tests.support.servers import reply, serving
 from tracehouse.spool import keys
 from tracehouse.spool.layout import fingerprint
-from tracehoused import anonymous as public
-from tracehoused.client import Client
-from tracehoused.credentials import Credential, NoCredential, anonymous, find
+from tracehoused.http.client import Client
+from tracehoused.identities import anonymous as public
+from tracehoused.identities.credentials import Credential, NoCredential, anonymous, find
 
 HOSTED = "https://tracehouse.ai"
 HOUSE = "http://127.0.0.1:8765"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tracehoused.deadletter import DeadLetter, DeadLetters
+from tracehoused.upload.deadletter import DeadLetter, DeadLetters
 
 
 def letter(seq: int, reason: str = "no", **more: object) -> DeadLetter:

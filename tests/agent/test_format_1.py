@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tracehouse.spool import layout, record
-from tracehoused.batch import Limits
-from tracehoused.reader import measure, read_manifest, session_dirs, writers
-from tracehoused.rounds import Reading, Round
-from tracehoused.state import State
-from tracehoused.wire import renders
+from tracehoused.upload.batch import Limits
+from tracehoused.upload.reader import measure, read_manifest, session_dirs, writers
+from tracehoused.upload.rounds import Reading, Round
+from tracehoused.upload.state import State
+from tracehoused.upload.wire import renders
 
 DATA = Path(__file__).parent / "data" / "spool-format-1"
 

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracehoused.batch import Record
-from tracehoused.patches import fold
+from tracehoused.upload.batch import Record
+from tracehoused.upload.patches import fold
 
 
 def records(*said: tuple[str, dict[str, Any]]) -> list[Record]:

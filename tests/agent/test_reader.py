@@ -15,9 +15,9 @@ from tests.support import segments
 from tests.support.segments import EPOCH, UID, header, line, manifest, metrics, span
 from tracehouse.exceptions import SpoolError
 from tracehouse.spool import layout, record
-from tracehoused import reader
-from tracehoused.batch import Record
-from tracehoused.reader import Scan, open_checked, read_header, read_manifest, scan
+from tracehoused.upload import reader
+from tracehoused.upload.batch import Record
+from tracehoused.upload.reader import Scan, open_checked, read_header, read_manifest, scan
 
 SEED = record.checksum_seed(UID, EPOCH)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracehoused.retry import Answer, Backoff, Breaker, Verdict, judge, retry_after
+from tracehoused.http.retry import Answer, Backoff, Breaker, Verdict, judge, retry_after
 
 NOW = 1_800_000_000.0
 

@@ -13,10 +13,10 @@ import pytest
 
 from tests.support.segments import header, line, manifest, session, span
 from tests.support.servers import Received, Server, reply
-from tracehoused import rounds
 from tracehoused.config import resolve
-from tracehoused.engine import Engine
 from tracehoused.options import Options
+from tracehoused.upload import rounds
+from tracehoused.upload.engine import Engine
 
 COUNT = 60
 _RANGE = re.compile(r".*:([0-9]+)-([0-9]+)")

@@ -22,9 +22,9 @@ import tracehouse as cm
 from tests.support.waiting import wait_until
 from tracehoused.cli.frame import Look, frame, sparkline
 from tracehoused.config import resolve
-from tracehoused.engine import Engine
 from tracehoused.following import Feed, Follower
 from tracehoused.status import look
+from tracehoused.upload.engine import Engine
 
 _COMMAND = [sys.executable, "-c", "from tracehoused.cli.main import tracehouse; tracehouse()", "top"]
 # a terminal tells the size's changes to the session that it controls

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracehoused import wire
-from tracehoused.batch import Batch, Bounds
+from tracehoused.upload import wire
+from tracehoused.upload.batch import Batch, Bounds
 
 TAGGED = [{"_type": "number", "value": name} for name in ("NaN", "Infinity", "-Infinity")]
 KEYS = st.one_of(

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.support.home import Held, Home
 from tests.support.house import House
 from tracehoused.config import resolve
-from tracehoused.engine import Engine
+from tracehoused.upload.engine import Engine
 
 JOB = """
     trace = cm.init(session_id="chatty", auto_create=True)

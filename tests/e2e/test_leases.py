@@ -21,7 +21,7 @@ from tests.support.servers import Received
 from tests.support.waiting import wait_until
 from tracehouse.spool import layout
 from tracehoused.exceptions import LeaseHeld
-from tracehoused.lease import Heartbeat, Lease
+from tracehoused.upload.lease import Heartbeat, Lease
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="[linux] needs /proc")
 _SMALL = {"TRACEHOUSE_BATCH_POINTS": "2"}

@@ -11,7 +11,7 @@ from tests.support.house import House
 from tests.support.proxy import Proxy, proxied
 from tests.support.waiting import wait_until
 from tracehoused.config import resolve
-from tracehoused.engine import Engine
+from tracehoused.upload.engine import Engine
 
 COUNT = 120
 JOB = """

@@ -104,7 +104,7 @@ def test_a_build_elsewhere_later_and_by_another_user_is_the_same_bytes(dist: Dis
 def test_the_wheel_holds_both_packages_whole_and_nothing_else(dist: Dist) -> None:
     names = {name for name in zipfile.ZipFile(dist.wheel).namelist() if ".dist-info/" not in name}
     ours = [path for package in ("tracehouse", "tracehoused") for path in (dist.tree / package).rglob("*")]
-    units = {f"tracehoused/units/{path.name}" for path in (dist.tree / "systemd").iterdir()}
+    units = {f"tracehoused/service/units/{path.name}" for path in (dist.tree / "systemd").iterdir()}
     assert names == {path.relative_to(dist.tree).as_posix() for path in ours if path.is_file()} | units
     assert {"tracehouse/py.typed", "tracehoused/py.typed"} <= names
 

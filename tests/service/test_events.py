@@ -14,7 +14,7 @@ from tests.service.support import Site, heard, send
 from tests.support.house import House, all_points
 from tests.support.waiting import wait_until
 from tracehouse.spool import layout
-from tracehoused.watcher import MOST_WATCHES, Watcher
+from tracehoused.service.watcher import MOST_WATCHES, Watcher
 
 _MANY = """
     runs = [cm.TrainingRun(client_run_id=f"r{n}", system_metrics=False, capture_env=False) for n in range(int(sys.argv[1]))]

@@ -15,8 +15,8 @@ import pytest
 
 from tests.service.support import ROOT, Site
 from tests.support.waiting import wait_until
-from tracehoused.notify import Notifier
-from tracehoused.units import LABEL, launchd
+from tracehoused.service.notify import Notifier
+from tracehoused.service.units import LABEL, launchd
 
 UNITS = ROOT / "systemd"
 needs_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")

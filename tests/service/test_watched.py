@@ -18,8 +18,8 @@ import pytest
 from tests.service.support import Site, heard, is_alive, send
 from tests.support.house import House
 from tests.support.waiting import wait_until
-from tracehoused import snapshot
-from tracehoused.retry import Verdict
+from tracehoused.http.retry import Verdict
+from tracehoused.service import snapshot
 
 _TALKER = """
     run = cm.init_run(project="p", client_run_id="r1", system_metrics=False, capture_env=False)

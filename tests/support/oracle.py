@@ -17,7 +17,7 @@ import httpx
 
 from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout, record
-from tracehoused import reader
+from tracehoused.upload import reader
 
 Item = tuple[Any, ...]
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
-from tracehoused import snapshot
 from tracehoused.cli.progress import human
 from tracehoused.config import resolve
-from tracehoused.pidfile import AgentProcess, PidFile
+from tracehoused.service import snapshot
+from tracehoused.service.pidfile import AgentProcess, PidFile
 from tracehoused.text import printable
 
 __all__ = ["status"]
@@ -28,7 +28,7 @@ def status(as_json: bool) -> None:
     """Whether the agent runs, for which spools, and how far it is. Exit code 3 when it does not run.
 
     `tracehouse status` shows the sessions themselves. What --json prints is {"running": …, "agent": …}; `python -m pydoc
-    tracehoused.snapshot` tells the fields of the latter, which is null when none ever ran.
+    tracehoused.service.snapshot` tells the fields of the latter, which is null when none ever ran.
     """
     state_dir = resolve(environ=os.environ).state_dir
     pidfile = PidFile(state_dir)

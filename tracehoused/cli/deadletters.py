@@ -14,10 +14,10 @@ import click
 from tracehoused import letters
 from tracehoused.cli.common import resolve_spools
 from tracehoused.config import resolve
-from tracehoused.deadletter import DeadLetter
-from tracehoused.engine import Engine
-from tracehoused.reader import session_dirs
 from tracehoused.text import printable
+from tracehoused.upload.deadletter import DeadLetter
+from tracehoused.upload.engine import Engine
+from tracehoused.upload.reader import session_dirs
 
 __all__ = ["deadletters"]
 

@@ -25,13 +25,13 @@ from tracehoused.export.push import Pusher, batches
 from tracehoused.export.records import Source, open_source
 from tracehoused.export.tables import COLUMNS, rows
 from tracehoused.export.traces import spans
-from tracehoused.identity import refuse_plain_http
-from tracehoused.reader import read_manifest, session_dirs
-from tracehoused.retry import Backoff
+from tracehoused.http.retry import Backoff
+from tracehoused.identities.identity import refuse_plain_http
 from tracehoused.text import printable
+from tracehoused.upload.reader import read_manifest, session_dirs
 
 if TYPE_CHECKING:
-    from tracehoused.client import Client
+    from tracehoused.http.client import Client
 
 __all__ = ["export"]
 
@@ -184,7 +184,7 @@ def _otlp(
 
 
 def _client(endpoint: str, settings: Settings) -> Client:
-    from tracehoused.client import Client  # exports to files need none, and it is half their start
+    from tracehoused.http.client import Client  # exports to files need none, and it is half their start
 
     base = normalise_api_base(endpoint)
     base = base[: -len("/v1/traces")] if base.endswith("/v1/traces") else base

@@ -9,8 +9,8 @@ import sys
 import click
 
 from tracehouse.exceptions import TracehouseError
+from tracehoused.service.units import Unit, launchd, system_unit, user_unit
 from tracehoused.text import printable
-from tracehoused.units import Unit, launchd, system_unit, user_unit
 
 __all__ = ["install", "unit_for"]
 

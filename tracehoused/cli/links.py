@@ -6,12 +6,12 @@ import os
 
 import click
 
-from tracehoused.anonymous import anonymous_identities
 from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.public import public_links
 from tracehoused.config import resolve
-from tracehoused.engine import Engine
-from tracehoused.reader import session_dirs
+from tracehoused.identities.anonymous import anonymous_identities
+from tracehoused.upload.engine import Engine
+from tracehoused.upload.reader import session_dirs
 
 __all__ = ["links"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import click
 
 from tracehoused.config import resolve
-from tracehoused.logfile import told
+from tracehoused.service.logfile import told
 
 __all__ = ["logs"]
 

@@ -12,10 +12,10 @@ from tracehoused import values
 from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.progress import human
 from tracehoused.config import resolve
-from tracehoused.engine import Engine
-from tracehoused.ledger import Ledger, Odometer
-from tracehoused.pruning import candidates, note_settled, note_unknown, prune_session, pruned_note
+from tracehoused.service.ledger import Ledger, Odometer
+from tracehoused.service.pruning import candidates, note_settled, note_unknown, prune_session, pruned_note
 from tracehoused.text import printable
+from tracehoused.upload.engine import Engine
 
 __all__ = ["prune"]
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 import click
 
 from tracehouse.exceptions import TracehouseError
-from tracehoused.anonymous import AnonymousIdentity, anonymous_identities
-from tracehoused.engine import Destination, Engine
-from tracehoused.reader import read_manifest
+from tracehoused.identities.anonymous import AnonymousIdentity, anonymous_identities
 from tracehoused.text import printable
-from tracehoused.uploader import destination_dir
+from tracehoused.upload.engine import Destination, Engine
+from tracehoused.upload.reader import read_manifest
+from tracehoused.upload.uploader import destination_dir
 
 __all__ = ["public_links", "tell_public"]
 

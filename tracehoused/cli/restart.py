@@ -12,7 +12,7 @@ from tracehoused.cli.start import detach
 from tracehoused.cli.start import start as start_command
 from tracehoused.cli.stop import end
 from tracehoused.config import resolve
-from tracehoused.pidfile import PidFile
+from tracehoused.service.pidfile import PidFile
 
 __all__ = ["restart"]
 

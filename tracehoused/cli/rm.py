@@ -12,13 +12,13 @@ import click
 from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.progress import human
 from tracehoused.config import resolve
-from tracehoused.engine import Engine
 from tracehoused.exceptions import LeaseHeld
-from tracehoused.lease import Lease
-from tracehoused.reader import session_dirs
-from tracehoused.retention import remove
+from tracehoused.service.retention import remove
 from tracehoused.status import SessionStatus, look
 from tracehoused.text import printable
+from tracehoused.upload.engine import Engine
+from tracehoused.upload.lease import Lease
+from tracehoused.upload.reader import session_dirs
 
 __all__ = ["rm"]
 

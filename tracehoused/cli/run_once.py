@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from tracehoused.cli.common import agent_options, flags_of
-from tracehoused.service import Service
+from tracehoused.service.daemon import Service
 
 __all__ = ["run_once"]
 

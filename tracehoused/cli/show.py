@@ -14,11 +14,11 @@ import click
 from tracehouse.exceptions import SpoolError
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
-from tracehoused.batch import Record
 from tracehoused.cli.common import resolve_spools
 from tracehoused.config import resolve
-from tracehoused.reader import Scan, measure, open_checked, read_manifest, scan, session_dirs, writers
 from tracehoused.text import printable
+from tracehoused.upload.batch import Record
+from tracehoused.upload.reader import Scan, measure, open_checked, read_manifest, scan, session_dirs, writers
 
 __all__ = ["show"]
 

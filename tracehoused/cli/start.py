@@ -13,9 +13,9 @@ import click
 from tracehouse.exceptions import TracehouseError
 from tracehoused.cli.common import agent_options, flags_of
 from tracehoused.config import resolve
-from tracehoused.logfile import tail
-from tracehoused.pidfile import AgentProcess, PidFile
-from tracehoused.service import Service
+from tracehoused.service.daemon import Service
+from tracehoused.service.logfile import tail
+from tracehoused.service.pidfile import AgentProcess, PidFile
 
 __all__ = ["detach", "start"]
 

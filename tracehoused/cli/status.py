@@ -15,9 +15,9 @@ from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.public import tell_public
 from tracehoused.cli.table import lines
 from tracehoused.config import resolve
-from tracehoused.engine import Engine, Options
-from tracehoused.reader import session_dirs
 from tracehoused.status import SessionStatus, look
+from tracehoused.upload.engine import Engine, Options
+from tracehoused.upload.reader import session_dirs
 
 __all__ = ["status"]
 

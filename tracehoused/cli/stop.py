@@ -10,7 +10,7 @@ import time
 import click
 
 from tracehoused.config import resolve
-from tracehoused.pidfile import AgentProcess, PidFile
+from tracehoused.service.pidfile import AgentProcess, PidFile
 
 __all__ = ["end", "stop"]
 

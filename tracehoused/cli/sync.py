@@ -19,9 +19,9 @@ from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.progress import Progress
 from tracehoused.cli.public import tell_public
 from tracehoused.config import resolve
-from tracehoused.engine import Engine, Options, Report
-from tracehoused.reader import session_dirs
 from tracehoused.status import SessionStatus, look
+from tracehoused.upload.engine import Engine, Options, Report
+from tracehoused.upload.reader import session_dirs
 
 __all__ = ["sync"]
 

@@ -17,9 +17,9 @@ import click
 from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.frame import Look, frame
 from tracehoused.config import resolve
-from tracehoused.engine import Engine
 from tracehoused.following import Follower
 from tracehoused.status import look
+from tracehoused.upload.engine import Engine
 
 __all__ = ["top"]
 

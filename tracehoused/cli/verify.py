@@ -11,9 +11,9 @@ import click
 
 from tracehoused.cli.common import resolve_spools
 from tracehoused.config import resolve
-from tracehoused.engine import Engine, Options
-from tracehoused.reader import session_dirs
 from tracehoused.text import printable
+from tracehoused.upload.engine import Engine, Options
+from tracehoused.upload.reader import session_dirs
 from tracehoused.verify import Proof
 from tracehoused.verify import verify as proof_of
 

@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 import click
 
 from tracehouse.spool import layout
-from tracehoused import logfile
 from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.serve import check_needs, house_version
 from tracehoused.config import resolve
+from tracehoused.service import logfile
 from tracehoused.text import printable
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import click
 
 from tracehouse.spool import keys
 from tracehouse.spool.layout import fingerprint
-from tracehoused.anonymous import anonymous_identities
 from tracehoused.config import resolve
+from tracehoused.identities.anonymous import anonymous_identities
 from tracehoused.text import printable
 
 __all__ = ["whoami"]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Callable
 
 from tracehoused.exceptions import AgentError
 from tracehoused.export.otlp import Resource, Span, request
-from tracehoused.request import Request
-from tracehoused.retry import Answer, Backoff, Verdict
+from tracehoused.http.request import Request
+from tracehoused.http.retry import Answer, Backoff, Verdict
 
 if TYPE_CHECKING:
-    from tracehoused.client import Client
+    from tracehoused.http.client import Client
 
 __all__ = ["MOST_SPANS", "Pushed", "Pusher", "batches"]
 

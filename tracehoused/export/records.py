@@ -13,8 +13,8 @@ from tracehouse.exceptions import SpoolError
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehouse.spool.manifest import Manifest
-from tracehoused.intervals import Intervals
-from tracehoused.reader import Epoch, Run, Scan, measure, open_checked, read_manifest, scan, scan_runs, writers
+from tracehoused.upload.intervals import Intervals
+from tracehoused.upload.reader import Epoch, Run, Scan, measure, open_checked, read_manifest, scan, scan_runs, writers
 
 __all__ = ["Entry", "Source", "open_source"]
 

@@ -1,0 +1,297 @@
+"""The agent: keeps sessions uploaded while jobs write them. Woken by file events; a rescan finds whatever they missed.
+
+One thread decides (``step``), others make the passes. A session that is closed and settled costs nothing but a note of when
+that was found; one that lives costs a pass when its job writes; one that waits costs a try now and then.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from random import Random
+
+from tracehoused.service.backlog import Backlog
+from tracehoused.service.lookout import Lookout
+from tracehoused.service.spools import fingerprint, segments
+from tracehoused.service.tracked import Schedule, Tracked
+from tracehoused.service.watcher import Hints
+from tracehoused.text import printable
+from tracehoused.upload.engine import Destination, Engine, Report
+
+__all__ = ["Agent"]
+
+log = logging.getLogger("tracehoused")
+
+# hints that come while a job writes on: the kernel joins those that nobody has read yet
+_COALESCE = 0.02
+_GAP = 0.05
+_DYING = 0.25
+_LEASE_WAIT = 5.0
+_ANSWER = re.compile(r"\b([45][0-9][0-9]): .*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class _Done:
+    session: Tracked
+    mark: tuple[int, int]
+    epochs: tuple[str, ...]
+    report: Report | None
+
+
+class Agent:
+    """``run`` until ``stop``; or ``step`` by step. ``beat`` is called after each rescan, once a minute at least.
+
+    ``lookout``: the spools, and what is known of their sessions. ``stop``, ``drain_then_stop`` and ``look_again`` may be called
+    from any thread and from signal handlers.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        lookout: Lookout,
+        *,
+        jobs: int,
+        rng: Random | None = None,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._engine = engine
+        self.lookout = lookout
+        self._rng = rng or Random()
+        self._beat = beat
+        self.backlog = Backlog()
+        engine.on_request(self.backlog.headers)
+        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="tracehouse-upload")
+        self._schedule = Schedule(jobs)
+        self._done: deque[_Done] = deque()
+        self._parked: dict[str, list[Tracked]] = {}
+        self._stopping = threading.Event()
+        self._draining = False
+        self.failed = 0  # passes that left something
+
+    def run(self) -> None:
+        """Upload until ``stop`` is called; then finish what is under way."""
+        try:
+            while not self._stopping.is_set():
+                hints = self.lookout.watcher.wait(self.until_due())
+                self.step(hints)
+                if self._draining and self._is_drained():
+                    break
+                if hints.sessions:
+                    self._stopping.wait(_COALESCE)
+        finally:
+            self._pool.shutdown()
+            self._settle_done()
+            self.lookout.close()
+
+    def run_once(self) -> None:
+        """One pass over all there is that is not settled, with no second try; then return."""
+        self._draining = True
+        self.run()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.lookout.watcher.wake()
+
+    def drain_then_stop(self) -> None:
+        """Upload all there is now, with one try for each session, then stop."""
+        self._draining = True
+        self.lookout.look_now()
+        self.lookout.watcher.wake()
+
+    def step(self, hints: Hints) -> None:
+        """Begin passes over the sessions that hints or the time call for."""
+        self._settle_done()
+        now = time.monotonic()
+        for session in self.lookout.hinted(hints, now):
+            if not self._draining:
+                self._want(session, now, hot=True)
+        for session in self.lookout.ended(hints):
+            # a little later: a file is told to be closed before its lock is given up
+            session.mark = (-1, 0)
+            if session.running:
+                session.again = True
+            elif session.state == "live":
+                self._schedule.at(session, now + _DYING)
+        if self.lookout.is_due(now):
+            for session in self.lookout.rescan(now):
+                self._want(session, now, hot=session.state == "live")
+            self._beat()
+        for session in self._schedule.due(now):
+            self._on_time(session, now)
+        self._begin_passes()
+        if self.backlog.due is not None and self.backlog.due <= now:
+            self._count()
+
+    def _count(self) -> None:
+        """How much waits, and for which server: those that will hear of it with no request of a session are told by one of their own."""
+        lookout = self.lookout
+        self.backlog.count(lookout.sessions, [spool.ledger for spool in lookout.spools.values()])
+        if self._schedule.idle:
+            for api_base, machine in self.backlog.untold():
+                self._engine.tell(api_base, machine)
+
+    def until_due(self) -> float:
+        """Seconds until there is something to do without a hint."""
+        times = (self._schedule.next_due(), self.backlog.due, self.lookout.next_look)
+        return max(0.0, min(at for at in times if at is not None) - time.monotonic())
+
+    def _is_drained(self) -> bool:
+        due = self._schedule.next_due()
+        soon = due is not None and due <= time.monotonic() + _GAP
+        return self._schedule.idle and not self._done and not soon and self.lookout.has_looked
+
+    def _want(self, session: Tracked, now: float, *, hot: bool) -> None:
+        if session.pending_since is None:
+            session.pending_since = now
+        self.backlog.changed(now)
+        if session.running:
+            session.again = True
+        elif session.state in ("retry", "parked", "stopped") and hot:
+            pass  # more records do not make it succeed: it has its time
+        else:
+            self._schedule.at(session, None)
+            self._schedule.want(session, hot=hot)
+
+    def _on_time(self, session: Tracked, now: float) -> None:
+        """A try that was to be repeated, or a look at a live session that gives no hints."""
+        if session.state == "live" and not session.again:
+            if fingerprint(session.path) == session.mark:
+                self._schedule.at(session, self.lookout.next_poll(session, now))
+                return
+            self._watch(session, now)
+        session.again = False
+        hot = session.state == "live"
+        if session.state == "parked":
+            session.state = "retry"
+        self._schedule.want(session, hot=hot)
+
+    def _begin_passes(self) -> None:
+        while not self._stopping.is_set() and (session := self._schedule.take()) is not None:
+            # the watch first, and the writers too: what comes after the pass has looked is then told
+            self._watch(session, time.monotonic())
+            self.lookout.set_epochs(session, segments(session.path))
+            self._pool.submit(self._pass, session)
+
+    def _watch(self, session: Tracked, now: float) -> None:
+        loser = self.lookout.watch(session)
+        if loser is not None and loser.state == "live":
+            self._schedule.at(loser, self.lookout.next_poll(loser, now))
+
+    def _pass(self, session: Tracked) -> None:
+        mark, epochs, report = fingerprint(session.path), segments(session.path), None
+        try:
+            if epochs or self.lookout.is_left(session.path):
+                report = self._engine.drain(session.path)
+        except Exception:  # a thread's top: one session's trouble must not end the agent
+            log.exception("a defect stopped this pass; it is tried again", extra={"session": session.path})
+        self._done.append(_Done(session, mark, epochs, report))
+        self.lookout.watcher.wake()
+
+    def _settle_done(self) -> None:
+        while self._done:
+            done = self._done.popleft()
+            self._schedule.over(done.session)
+            now = time.monotonic()
+            self.backlog.changed(now)
+            self._note(done, now)
+            if done.report is None:
+                self._wait_for_records(done, now)
+            elif done.report.outcome.complete:
+                self._completed(done, done.report, now)
+            else:
+                self._left(done.session, done.report, now)
+
+    def _note(self, done: _Done, now: float) -> None:
+        session = done.session
+        if done.mark != session.mark:
+            session.mark = done.mark
+            session.grew = now
+            session.stalled = False
+        session.size = done.mark[0]
+        if done.report is not None and done.report.manifest is not None:
+            session.home = done.report.manifest.api_base, done.report.manifest.machine_id
+        if done.report is not None and done.report.left is not None:
+            session.left = done.report.left
+        if done.report is not None and done.report.destination is not None:
+            session.api_base = done.report.destination.api_base
+            session.dead, session.dropped = done.report.dead, done.report.dropped
+            self._hear(done.report.destination, done.report.outcome.scope, now)
+
+    def _wait_for_records(self, done: _Done, now: float) -> None:
+        """A directory in which no record is yet, or a pass that a defect ended."""
+        session = done.session
+        if done.epochs:
+            session.state = "retry"
+            self.failed += 1
+            self._schedule.at(session, now + session.wait(self._rng, None))
+        elif session.again:
+            session.again = False
+            self._schedule.at(session, now + _GAP)
+        else:
+            session.state = "new"
+
+    def _completed(self, done: _Done, report: Report, now: float) -> None:
+        session = done.session
+        session.backoff, session.trouble, session.pending_since = None, "", None
+        self.lookout.set_epochs(session, done.epochs if report.live else ())
+        if not self._draining and (session.again or fingerprint(session.path) != done.mark):
+            session.again, session.state = True, "live"
+            session.pending_since = now
+            self._schedule.at(session, now + _GAP)
+        elif report.live:
+            session.again, session.state = False, "live"
+            self._schedule.at(session, self.lookout.next_poll(session, now))
+        else:
+            self.lookout.settled(session, done.mark)
+
+    def _left(self, session: Tracked, report: Report, now: float) -> None:
+        outcome = report.outcome
+        told = _ANSWER.sub(r"\1", printable(outcome.trouble))
+        # the answer's own words may repeat what was sent: they are in `tracehouse status`, not in the log
+        if told != session.trouble and outcome.scope != "lease":
+            log.warning("not uploaded: %s", told, extra={"session": session.path})
+        session.trouble = told
+        session.again = False
+        self.failed += 1
+        if outcome.stopped:
+            session.state = "stopped"
+        elif report.destination is None and outcome.scope != "lease":
+            session.state = "waiting"
+            self.lookout.waits(session)
+        elif report.destination is not None and outcome.scope in ("destination", "identity"):
+            place = report.destination.api_base if outcome.scope == "destination" else report.destination.hash
+            self._park(session, place, outcome.retry_after, now)
+        else:
+            session.state = "retry"
+            lease = outcome.scope == "lease"
+            self._schedule.at(session, now + (_LEASE_WAIT if lease else session.wait(self._rng, outcome.retry_after)))
+
+    def _park(self, session: Tracked, place: str, retry_after: float | None, now: float) -> None:
+        """One session asks again whether the server is back, or takes the key; the others wait for what it hears."""
+        parked = [other for other in self._parked.get(place, ()) if other.state in ("parked", "retry")]
+        self._parked[place] = parked
+        session.state = "parked"
+        if not any(other.due is not None or other.running or other.ready for other in parked):
+            self._schedule.at(session, now + session.wait(self._rng, retry_after))
+        if session not in parked:
+            parked.append(session)
+
+    def _hear(self, destination: Destination, scope: str, now: float) -> None:
+        """The server answers, and perhaps takes the key: all that waited for that have their turn."""
+        if scope != "destination":
+            self._release(destination.api_base, now)
+        if scope not in ("destination", "identity"):
+            self._release(destination.hash, now)
+
+    def _release(self, place: str, now: float) -> None:
+        for session in self._parked.pop(place, ()):
+            if session.state == "parked":
+                session.state = "retry"
+                session.backoff = None
+                self._schedule.at(session, now)

@@ -1,0 +1,188 @@
+"""What the agent sees to besides uploading: stalled jobs, deletion after the grace, and the spool's budget."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from tracehouse.exceptions import TracehouseError
+from tracehouse.spool.budget import measure
+from tracehoused import letters
+from tracehoused.config import Settings
+from tracehoused.service.ledger import directory_mark
+from tracehoused.service.lookout import Lookout
+from tracehoused.service.pruning import Pruned, candidates, prune_session, pruned_note, tidy
+from tracehoused.service.spools import Spool
+from tracehoused.service.tracked import Tracked
+from tracehoused.upload.engine import Engine
+
+__all__ = ["Keeping"]
+
+log = logging.getLogger("tracehoused")
+
+_WARN_EVERY = 60.0
+_DAY = 86400.0
+_SHARE = 50  # measuring a spool takes at most this part of a core
+
+
+class Keeping:
+    """``step`` after each look through the spools, from the thread that looks; deletion goes on in another."""
+
+    def __init__(self, engine: Engine, lookout: Lookout, settings: Settings) -> None:
+        self._engine = engine
+        self._lookout = lookout
+        self._settings = settings
+        self._thread: threading.Thread | None = None
+        self._done: deque[Pruned] = deque()
+        self._stopping = threading.Event()
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._tidied: set[str] = set()
+        self._kept: set[str] = set()
+        self._daily_at = time.monotonic() + _DAY
+        self._warned_at: float | None = None
+        self._measured_at = 0.0
+
+    def step(self) -> None:
+        self._tidy()
+        self._children = [child for child in self._children if child.poll() is None]
+        self._note_pruned()
+        now = time.monotonic()
+        for session in self._lookout.sessions.values():
+            if session.state == "live" and not session.stalled and now - session.grew >= self._settings.stall_after:
+                self._stalled(session)
+        if self._thread is None or not self._thread.is_alive():
+            if now >= self._daily_at:
+                self._daily_at = now + _DAY
+                self._kept.clear()
+                self._begin(self._retry_parked, self._with_dead_letters())
+            else:
+                self._prune()
+
+    def close(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._note_pruned()
+
+    def _tidy(self) -> None:
+        fresh = [path for path in self._lookout.spools if path not in self._tidied]
+        self._tidied.update(fresh)
+        try:
+            for session in tidy(fresh):
+                log.warning("a deletion that was cut short is undone", extra={"session": session})
+        except OSError as error:
+            log.warning("the trash cannot be seen to: %s", error)
+
+    def _stalled(self, session: Tracked) -> None:
+        session.stalled = True
+        minutes = self._settings.stall_after / 60
+        log.warning(
+            "its job lives, but has recorded nothing for %.3g minutes", minutes, extra={"session": session.path}
+        )
+        if not self._settings.on_stall:
+            return
+        environ = {**os.environ, "TRACEHOUSE_STALLED_SESSION": session.path}
+        environ.pop("TRACEHOUSE_API_KEY", None)
+        try:
+            child = subprocess.Popen(
+                [*self._settings.on_stall, session.path],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self._children.append(child)
+        except OSError as error:
+            log.warning("on_stall cannot be run: %s", error)
+
+    def _prune(self) -> None:
+        if self._settings.spool_max_bytes is not None or self._settings.spool_max_files is not None:
+            if time.monotonic() >= self._measured_at:
+                self._begin(self._prune_to_budget, list(self._lookout.spools))
+            return
+        chosen = [path for spool in self._lookout.spools.values() for path in self._candidates(spool, 0, 0)]
+        if chosen:
+            self._begin(self._prune_all, chosen)
+
+    def _candidates(self, spool: Spool, over: int, over_files: int) -> list[str]:
+        odo = self._lookout.odometer.now()
+        grace = self._settings.retention_grace
+        names = candidates(spool.ledger, older_than=grace, odo=odo, over=over, over_files=over_files)
+        return [path for path in (os.path.join(spool.path, name) for name in names) if path not in self._kept]
+
+    def _prune_to_budget(self, spools: list[str]) -> None:
+        began = time.monotonic()
+        for spool in [self._lookout.spools[path] for path in spools]:
+            over, over_files = self._over_budget(spool)
+            chosen = self._candidates(spool, over, over_files)
+            if not chosen and (over or over_files):
+                self._warn(spool)
+            self._prune_all(chosen)
+        now = time.monotonic()
+        self._measured_at = now + (now - began) * _SHARE
+
+    def _begin(self, work: Callable[[list[str]], None], sessions: list[str]) -> None:
+        self._thread = threading.Thread(target=work, args=(sessions,), name="tracehouse-keep", daemon=True)
+        self._thread.start()
+
+    def _with_dead_letters(self) -> list[str]:
+        lookout = self._lookout
+        found = [session.path for session in lookout.sessions.values() if session.dead]
+        for spool in lookout.spools.values():
+            found += [os.path.join(spool.path, name) for name, note in spool.ledger.items() if note.dead]
+        return found
+
+    def _retry_parked(self, sessions: list[str]) -> None:
+        """What a server failed at rather than refused may be to its taste by now."""
+        for session in sessions:
+            if self._stopping.is_set():
+                return
+            try:
+                done = letters.retry(self._engine, session, lambda letter: letter.parked)
+            except (TracehouseError, OSError) as error:
+                log.info("dead letters are not tried again: %s", error, extra={"session": session})
+                continue
+            if done.accepted:
+                log.info("%d dead letters were accepted", done.accepted, extra={"session": session})
+
+    def _over_budget(self, spool: Spool) -> tuple[int, int]:
+        """Bytes and files beyond what the spool may have."""
+        settings = self._settings
+        size, files = measure(spool.path)
+        most, most_files = settings.spool_max_bytes or size, settings.spool_max_files or files
+        return max(0, size - most), max(0, files - most_files)
+
+    def _warn(self, spool: Spool) -> None:
+        now = time.monotonic()
+        if self._warned_at is None or now - self._warned_at >= _WARN_EVERY:
+            self._warned_at = now
+            told = (
+                "over its budget, and nothing in it may be deleted yet: jobs go on writing, or drop, as they were told"
+            )
+            log.warning("%s", told, extra={"spool": spool.path})
+
+    def _prune_all(self, chosen: list[str]) -> None:
+        for session in chosen:
+            if self._stopping.is_set():
+                return
+            self._done.append(prune_session(self._engine, session))
+
+    def _note_pruned(self) -> None:
+        while self._done:
+            pruned = self._done.popleft()
+            if pruned.kept:
+                self._kept.add(pruned.session)
+                log.info("not deleted: %s", pruned.kept, extra={"session": pruned.session})
+                continue
+            log.info("deleted %d bytes that are acknowledged", pruned.freed, extra={"session": pruned.session})
+            ledger = self._lookout.spools[os.path.dirname(pruned.session)].ledger
+            note = ledger.get(os.path.basename(pruned.session))
+            if note is not None:
+                mtime = directory_mark(pruned.session)
+                ledger.put(os.path.basename(pruned.session), pruned_note(note, mtime))

@@ -1,0 +1,304 @@
+"""Where the agent looks: the spools, their file events, and which of their sessions there is something to do with.
+
+A session that is closed and settled is a note in its spool's ledger, and compared with its directory's mtime at each rescan. The
+others are tracked. A live one has a watch, or, beyond the watches there are and where no events come (network file systems), is
+looked at by the clock: each second or so where it grew lately, less often where it did not, and the less the more there are.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+
+from tracehouse.spool import layout, liveness
+from tracehoused.service.backlog import count_new
+from tracehoused.service.ledger import Note, Odometer, directory_mark
+from tracehoused.service.spools import Spool, expand, fingerprint
+from tracehoused.service.tracked import Tracked
+from tracehoused.service.watcher import Hints, Watcher
+
+__all__ = ["Lookout"]
+
+log = logging.getLogger("tracehoused")
+
+_POLL = 0.5
+_REMOTE_POLL = 1.0
+_LATELY = 60.0
+_COST = 0.006  # seconds between two looks at idle sessions, so that they take less than a hundredth of a core
+_BLIND_RESCAN = 30.0
+_MEASURED = 20_000
+_COUNTED = 5_000
+
+
+class Lookout:
+    """``patterns``: paths or patterns of spools. ``rescan_every``, ``dead_after``: seconds. ``credentials``: files whose change
+    is a reason to try sessions again that have no key. ``only``: look at this session directory of theirs alone. ``marking``: let
+    jobs know that an agent is here."""
+
+    def __init__(
+        self,
+        patterns: Sequence[str],
+        state_dir: str,
+        *,
+        rescan_every: float,
+        dead_after: float,
+        credentials: Sequence[str] = (),
+        only: str | None = None,
+        marking: bool = True,
+    ) -> None:
+        self._patterns = patterns
+        self._state_dir = state_dir
+        self._every = rescan_every
+        self._dead_after = dead_after
+        self._credentials = credentials
+        self._only = only
+        self._marking = marking
+        self._keys_seen: object = None
+        self.watcher = Watcher()
+        self.odometer = Odometer(state_dir)
+        self.spools: dict[str, Spool] = {}
+        self.sessions: dict[str, Tracked] = {}
+        self._by_epoch: dict[str, set[str]] = {}
+        self._beats: dict[str, tuple[float, float]] = {}
+        self._watched: OrderedDict[str, Tracked] = OrderedDict()
+        self._waiting: set[str] = set()
+        self._problem_told = ""
+        self.has_looked = False
+        self.next_look = 0.0
+
+    def open(self) -> None:
+        """Find the spools and begin to watch them; what cannot be watched is polled."""
+        for path in expand(self._patterns):
+            if path in self.spools:
+                self.spools[path].mark()
+            else:
+                self.spools[path] = Spool(path, self._state_dir, marking=self._marking)
+                log.info("watching a spool", extra={"spool": path})
+                if self.spools[path].problem:
+                    log.warning("%s", self.spools[path].problem, extra={"spool": path})
+            self.watcher.add_spool(path)
+        if self.watcher.problem != self._problem_told:
+            self._problem_told = self.watcher.problem
+            log.warning("%s", self.watcher.problem)
+
+    def close(self) -> None:
+        self.save()
+        for spool in self.spools.values():
+            spool.close()
+        self.watcher.close()
+
+    def save(self) -> None:
+        """Note down what is known, for the next start."""
+        try:
+            self.odometer.save()
+            for spool in self.spools.values():
+                spool.ledger.save()
+        except OSError as error:
+            log.warning("cannot note down what is settled: %s", error)
+
+    def look_now(self) -> None:
+        self.next_look = 0.0
+        self.has_looked = False
+
+    def is_due(self, now: float) -> bool:
+        return now >= self.next_look
+
+    def hinted(self, hints: Hints, now: float) -> Iterator[Tracked]:
+        """The sessions in which something was recorded, as hints tell."""
+        if hints.lost:
+            self.next_look = now
+        for path in hints.sessions:
+            if os.path.dirname(path) in self.spools and self._is_meant(path):
+                yield self._track(path, now)
+
+    def ended(self, hints: Hints) -> Iterator[Tracked]:
+        """The sessions of writers whose locks were closed."""
+        for path in {path for epoch in hints.ended for path in self._by_epoch.get(epoch, ())}:
+            if path in self.sessions:
+                yield self.sessions[path]
+
+    def rescan(self, now: float) -> list[Tracked]:
+        """Whatever events said or missed: sessions that grew, are new, may have died, or have a key at last."""
+        self.open()
+        wanted: dict[str, Tracked] = {}
+        for spool in self.spools.values():
+            try:
+                self._look_through(spool, now, wanted)
+            except OSError as error:
+                log.warning("cannot look through it: %s", error.strerror, extra={"spool": spool.path})
+        for path in self._dead_writers(now) | self._with_keys():
+            if path in self.sessions:
+                wanted[path] = self.sessions[path]
+        self.has_looked = True
+        blind = bool(self.watcher.polled) and any(session.state == "live" for session in self.sessions.values())
+        every = min(self._every, _BLIND_RESCAN) if self.watcher.polled else self._every
+        self.next_look = now + (_REMOTE_POLL * 5 if blind and len(self.sessions) < 1000 else every)
+        return list(wanted.values())
+
+    def _look_through(self, spool: Spool, now: float, wanted: dict[str, Tracked]) -> None:
+        names: set[str] = set()
+        fresh: list[Tracked] = []
+        for name, mtime in spool.sessions():
+            if not self._is_meant(os.path.join(spool.path, name)):
+                continue
+            names.add(name)
+            note = spool.ledger.get(name)
+            if note is not None and note.mtime == mtime:
+                continue
+            path = os.path.join(spool.path, name)
+            known = self.sessions.get(path)
+            if known is None:
+                fresh.append(self._track(path, now))
+            elif self._may_have_grown(known) and fingerprint(path) != known.mark:
+                wanted[path] = known
+        for number, session in enumerate(fresh):
+            if len(fresh) <= _MEASURED:
+                session.size = fingerprint(session.path)[0]
+            if number < _COUNTED:
+                count_new(session)
+            wanted[session.path] = session
+        spool.ledger.keep_only(names)
+        gone = [path for path in self.sessions if os.path.dirname(path) == spool.path]
+        for path in gone:
+            if os.path.basename(path) not in names and not self.sessions[path].running:
+                self._forget(self.sessions[path])
+
+    def _is_meant(self, path: str) -> bool:
+        return self._only is None or path == self._only
+
+    @staticmethod
+    def _may_have_grown(session: Tracked) -> bool:
+        """Events may have been missed; who is looked at by the clock needs no look besides."""
+        return session.state in ("live", "new", "waiting") and session.due is None and not session.running
+
+    def _dead_writers(self, now: float) -> set[str]:
+        """Sessions of writers that are gone, or were not heard of for long by our own clock: of few writers, not of each session."""
+        found: set[str] = set()
+        for epoch, paths in self._by_epoch.items():
+            writers = os.path.join(os.path.dirname(next(iter(paths))), layout.WRITERS)
+            lock = liveness.read_lock(writers, epoch)
+            if lock is None or liveness.lives_here(lock) is False:
+                found |= paths if self._beats.get(epoch, (0.0, 0.0))[0] != -1.0 else set()
+                self._beats[epoch] = (-1.0, now)
+                continue
+            beat, since = self._beats.get(epoch, (0.0, now))
+            if beat != lock["heartbeat"]:
+                beat, since = lock["heartbeat"], now
+            elif now - since > self._dead_after:
+                found |= paths
+                since = now
+            self._beats[epoch] = (beat, since)
+        return found
+
+    def _with_keys(self) -> set[str]:
+        seen = [os.stat(path).st_mtime_ns if os.path.exists(path) else 0 for path in self._credentials]
+        changed, self._keys_seen = self._keys_seen not in (None, seen), seen
+        if not changed:
+            return set()
+        found, self._waiting = self._waiting, set()
+        return found
+
+    def waits(self, session: Tracked) -> None:
+        """It has no key, or cannot be read: tried again when keys change, or by the next start."""
+        self._waiting.add(session.path)
+        self._unwatch(session)
+
+    def settled(self, session: Tracked, mark: tuple[int, int]) -> None:
+        """Nothing is left to do with it: a note takes its place."""
+        spool = self.spools[os.path.dirname(session.path)]
+        name, mtime = os.path.basename(session.path), directory_mark(session.path)
+        known = spool.ledger.get(name)
+        wall, odo = time.time(), self.odometer.now()
+        if known is not None and known.size == mark[0]:
+            wall, odo = known.wall, known.odo  # its directory changed, its records did not
+        pruned = not mark[0] and self.is_left(session.path)
+        home = session.home if session.dead or session.dropped else ("", "")
+        if mtime:
+            note = Note(mtime, wall, odo, mark[0], _files(session.path), session.dead, pruned, session.dropped, home)
+            spool.ledger.put(name, note)
+        self._forget(session)
+
+    @staticmethod
+    def is_left(path: str) -> bool:
+        """A pruned session: its receipt is there, its records are not."""
+        return os.path.isdir(os.path.join(path, layout.UPLOAD))
+
+    def watch(self, session: Tracked) -> Tracked | None:
+        """Give it a watch; one that did not grow for longer may have given up its own for it, and is returned."""
+        if session.watched:
+            self._watched.move_to_end(session.path)
+            return None
+        loser = None
+        if not self.watcher.watch(session.path):
+            loser = self._loser(session)
+            if loser is None:
+                return None
+            self._unwatch(loser)
+            if not self.watcher.watch(session.path):
+                return loser
+        session.watched = True
+        self._watched[session.path] = session
+        return loser
+
+    def _loser(self, session: Tracked) -> Tracked | None:
+        if self.watcher.problem or os.path.dirname(session.path) in self.watcher.polled or not self._watched:
+            return None
+        oldest = next(iter(self._watched.values()))
+        return None if oldest.running or oldest.grew >= session.grew else oldest
+
+    def next_poll(self, session: Tracked, now: float) -> float | None:
+        """When a live session is to be looked at without a hint."""
+        if session.watched:
+            self._watched.move_to_end(session.path)
+            return None
+        if os.path.dirname(session.path) in self.watcher.polled:
+            return now + _REMOTE_POLL
+        if now - session.grew < _LATELY and len(self.sessions) < 1000:
+            return now + _POLL
+        # on whole seconds: those of one second share a wake-up
+        return math.ceil(now + len(self.sessions) * _COST)
+
+    def set_epochs(self, session: Tracked, epochs: tuple[str, ...]) -> None:
+        """The writers whose end is a reason to look at it."""
+        for epoch in session.epochs:
+            paths = self._by_epoch.get(epoch)
+            if paths is not None:
+                paths.discard(session.path)
+                if not paths:
+                    del self._by_epoch[epoch]
+                    self._beats.pop(epoch, None)
+        session.epochs = epochs
+        for epoch in epochs:
+            self._by_epoch.setdefault(epoch, set()).add(session.path)
+
+    @property
+    def living(self) -> Mapping[str, set[str]]:
+        """Sessions by the epoch of a writer that has not ended."""
+        return self._by_epoch
+
+    def _track(self, path: str, now: float) -> Tracked:
+        known = self.sessions.get(path)
+        if known is None:
+            known = self.sessions[path] = Tracked(path, now)
+        return known
+
+    def _unwatch(self, session: Tracked) -> None:
+        if session.watched:
+            session.watched = False
+            self._watched.pop(session.path, None)
+            self.watcher.unwatch(session.path)
+
+    def _forget(self, session: Tracked) -> None:
+        self._unwatch(session)
+        self.set_epochs(session, ())
+        self._waiting.discard(session.path)
+        session.due = None
+        self.sessions.pop(session.path, None)
+
+
+def _files(session: str) -> int:
+    return 1 + sum(len(names) + len(dirs) for _, dirs, names in os.walk(session))

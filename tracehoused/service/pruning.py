@@ -1,0 +1,117 @@
+"""Which sessions are to be deleted: those settled for longer than the grace, or, when the spool is over its budget, the longest settled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Callable
+
+from tracehouse.exceptions import TracehouseError
+from tracehouse.spool import durable, layout
+from tracehoused.exceptions import LeaseHeld
+from tracehoused.identities.credentials import NoCredential
+from tracehoused.service.ledger import Ledger, Note, age, directory_mark
+from tracehoused.service.retention import Kept, is_pruned, prune, recover
+from tracehoused.upload.engine import Destination, Engine
+from tracehoused.upload.lease import Lease
+from tracehoused.upload.reader import read_manifest, session_dirs
+
+__all__ = ["Pruned", "candidates", "note_settled", "note_unknown", "prune_session", "pruned_note", "tidy"]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What became of one session: ``freed`` bytes, or why it was ``kept``."""
+
+    session: str
+    freed: int
+    kept: str = ""
+
+
+def candidates(ledger: Ledger, *, older_than: float, odo: float, over: int = 0, over_files: int = 0) -> list[str]:
+    """Names of sessions to prune. ``older_than``: seconds since they were settled; ``over``: bytes, ``over_files``: files to get rid
+    of whatever their age."""
+    now = time.time()
+    chosen = []
+    for name, note in sorted(ledger.items(), key=lambda item: (item[1].odo, item[1].wall)):
+        if note.pruned or note.dead:
+            continue
+        if age(note, now, odo) >= older_than or over > 0 or over_files > 0:
+            chosen.append(name)
+            over -= note.size
+            over_files -= note.files
+    return chosen
+
+
+def prune_session(engine: Engine, session: str, *, dry: bool = False) -> Pruned:
+    """Delete a session's records if that is safe, as its own destination tells."""
+    try:
+        manifest = read_manifest(session)
+        credential = engine.known_credential(manifest)
+        if isinstance(credential, NoCredential):
+            return Pruned(session, 0, credential.reason)
+        destination = Destination.of(credential)
+        with closing(Lease(session)):
+            checkpoint = engine.checkpoint(session, manifest, destination)
+            at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            lives = engine.liveness(session)
+            return Pruned(session, prune(session, manifest, checkpoint, lives, at=at, dry=dry))
+    except LeaseHeld as held:
+        return Pruned(session, 0, f"an agent is at it ({held.holder})")
+    except (Kept, TracehouseError, OSError) as error:
+        return Pruned(session, 0, str(error))
+
+
+def tidy(spools: Iterable[str]) -> list[str]:
+    """At the start of an agent: what a crash left in the trash goes back, what was removed goes for good. The sessions that got back."""
+    restored = []
+    for spool in spools:
+        trash = os.path.join(spool, layout.TRASH)
+        for name in os.listdir(trash) if os.path.isdir(trash) else ():
+            session = os.path.join(spool, name)
+            if name.endswith(".removed"):
+                shutil.rmtree(os.path.join(trash, name), ignore_errors=True)
+            elif layout.is_session_dir(name):
+                durable.private_dir(session)
+                try:
+                    with closing(Lease(session)):
+                        if recover(session):
+                            restored.append(session)
+                except LeaseHeld:
+                    continue  # a deletion that is under way
+    return restored
+
+
+def pruned_note(note: Note, mtime: int) -> Note:
+    """What is noted of a session from then on."""
+    return note._replace(mtime=mtime, size=0, files=6, pruned=True)
+
+
+def note_settled(ledger: Ledger, session: str, changed: Callable[[Note, int], Note]) -> None:
+    """Change what is noted of a session, after its directory was changed."""
+    name = os.path.basename(session)
+    note = ledger.get(name)
+    if note is not None:
+        ledger.put(name, changed(note, directory_mark(session)))
+
+
+def note_unknown(engine: Engine, ledger: Ledger, spool: str, odo: float) -> None:
+    """Look at the sessions of which nothing is noted, and note those that could be pruned as settled from now on."""
+    for session in session_dirs(spool):
+        mtime = directory_mark(session)
+        known = ledger.get(os.path.basename(session))
+        if known is not None and known.mtime == mtime:
+            continue
+        if is_pruned(session):
+            ledger.put(os.path.basename(session), Note(mtime, time.time(), odo, 0, 6, 0, True))
+            continue
+        found = prune_session(engine, session, dry=True)
+        if not found.kept:
+            # looking took the lease, which made a file, but in a directory below
+            note = Note(directory_mark(session), time.time(), odo, found.freed, 8, 0, False)
+            ledger.put(os.path.basename(session), note)

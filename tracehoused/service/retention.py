@@ -1,0 +1,246 @@
+"""Deleting what is safely elsewhere: the segments and media of a closed session, wholly acknowledged by its own destination.
+
+The receipt is written first. Then the segments are moved to ``<spool>/.trash/<session>/`` and looked at a second time: if anything is
+there that was not acknowledged (a writer raced, its file descriptor moved along), they are moved back. Only then are they unlinked.
+A crash at any point leaves segments in the session or in the trash, and ``recover`` ends what was begun, one way or the other.
+
+``upload/<destination>/receipt.json``: ``uid``, ``kind``, ``id``, ``server_id``, ``status``, ``next_step``, ``attempt``, ``claim``,
+``rollouts`` (how many), ``records``, ``bytes``, ``pruned_at``. The journal stays beside it, so that a session that is resumed goes on
+from both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from typing import Any, Callable
+
+from tracehouse.exceptions import TracehouseError
+from tracehouse.spool import durable, layout, liveness
+from tracehouse.spool import record as framing
+from tracehouse.spool.manifest import Manifest
+from tracehoused.upload.checkpoint import Checkpoint
+from tracehoused.upload.reader import Epoch, Scan, measure, open_checked, scan, writers
+
+__all__ = ["Kept", "is_pruned", "prune", "receipt_of", "recover", "remove"]
+
+Lives = Callable[[Epoch], "bool | None"]
+
+
+class Kept(Exception):
+    """A session stays as it is; says why."""
+
+
+def prune(session: str, manifest: Manifest, checkpoint: Checkpoint, lives: Lives, *, at: str, dry: bool = False) -> int:
+    """Delete a session's segments and media; the bytes that were freed. Kept when that is not safe. The caller holds its lease.
+
+    ``dry``: look, and say what would be freed. ``at``: UTC ISO 8601.
+    """
+    epochs = writers(session)
+    for epoch in epochs:
+        if _may_write(session, epoch, lives):
+            raise Kept("a process that writes it lives")
+    measure(session, epochs)
+    _check(session, manifest, checkpoint, epochs, lives)
+    size = sum(sum(epoch.sizes.values()) for epoch in epochs) + _media_bytes(session)
+    if dry or not epochs:
+        return size
+    _write_receipt(session, manifest, checkpoint, epochs, at)
+    trash = trash_of(session)
+    _move(session, trash, [layout.segment_name(epoch.id, n) for epoch in epochs for n in epoch.sizes])
+    _move_media(session, trash)
+    try:
+        again = writers(trash)
+        measure(trash, again)
+        _check(trash, manifest, checkpoint, again, lives)
+        if any(_may_write(session, epoch, lives) for epoch in again) or _refers_to_media(session):
+            raise Kept("a writer came back")
+    except (Kept, TracehouseError, OSError):
+        restore(trash, session)
+        raise
+    shutil.rmtree(trash)
+    return size
+
+
+def recover(session: str) -> bool:
+    """After a crash: what lies in the trash of a session goes back to it, and a later ``prune`` decides anew. Whether anything did.
+
+    The caller holds the session's lease, so that this is nobody's deletion under way.
+    """
+    trash = trash_of(session)
+    if not os.path.isdir(trash):
+        return False
+    restore(trash, session)
+    return True
+
+
+def remove(session: str) -> None:
+    """Delete a session with all that is in it, acknowledged or not."""
+    trash = f"{trash_of(session)}.removed"
+    durable.private_dir(os.path.dirname(trash))
+    if os.path.isdir(trash):
+        shutil.rmtree(trash)
+    durable.move(session, trash)
+    shutil.rmtree(trash)
+
+
+def is_pruned(session: str) -> bool:
+    """Its receipt is there and its records are not."""
+    upload = os.path.join(session, layout.UPLOAD)
+    receipts = [os.path.exists(os.path.join(upload, name, layout.RECEIPT)) for name in _names(upload)]
+    return any(receipts) and not any(layout.parse_segment_name(name) for name in _names(session))
+
+
+def receipt_of(session: str) -> dict[str, Any] | None:
+    """The receipt of a pruned session, whichever destination gave it."""
+    upload = os.path.join(session, layout.UPLOAD)
+    for name in _names(upload):
+        try:
+            with open(os.path.join(upload, name, layout.RECEIPT), "rb") as file:
+                found = json.loads(file.read(1 << 20))
+        except (OSError, ValueError):
+            continue
+        if isinstance(found, dict):
+            return found
+    return None
+
+
+def trash_of(session: str) -> str:
+    return os.path.join(os.path.dirname(session), layout.TRASH, os.path.basename(session))
+
+
+def restore(trash: str, session: str) -> None:
+    """Put back what lies in the trash; what came to the session meanwhile stays."""
+    media = os.path.join(trash, layout.MEDIA)
+    if os.path.isdir(media):
+        durable.private_dir(os.path.join(session, layout.MEDIA))
+        _move(media, os.path.join(session, layout.MEDIA), _names(media))
+        os.rmdir(media)
+    _move(trash, session, [name for name in _names(trash) if name != layout.MEDIA])
+    os.rmdir(trash)
+
+
+def _may_write(session: str, epoch: Epoch, lives: Lives) -> bool:
+    """Whether a process may still have this epoch. Its lock is gone when it ended well, and proves nothing in a copy."""
+    lock = liveness.read_lock(os.path.join(os.path.dirname(session), layout.WRITERS), epoch.id)
+    return lock is not None and bool(lock["genuine"]) and lives(epoch) is not False
+
+
+def _check(session: str, manifest: Manifest, checkpoint: Checkpoint, epochs: Iterable[Epoch], lives: Lives) -> None:
+    """Kept unless each writer has ended, and each record is acknowledged, not only given up."""
+    state = checkpoint.state
+    if state.in_flight or state.facts.get("untold") or state.facts.get("stopped"):
+        raise Kept("not everything of it has arrived")
+    if state.facts.get("dead"):
+        raise Kept(f"{state.facts['dead']} records were refused: see `tracehouse deadletters`")
+    ends = dict(state.facts.get("ends") or {})
+    for epoch in epochs:
+        if not ends.get(epoch.id, {}).get("done") and lives(epoch) is not False:
+            raise Kept("it is not known to have ended")
+        for n, size in epoch.sizes.items():
+            reached, offset = state.cursors.get(epoch.id, (-1, 0))
+            start = 0 if n > reached else size if n < reached else offset
+            path = os.path.join(session, layout.segment_name(epoch.id, n))
+            if start < size and _has_record(path, framing.checksum_seed(manifest.uid, epoch.id), start, size):
+                raise Kept("not all of it is acknowledged")
+
+
+def _has_record(path: str, seed: int, start: int, stop: int) -> bool:
+    """Whether something whole is there: a torn tail was never a record."""
+    fd = open_checked(path)
+    try:
+        return next(scan(fd, seed, start, stop, Scan(start)), None) is not None
+    finally:
+        os.close(fd)
+
+
+def _write_receipt(session: str, manifest: Manifest, checkpoint: Checkpoint, epochs: list[Epoch], at: str) -> None:
+    facts = checkpoint.state.facts
+    known = receipt_of(session) or {}
+    last = epochs[-1]
+    sent = facts.get("status_sent")
+    fields = {
+        "uid": manifest.uid,
+        "kind": manifest.kind,
+        "id": manifest.id,
+        "server_id": facts.get("server_id"),
+        "status": sent[0] if isinstance(sent, list) and sent else sent,
+        "next_step": max(int(known.get("next_step") or 0), *(next_step(session, manifest.uid, e) for e in epochs)),
+        "attempt": max(int(known.get("attempt") or 0), last.attempt),
+        "claim": max(int(known.get("claim") or 0), *(epoch.order[1] for epoch in epochs)),
+        "rollouts": _rollouts(checkpoint),
+        "records": sum(map(len, checkpoint.state.done.values())),
+        "bytes": int(known.get("bytes") or 0) + sum(sum(epoch.sizes.values()) for epoch in epochs),
+        "pruned_at": at,
+    }
+    checkpoint.save_copy()
+    durable.replace(os.path.join(checkpoint.directory, layout.RECEIPT), json.dumps(fields).encode(), str(os.getpid()))
+
+
+def next_step(session: str, uid: str, epoch: Epoch) -> int:
+    """The automatic step that follows what a writer recorded. Its last segment tells: the header, how far steps were before."""
+    step = 0
+    n = max(epoch.sizes)
+    fd = open_checked(os.path.join(session, layout.segment_name(epoch.id, n)))
+    try:
+        for found in scan(fd, framing.checksum_seed(uid, epoch.id), 0, epoch.sizes[n], Scan(0)):
+            step = max(step, _step_after(found.type, found.data))
+    finally:
+        os.close(fd)
+    return step
+
+
+def _step_after(kind: bytes, data: bytes) -> int:
+    if kind not in (b"segment", b"metrics", b"media"):
+        return 0
+    fields = json.loads(data)
+    if kind == b"segment":
+        return int(fields.get("next_step") or 0)
+    if kind == b"metrics" and all(key.startswith("system/") for key in fields.get("values", ())):
+        return 0  # the system's samples count by themselves
+    step = fields.get("step")
+    return step + 1 if isinstance(step, int) else 0
+
+
+def _rollouts(checkpoint: Checkpoint) -> int:
+    try:
+        with open(os.path.join(checkpoint.directory, "ids.jsonl"), "rb") as file:
+            return sum(b'"kind":"trace"' in line for line in file)
+    except OSError:
+        return 0
+
+
+def _move(source: str, target: str, names: Iterable[str]) -> None:
+    durable.private_dir(target)
+    moved = False
+    for name in names:
+        durable.move(os.path.join(source, name), os.path.join(target, name), durable=False)
+        moved = True
+    if moved:
+        for directory in (source, target, os.path.dirname(target)):
+            durable.sync_dir(directory)
+
+
+def _move_media(session: str, trash: str) -> None:
+    media = os.path.join(session, layout.MEDIA)
+    if os.path.isdir(media):
+        _move(media, os.path.join(trash, layout.MEDIA), _names(media))
+
+
+def _refers_to_media(session: str) -> bool:
+    """A segment has come since: its records may name media that were there."""
+    return any(layout.parse_segment_name(name) for name in _names(session))
+
+
+def _media_bytes(session: str) -> int:
+    media = os.path.join(session, layout.MEDIA)
+    return sum(os.lstat(os.path.join(media, name)).st_size for name in _names(media))
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError:
+        return []

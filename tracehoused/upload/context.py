@@ -1,0 +1,117 @@
+"""What the steps of a pass share: one session at one destination, and the way to ask its server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Callable
+
+from tracehoused.http.capabilities import Capabilities
+from tracehoused.http.request import Request
+from tracehoused.http.retry import Answer, Verdict
+from tracehoused.upload.batch import Record, Render
+from tracehoused.upload.checkpoint import Checkpoint
+from tracehoused.upload.deadletter import DeadLetter, DeadLetters
+
+if TYPE_CHECKING:
+    from tracehoused.http.client import Client
+
+__all__ = ["Context", "Halt"]
+
+_WAIT = 0.5
+_MOST_WAITS = 20
+_LONGEST_WAIT = 10.0  # a server that asks for more is asked again in a later pass: nobody else waits for it
+
+
+class Halt(Exception):
+    """Sending stops here: for the whole destination, for all sessions with this key ("identity"), or for this session.
+
+    ``kind``: "unavailable" (try again after ``retry_after``), "paused" (someone must do something), "deleted" (on the server),
+    "forgotten" (by the server), "lease" (another agent has it).
+    """
+
+    def __init__(self, kind: str, reason: str, *, scope: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+        self.scope = scope
+        self.retry_after = retry_after
+
+
+def _utc_now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@dataclass
+class Context:
+    """What all requests of one session at one destination share. ``still_ours`` is asked right before each of them."""
+
+    session: str
+    kind: str
+    uid: str
+    destination: str
+    client: Client
+    capabilities: Capabilities
+    checkpoint: Checkpoint
+    dead: DeadLetters
+    renders: dict[str, Render]
+    still_ours: Callable[[], bool]
+    sleep: Callable[[float], None]
+    now: Callable[[], str] = _utc_now
+    sent: Callable[[int, int], None] = lambda records, size: None
+    answered: Callable[[str], None] = lambda verdict: None
+    stopping: Callable[[], bool] = lambda: False
+    troubles: list[str] = field(default_factory=list)
+
+    @property
+    def generation(self) -> int:
+        return self.checkpoint.state.generation
+
+    def ask(self, request: Request) -> Answer:
+        """Send, waiting while the same request is being handled there; Halt for every answer that is about more than its content."""
+        answer = self._ask_once(request)
+        for _ in range(_MOST_WAITS):
+            if answer.verdict is not Verdict.IN_FLIGHT or (answer.retry_after or 0.0) > _LONGEST_WAIT:
+                break
+            self.sleep(max(answer.retry_after or 0.0, _WAIT))
+            answer = self._ask_once(request)
+        self._halt_on(answer)
+        return answer
+
+    def _ask_once(self, request: Request) -> Answer:
+        if not self.still_ours():
+            raise Halt("lease", "another agent has taken over this session", scope="session")
+        if self.stopping():
+            raise Halt("stopping", "the agent was stopped; the rest follows when it runs again", scope="session")
+        answer = self.client.send(request)
+        self.answered(answer.verdict.name.lower())
+        return answer
+
+    def _halt_on(self, answer: Answer) -> None:
+        verdict, reason = answer.verdict, answer.reason
+        if (verdict is Verdict.RETRY and answer.status is None) or answer.status == 429:
+            raise Halt("unavailable", reason, scope="destination", retry_after=answer.retry_after)
+        if verdict is Verdict.IN_FLIGHT:
+            raise Halt("unavailable", reason, scope="session", retry_after=answer.retry_after)
+        if verdict is Verdict.UNAUTHORIZED:
+            raise Halt("paused", reason, scope="identity")
+        if verdict is Verdict.MISCONFIGURED:
+            raise Halt("paused", reason, scope="destination")
+        if verdict in (Verdict.FORBIDDEN, Verdict.KEY_REUSED):
+            raise Halt("paused", reason, scope="session")
+
+    def bury(
+        self, epoch: str, n: int, record: Record, lane: str, status: int | None, reason: str, parked: bool
+    ) -> bool:
+        """Into the dead letters, durably; False when it lay there already."""
+        kind = record.type.decode()
+        letter = DeadLetter(
+            epoch, n, record.start, record.end, record.seq, kind, lane, status, reason, self.now(), parked
+        )
+        is_new = self.dead.add(letter)
+        if is_new:
+            self.count("dead")
+        return is_new
+
+    def count(self, name: str, number: int = 1) -> None:
+        self.checkpoint.fact(name, int(self.checkpoint.state.facts.get(name) or 0) + number)

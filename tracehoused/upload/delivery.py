@@ -1,0 +1,302 @@
+"""Batches to the server, and what its answer means for the records in it: settled, cut again, in the dead letters, or left for later.
+
+A 5xx is the batch's own fault only where the server takes other requests: by then it has failed ``STRIKES`` times, and something else
+succeeded in this pass or the session's upsert does so now.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
+from typing import Callable, Union
+
+from tracehouse.spool import layout
+from tracehoused.exceptions import BodyError
+from tracehoused.http.request import FileBody, Request
+from tracehoused.http.retry import Answer, Verdict
+from tracehoused.upload import wire
+from tracehoused.upload.batch import (
+    ARTIFACTS,
+    MEDIA,
+    METRICS,
+    SPANS,
+    Batch,
+    Bounds,
+    Record,
+    batch_key,
+    halves,
+    without,
+)
+from tracehoused.upload.context import Context, Halt
+from tracehoused.upload.mediafiles import checked_media, may_come
+from tracehoused.upload.rounds import read_batch, read_records
+
+__all__ = ["Delivery"]
+
+STRIKES = 5
+# failures in a row, with no success, that are the server's and not a record's: of batches, and of the parts of one that is bisected
+_MOST_BATCHES = 3
+_MOST_PARTS = 16
+_UNSUPPORTED = "unsupported"
+
+
+# the server's answer; why a record can never be sent as it is; or None to leave it for later
+Reply = Union[Answer, str, None]
+
+# of points that the server could not hold there are none to send
+_NOTHING = Answer(Verdict.ACCEPTED, 204, None, "")
+
+# requests of one lane under way at once: the order in which a conversation's spans arrive is its order
+_AT_ONCE = {SPANS: 1, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
+
+
+class Delivery:
+    """Sends batches of one session. ``is_known()``: ask the server whether it still has the session; Halt when it cannot be asked.
+    ``recreate(spans, bounds)``: have it make the traces that these spans belong to. ``has_ended(epoch)``: that writer writes no more."""
+
+    def __init__(
+        self,
+        context: Context,
+        server_id: str | None,
+        is_known: Callable[[], bool],
+        recreate: Callable[[list[Record], Bounds], None],
+        has_ended: Callable[[str], bool],
+    ) -> None:
+        self._context = context
+        self._has_ended = has_ended
+        self._recreate = recreate
+        self._recreated: set[Bounds] = set()
+        self._server_id = server_id
+        self._is_known = is_known
+        self._failed_in_a_row = 0
+        self._bisecting = False
+        self._succeeded = False
+        self._spans_wait = False
+
+    def hold_spans(self) -> None:
+        """None of what follows may overtake what is left for later: the order in which they arrive is the conversation's."""
+        self._spans_wait = True
+
+    def waits(self, bounds: Bounds) -> bool:
+        """It is not to be sent in this pass."""
+        return self._spans_wait and bounds.lane == SPANS
+
+    def deliver_all(
+        self, batches: list[Batch], pool: Executor, delivered: list[Bounds], meanwhile: Sequence[Callable[[], object]]
+    ) -> None:
+        """Send batches, several at once where their order does not matter. ``delivered`` grows by what is settled, also when one halts;
+        ``meanwhile`` are called in turn, each when there is nothing to do but wait for an answer."""
+        under_way: deque[tuple[Batch, Future[Reply]]] = deque()
+        idle = list(reversed(meanwhile))
+        try:
+            for batch in batches:
+                if self.waits(batch.bounds):
+                    continue
+                # its body is made, and its file checked, while those before it are under way
+                ready = self._prepared(batch)
+                while not _may_join(batch, [other for other, _ in under_way]):
+                    if idle:
+                        idle.pop()()
+                    self._take(under_way, delivered)
+                if not self.waits(batch.bounds):
+                    under_way.append((batch, pool.submit(self._send, ready)))
+            while under_way:
+                while idle:
+                    idle.pop()()
+                self._take(under_way, delivered)
+        finally:
+            for batch, future in under_way:
+                if future.exception() is None and _is_accepted(future.result()):
+                    self._count_omitted(batch)
+                    delivered.append(batch.bounds)
+
+    def _take(self, under_way: deque[tuple[Batch, Future[Reply]]], delivered: list[Bounds]) -> None:
+        batch, future = under_way.popleft()
+        if self._settle_reply(batch, future.result()):
+            delivered.append(batch.bounds)
+        batch.parts = []  # a round's texts need not all stay in memory until its end
+
+    def deliver(self, batch: Batch) -> bool:
+        """True when all of the batch's records are settled, one way or the other."""
+        return not self.waits(batch.bounds) and self._settle_reply(batch, self._ask(batch))
+
+    def _settle_reply(self, batch: Batch, reply: Reply) -> bool:
+        if isinstance(reply, str):
+            return self._bury(batch, None, reply, parked=True)
+        settled = reply is not None and self._settle(batch, reply)
+        if not settled and batch.bounds.lane == SPANS:
+            self.hold_spans()
+        return settled
+
+    def _ask(self, batch: Batch) -> Reply:
+        return self._send(self._prepared(batch))
+
+    def _prepared(self, batch: Batch) -> Request | Reply:
+        """The request, or what stands in for its answer where there is nothing to send."""
+        context = self._context
+        bounds = batch.bounds
+        if bounds.lane == METRICS and batch.units == 0:
+            return _NOTHING
+        media = None
+        if bounds.lane == MEDIA:
+            found = media_of(context, batch)
+            if isinstance(found, str) and may_come(found) and not self._has_ended(bounds.epoch):
+                context.troubles.append(found)
+                return None
+            if not isinstance(found, FileBody):
+                return found
+            media = found
+        key = batch_key(context.uid, context.generation, context.destination, bounds)
+        return wire.batch_request(batch, self._server_id, uid=context.uid, key=key, media=media)
+
+    def _send(self, ready: Request | Reply) -> Reply:
+        if not isinstance(ready, Request):
+            return ready
+        try:
+            return self._context.ask(ready)
+        except BodyError as error:
+            self._context.troubles.append(str(error))
+            return None
+
+    def _settle(self, batch: Batch, answer: Answer) -> bool:
+        verdict = answer.verdict
+        if verdict is Verdict.ACCEPTED:
+            self._failed_in_a_row = 0
+            self._succeeded = True
+            self._context.sent(batch.count, batch.size)
+            self._count_omitted(batch)
+            return True
+        if verdict is Verdict.OVERLAP:
+            return self._redeliver(batch, without(batch.bounds, self._records(batch), answer.have))
+        if verdict is Verdict.MISSING and not self._is_known():
+            raise Halt("forgotten", answer.reason, scope="session")
+        if verdict is Verdict.MISSING and self._is_of_rollouts(batch) and batch.bounds not in self._recreated:
+            self._recreated.add(batch.bounds)
+            self._recreate(self._records(batch), batch.bounds)
+            again = read_batch(
+                self._context.session, self._context.uid, batch.bounds, batch.attempt, self._context.renders
+            )
+            return again is not None and self.deliver(again)
+        if verdict is Verdict.DELETED and not self._is_of_rollouts(batch):
+            raise Halt("deleted", answer.reason, scope="session")
+        if verdict is Verdict.RETRY:
+            return self._strike(batch, answer)
+        return self._refused(batch, answer, parked=False)
+
+    def _count_omitted(self, batch: Batch) -> None:
+        """Numbers that this server does not take are no loss of its records, and yet told of."""
+        render = self._context.renders.get(batch.bounds.lane)
+        if isinstance(render, wire.PointsRender) and render.omits:
+            omitted = sum(wire.omitted(record.data) for record in self._records(batch))
+            if omitted:
+                self._context.count("omitted", omitted)
+
+    def _records(self, batch: Batch) -> list[Record]:
+        return read_records(self._context.session, self._context.uid, batch.bounds)
+
+    def _is_of_rollouts(self, batch: Batch) -> bool:
+        """What is missing or deleted there is one of a run's rollouts, not the session."""
+        return batch.bounds.lane == SPANS and self._context.kind == "run"
+
+    def _strike(self, batch: Batch, answer: Answer) -> bool:
+        """A 5xx: another time, or, when it is this batch only, down to the record that it cannot take."""
+        checkpoint = self._context.checkpoint
+        self._failed_in_a_row += 1
+        self._context.troubles.append(answer.reason)
+        most = _MOST_PARTS if self._bisecting else _MOST_BATCHES
+        if self._failed_in_a_row >= most and not self._succeeded:
+            raise Halt("unavailable", answer.reason, scope="destination", retry_after=answer.retry_after)
+        if batch.bounds in checkpoint.state.in_flight:
+            checkpoint.note({"op": "strike", "bounds": list(batch.bounds)})
+        if checkpoint.state.in_flight.get(batch.bounds, 0) < STRIKES or not (self._succeeded or self._is_known()):
+            return False
+        return self._refused(batch, answer, parked=True)
+
+    def _refused(self, batch: Batch, answer: Answer, *, parked: bool) -> bool:
+        if batch.count == 1:
+            return self._bury(batch, answer.status, answer.reason, parked=parked)
+        before, self._bisecting = self._bisecting, True
+        try:
+            return self._redeliver(batch, list(halves(batch.bounds, self._records(batch))))
+        finally:
+            self._bisecting = before
+
+    def _redeliver(self, batch: Batch, parts: list[Bounds]) -> bool:
+        """Send parts of a batch, each with a key of its own, journalled before; what is not in any of them is settled."""
+        context = self._context
+        strikes = context.checkpoint.state.in_flight.get(batch.bounds, 0)
+        for part in parts:
+            context.checkpoint.note({"op": "batch", "bounds": list(part), "strikes": strikes})
+        self._note_settled(batch.bounds, _complement(self._records(batch), parts))
+        context.checkpoint.note({"op": "cut", "bounds": list(batch.bounds)})
+        context.checkpoint.commit()
+        complete = True
+        for part in parts:
+            smaller = read_batch(context.session, context.uid, part, batch.attempt, context.renders)
+            if smaller is not None and self.deliver(smaller):
+                self._note_settled(part, [[part.first, part.last]])
+            else:
+                complete = False
+        return complete
+
+    def _note_settled(self, bounds: Bounds, ranges: list[list[int]]) -> None:
+        if ranges:
+            entry = {"op": "settle", "epoch": bounds.epoch, "lane": bounds.lane, "ranges": ranges}
+            self._context.checkpoint.note(entry)
+
+    def _bury(self, batch: Batch, status: int | None, reason: str, *, parked: bool) -> bool:
+        bounds = batch.bounds
+        for record in self._records(batch):
+            is_new = self._context.bury(bounds.epoch, bounds.n, record, bounds.lane, status, reason, parked)
+            if is_new and reason.startswith(_UNSUPPORTED):
+                self._context.count("unsupported")
+        return True
+
+
+def media_of(context: Context, batch: Batch) -> FileBody | str | None:
+    """The file of a media record; a reason when it can never be sent as it is; None to leave it for later."""
+    fields = json.loads(batch.parts[0])
+    name, size = fields.get("file"), fields.get("size")
+    if not isinstance(name, str) or not layout.is_media_name(name) or not isinstance(size, int):
+        return f"the record names no media file: {name!r}"
+    types = context.capabilities.media_types
+    if fields.get("media_type") not in types:
+        if not context.capabilities.known:
+            context.troubles.append("the destination does not tell which media it takes")
+            return None
+        return f"{_UNSUPPORTED}: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
+    path = os.path.join(context.session, layout.MEDIA, name)
+    return checked_media(path, size, name.partition(".")[0])
+
+
+def _may_join(batch: Batch, under_way: list[Batch]) -> bool:
+    """Whether a batch may go out beside those: points of one step, and media of one key, must keep their order."""
+    beside = [other for other in under_way if other.bounds.lane == batch.bounds.lane]
+    if len(beside) >= _AT_ONCE[batch.bounds.lane]:
+        return False
+    return all(_marks(batch).isdisjoint(_marks(other)) for other in beside)
+
+
+def _marks(batch: Batch) -> set[object]:
+    """What two batches have in common when their order matters: a step, a key, an artifact's name."""
+    if batch.bounds.lane == METRICS:
+        return {part.partition(b',"step":')[2].partition(b",")[0] for part in batch.parts}
+    if batch.bounds.lane in (MEDIA, ARTIFACTS):
+        fields = json.loads(batch.parts[0])
+        return {str(fields.get("key", fields.get("name")))}
+    return set()
+
+
+def _is_accepted(reply: Reply) -> bool:
+    return isinstance(reply, Answer) and reply.verdict is Verdict.ACCEPTED
+
+
+def _complement(records: list[Record], parts: list[Bounds]) -> list[list[int]]:
+    return [
+        [record.seq, record.seq]
+        for record in records
+        if not any(part.first <= record.seq <= part.last for part in parts)
+    ]

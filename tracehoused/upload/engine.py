@@ -1,0 +1,319 @@
+"""The engine that ``tracehouse sync`` and ``tracehoused`` share: which session goes where, with which key, and when again."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Callable
+
+from tracehouse.exceptions import SpoolError, TracehouseError
+from tracehouse.spool.manifest import Manifest
+from tracehoused.config import Settings
+from tracehoused.exceptions import CredentialError, LeaseHeld
+from tracehoused.http.breakers import Breakers
+from tracehoused.http.capabilities import Capabilities
+from tracehoused.http.request import Request
+from tracehoused.identities.credentials import Credential, NoCredential, anonymous, find
+from tracehoused.identities.identity import refuse_plain_http
+from tracehoused.options import Options
+from tracehoused.text import printable
+from tracehoused.upload import otherwise, presence, wire
+from tracehoused.upload.batch import Limits
+from tracehoused.upload.checkpoint import Checkpoint
+from tracehoused.upload.context import Context
+from tracehoused.upload.deadletter import DeadLetters
+from tracehoused.upload.lease import Lease
+from tracehoused.upload.reader import Epoch, is_unbegun, read_manifest
+from tracehoused.upload.reports import Destination, Report
+from tracehoused.upload.state import State
+from tracehoused.upload.tails import records_left
+from tracehoused.upload.uploader import Outcome, Uploader, destination_dir
+
+if TYPE_CHECKING:
+    from tracehoused.http.client import Client
+
+__all__ = ["Destination", "Engine", "Options", "Report"]
+
+_CREATORS = 8
+# so many live sessions' checkpoints are kept in memory between passes
+_HOT = 256
+_SPEAKERS = 1000
+_OWN = "a house of its own"
+_UID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+class Engine:
+    """Safe to use from several threads, one session a thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        options: Options | None = None,
+        *,
+        copy_every: float = 0.0,
+    ) -> None:
+        """``copy_every``: seconds after which the acknowledgements of a live session are copied to the state directory again."""
+        self._settings = settings
+        self._environ = environ
+        self._options = options or Options()
+        self.stall_after = settings.stall_after
+        self._sent: Callable[[int, int], None] = lambda records, size: None
+        self._answered: Callable[[str], None] = lambda verdict: None
+        self._headers: Callable[[str, str], Sequence[tuple[str, str]]] = lambda api_base, machine_id: ()
+        self._speakers: dict[tuple[str, str], Client] = {}
+        self._stopping = threading.Event()
+        self._limits = Limits(settings.batch_points, settings.batch_spans, settings.batch_bytes)
+        self._clients: dict[tuple[str, str], Client] = {}
+        self._lock = threading.Lock()
+        self._creators = ThreadPoolExecutor(_CREATORS, thread_name_prefix="tracehouse-create")
+        self._breakers = Breakers()
+        self._hot: dict[tuple[str, str], Checkpoint] = {}
+        self._copy_every = copy_every
+        self._copied_at: dict[str, float] = {}
+
+    def on_sent(self, tell: Callable[[int, int], None]) -> None:
+        """Have ``tell(records, bytes)`` called for every batch that is accepted."""
+        self._sent = tell
+
+    def on_answer(self, tell: Callable[[str], None]) -> None:
+        """Have ``tell(verdict)`` called for every request of a session, from the thread that sent it."""
+        self._answered = tell
+
+    def on_request(self, headers: Callable[[str, str], Sequence[tuple[str, str]]]) -> None:
+        """Have ``headers(api_base, machine_id)`` go with every request of a session."""
+        self._headers = headers
+
+    def tell(self, api_base: str, machine_id: str) -> None:
+        """Send a request for its headers' sake, in the background, to a server that this machine's sessions were sent to."""
+        client = self._speakers.get((api_base, machine_id))
+        if client is not None and not self._stopping.is_set():
+            self._creators.submit(_send_for_headers, client)
+
+    def stop(self) -> None:
+        """Begin no more requests: passes under way end with the one they are at."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        self._creators.shutdown()
+        for client in self._clients.values():
+            client.close()
+
+    def drain(self, session: str) -> Report:
+        """One pass over one session. Never raises for what a session contains."""
+        manifest = None
+        try:
+            if is_unbegun(session):
+                return Report(session, None, None, Outcome(True))
+            manifest = read_manifest(session)
+            credential = self.credential(manifest)
+            if isinstance(credential, NoCredential):
+                told = Outcome(False, f"{credential.reason}; {credential.hint}")
+                return Report(session, manifest, None, told, left=records_left(session, manifest.uid, State()))
+            destination = self.destination(credential)
+            return self._drain_to(session, manifest, credential, destination)
+        except LeaseHeld as held:
+            return Report(session, manifest, None, Outcome(False, f"{held.message} ({held.holder})", scope="lease"))
+        except (TracehouseError, OSError) as error:
+            return Report(session, manifest, None, Outcome(False, str(error)))
+
+    def credential(self, manifest: Manifest, *, make: bool = True) -> Credential | NoCredential:
+        """The key for a session, or why there is none."""
+        own, told = self._options.own, self._options.api_base
+        if own is not None:
+            return Credential(own.token, _OWN, own.api_base)
+        api_base = told or manifest.api_base
+        allowed = self._settings.allow_plain_http
+        is_anonymous = manifest.credential == "anon" and self._options.profile is None
+        if is_anonymous or (self._options.anonymous and manifest.credential is None):
+            refused = refuse_plain_http(api_base, allowed=allowed)
+            client = self._client(api_base, None) if make and refused is None else None
+            return refused or anonymous(api_base, self._settings.state_dir, client, allow_plain_http=allowed)
+        return find(
+            api_base,
+            manifest.credential if told is None or told == manifest.api_base else None,
+            environ=self._environ,
+            profile=self._options.profile,
+            allow_plain_http=allowed,
+            told_api_base=told,
+        )
+
+    def known_credential(self, manifest: Manifest) -> Credential | NoCredential:
+        """Like ``credential``, but makes no anonymous identity where there is none yet."""
+        return self.credential(manifest, make=False)
+
+    def public_credential(self, manifest: Manifest) -> Credential | None:
+        """The anonymous identity that a session without a key may have gone out under."""
+        if manifest.credential is not None:
+            return None
+        found = anonymous(self._options.api_base or manifest.api_base, self._settings.state_dir, None)
+        return found if isinstance(found, Credential) else None
+
+    def checkpoint(self, session: str, manifest: Manifest, destination: Destination) -> Checkpoint:
+        """What is settled of a session there, without taking its lease: for looking only."""
+        kept = self._place(session, manifest)
+
+        def place(hashed: str) -> tuple[str, str]:
+            copy = os.path.join(self._settings.state_dir, "acks", manifest.uid, f"{hashed}.json")
+            return destination_dir(kept, hashed), copy
+
+        return Checkpoint(*place(destination.hash), [place(hashed) for hashed in destination.former_hashes])
+
+    def destination(self, credential: Credential) -> Destination:
+        """What acknowledgements of sessions that go out under this key are kept under."""
+        return Destination(_OWN, _OWN) if self._options.own is not None else Destination.of(credential)
+
+    def refusal(self, session: str, destination: Destination, checkpoint: Checkpoint) -> str | None:
+        """Why a session is not sent there as this identity, unless asked to."""
+        asked = self._options.again or self._options.own is not None
+        return None if asked else otherwise.refusal(session, destination, checkpoint)
+
+    def _place(self, session: str, manifest: Manifest) -> str:
+        """The directory below which lies what is known of a session: its own, or, where a house is this process's own, one aside."""
+        if not _UID.fullmatch(manifest.uid):
+            raise SpoolError(f"its uid is none: {printable(manifest.uid, 60)}", path=session)
+        own = self._options.own
+        return session if own is None else os.path.join(own.directory, manifest.uid)
+
+    def _drain_to(self, session: str, manifest: Manifest, credential: Credential, destination: Destination) -> Report:
+        refused = self._breakers.refusal(destination.api_base, destination.hash)
+        if refused is not None:
+            scope, wait = refused
+            what = "does not answer" if scope == "destination" else f"does not take the key of {destination.identity!r}"
+            trouble = f"{destination.api_base} {what}; it is asked again in {wait:.0f} s"
+            return Report(session, manifest, destination, Outcome(False, trouble, retry_after=wait, scope=scope))
+        try:
+            with closing(Lease(self._place(session, manifest))) as lease:
+                report = self._drain_leased(session, manifest, credential, destination, lease)
+        except BaseException:
+            self._breakers.release(destination.api_base, destination.hash)
+            raise
+        outcome = report.outcome
+        self._breakers.note(destination.api_base, destination.hash, outcome.scope, outcome.retry_after)
+        return report
+
+    def _drain_leased(
+        self, session: str, manifest: Manifest, credential: Credential, destination: Destination, lease: Lease
+    ) -> Report:
+        client = self._speaking_for(manifest, credential)
+        hot = (session, destination.hash)
+        checkpoint = self._hot.pop(hot, None)
+        if checkpoint is None or not checkpoint.is_current():
+            checkpoint = self.checkpoint(session, manifest, destination)
+        before = checkpoint.state.to_dict()
+        refused = self.refusal(session, destination, checkpoint)
+        if refused is not None:
+            return Report(session, manifest, None, Outcome(False, refused))
+        checkpoint.fact("to", [destination.api_base, destination.identity])
+        context = self._context(session, manifest, destination, client, checkpoint, lease)
+        uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
+        outcome = uploader.drain_once()
+        changed = not checkpoint.trusted or checkpoint.state.to_dict() != before
+        if changed and not uploader.lost and (not uploader.live or self._is_copy_due(session)):
+            checkpoint.save_copy()
+        if uploader.live and len(self._hot) < _HOT:
+            self._hot[hot] = checkpoint
+        facts = checkpoint.state.facts
+        dropped = sum(int(count) for count, _ in dict(facts.get("dropped") or {}).values())
+        left = 0 if outcome.complete else records_left(session, manifest.uid, checkpoint.state)
+        dead = int(facts.get("dead", 0))
+        return Report(session, manifest, destination, outcome, dead, uploader.live, dropped, left)
+
+    @contextmanager
+    def at(self, session: str) -> Iterator[tuple[Manifest, Context]]:
+        """A session under its lease, for requests one by one. SpoolError, CredentialError or LeaseHeld when that cannot be."""
+        manifest = read_manifest(session)
+        credential = self.known_credential(manifest)
+        if isinstance(credential, NoCredential):
+            raise CredentialError(credential.reason, api_base=manifest.api_base, hint=credential.hint)
+        destination = self.destination(credential)
+        client = self._speaking_for(manifest, credential)
+        with closing(Lease(self._place(session, manifest))) as lease:
+            checkpoint = self.checkpoint(session, manifest, destination)
+            yield manifest, self._context(session, manifest, destination, client, checkpoint, lease)
+
+    def _speaking_for(self, manifest: Manifest, credential: Credential) -> Client:
+        home = manifest.api_base, manifest.machine_id
+        client = self._client(credential.api_base, credential.token).speaking_for(
+            machine_id=manifest.machine_id,
+            hostname=manifest.hostname,
+            agent_version=manifest.agent_version,
+            headers=lambda: self._headers(*home),
+        )
+        if len(self._speakers) < _SPEAKERS:
+            self._speakers[home] = client
+        return client
+
+    def _is_copy_due(self, session: str) -> bool:
+        """A live session's copy need not follow each of its records."""
+        now = time.monotonic()
+        if now - self._copied_at.get(session, -self._copy_every) < self._copy_every:
+            return False
+        self._copied_at[session] = now
+        return True
+
+    def _context(
+        self,
+        session: str,
+        manifest: Manifest,
+        destination: Destination,
+        client: Client,
+        checkpoint: Checkpoint,
+        lease: Lease,
+    ) -> Context:
+        capabilities = client.capabilities()
+        return Context(
+            session=session,
+            kind=manifest.kind,
+            uid=manifest.uid,
+            destination=destination.hash,
+            client=client,
+            capabilities=capabilities,
+            checkpoint=checkpoint,
+            dead=DeadLetters(checkpoint.directory),
+            renders=wire.renders(_nonfinite(capabilities, checkpoint)),
+            still_ours=lease.still_ours,
+            sleep=time.sleep,
+            sent=self._sent,
+            answered=self._answered,
+            stopping=self._stopping.is_set,
+        )
+
+    def _client(self, api_base: str, token: str | None) -> Client:
+        from tracehoused.http.client import Client  # half the start of commands that only look: they need none
+
+        with self._lock:
+            key = (api_base, token or "")
+            if key not in self._clients:
+                self._clients[key] = Client(
+                    api_base,
+                    token=token,
+                    machine_id="unknown",
+                    timeout=self._settings.timeout,
+                    ca_file=self._settings.ca_file,
+                    limit_rate=self._settings.limit_rate,
+                )
+            return self._clients[key]
+
+    def liveness(self, session: str) -> Callable[[Epoch], bool | None]:
+        """For a session's writers: True it lives, False it is proven dead, None nobody can say."""
+        return presence.of_writers(session, dead_after=self._settings.dead_after, close_dead=self._options.close_dead)
+
+
+def _nonfinite(capabilities: Capabilities, checkpoint: Checkpoint) -> bool | None:
+    """What was sent under a key is sent again as it was, whatever the server has learnt since."""
+    if checkpoint.state.in_flight and isinstance(checkpoint.state.facts.get("nonfinite"), bool):
+        return bool(checkpoint.state.facts["nonfinite"])
+    found = capabilities.nonfinite if capabilities.known else None
+    checkpoint.fact("nonfinite", found)
+    return found
+
+
+def _send_for_headers(client: Client) -> None:
+    if client.capabilities().verify:
+        client.send(Request("POST", "/v1/verify", body=wire.dumps({"sessions": [], "media": []})))

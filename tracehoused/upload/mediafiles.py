@@ -1,0 +1,42 @@
+"""Media files in a spool, as bodies of requests: sent only when their content is what their name says."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256 as digest
+
+from tracehouse.exceptions import SpoolError
+from tracehoused.http.request import FileBody
+from tracehoused.upload.reader import open_checked
+
+__all__ = ["checked_media", "may_come"]
+
+_READ = 256 * 1024
+_OF_FILE = "media file "
+
+
+def checked_media(path: str, size: int, sha256: str) -> FileBody | str:
+    """The file, or why it can never be sent."""
+    try:
+        fd = open_checked(path)
+    except FileNotFoundError:
+        return f"{_OF_FILE}missing: it was not copied along, or was lost with the power"
+    except SpoolError as error:
+        return f"{_OF_FILE}unusable: {error}"
+    found = digest()
+    try:
+        if os.fstat(fd).st_size != size:
+            return f"{_OF_FILE}damaged: {os.fstat(fd).st_size} bytes, its record says {size}"
+        part = bytearray(_READ)
+        while count := os.readv(fd, [part]):
+            found.update(memoryview(part)[:count])
+    finally:
+        os.close(fd)
+    if found.hexdigest() != sha256:
+        return f"{_OF_FILE}damaged: its content does not match its name"
+    return FileBody(path, size, opener=lambda: open_checked(path))
+
+
+def may_come(reason: str) -> bool:
+    """Whether what is wrong is the file, which a later copy of a session that still grows may bring."""
+    return reason.startswith(_OF_FILE)

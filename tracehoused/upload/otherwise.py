@@ -1,0 +1,38 @@
+"""What a server has acknowledged of a session for somebody else: it would have it twice, and so is not sent without being asked to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from tracehouse.spool import layout
+from tracehoused.text import printable
+from tracehoused.upload.checkpoint import Checkpoint
+from tracehoused.upload.reports import Destination
+
+__all__ = ["refusal"]
+
+
+def refusal(session: str, destination: Destination, checkpoint: Checkpoint) -> str | None:
+    """Why a session is not sent of which this identity has nothing there: another one has. None when it is to be sent."""
+    if checkpoint.state.done or "to" in checkpoint.state.facts:
+        return None
+    other = _acknowledged_as(session, destination.api_base, (destination.hash, *destination.former_hashes))
+    if other is None:
+        return None
+    told = f"{destination.api_base} has acknowledged it for {printable(other)!r}, and would have it twice"
+    return f"{told}; `tracehouse sync --again` sends it as {printable(destination.identity)!r} all the same"
+
+
+def _acknowledged_as(session: str, api_base: str, own: Iterable[str]) -> str | None:
+    """The identity other than one's ``own`` (hashes of destinations) for which a server has acknowledged records of a session."""
+    upload = os.path.join(session, layout.UPLOAD)
+    for name in sorted(os.listdir(upload)) if os.path.isdir(upload) else ():
+        place = os.path.join(upload, name)
+        if name in own or not os.path.isdir(place):
+            continue
+        state = Checkpoint(place, "").state
+        to = state.facts.get("to")
+        if isinstance(to, list) and len(to) == 2 and to[0] == api_base and any(map(len, state.done.values())):
+            return str(to[1])
+    return None

@@ -1,0 +1,60 @@
+"""Patches of one round folded: one request for each trace or run they change. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracehoused.upload.batch import Record
+
+__all__ = ["Patch", "fold"]
+
+
+@dataclass
+class Patch:
+    """What is to be changed at ``target`` (a client's id): ``fields`` of the request, and ``seqs`` of the records in it.
+
+    A run's status and its end are not in ``fields``: they go last, when all writers have ended.
+    """
+
+    kind: str
+    target: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    seqs: list[int] = field(default_factory=list)
+    is_card: bool = False
+
+    @property
+    def outcome(self) -> str | None:
+        return self.fields.get("outcome")
+
+
+def fold(records: Iterable[Record], session_id: str) -> list[Patch]:
+    """In order of each target's first patch; later fields win, metadata and config merge by key."""
+    folded: dict[tuple[str, str], Patch] = {}
+    cards = []
+    for record in records:
+        fields = json.loads(record.data)
+        if record.type == b"push_model_card":
+            cards.append(Patch("run", session_id, fields, [record.seq], is_card=True))
+            continue
+        of_trace = record.type == b"trace_patch"
+        target = str(fields.pop("session_id", session_id)) if of_trace else session_id
+        kind = "trace" if of_trace else "run"
+        patch = folded.setdefault((kind, target), Patch(kind, target))
+        patch.seqs.append(record.seq)
+        if record.type == b"config_patch":
+            fields = {"config_patch": fields}
+        elif not of_trace:
+            fields = {name: value for name, value in fields.items() if name not in ("status", "ended_at")}
+        _merge(patch.fields, fields)
+    return [*folded.values(), *cards]
+
+
+def _merge(into: dict[str, Any], news: dict[str, Any]) -> None:
+    for name, value in news.items():
+        if name in ("metadata", "config_patch") and isinstance(value, dict) and isinstance(into.get(name), dict):
+            into[name] = {**into[name], **value}
+        else:
+            into[name] = value

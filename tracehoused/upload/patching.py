@@ -1,0 +1,106 @@
+"""Patches: changes of a session and of a run's rollouts, folded, in order, after what they follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from hashlib import sha256
+from typing import Callable
+
+from tracehouse.spool.manifest import Manifest
+from tracehoused.http.retry import Answer, Verdict
+from tracehoused.upload import wire
+from tracehoused.upload.batch import PATCHES
+from tracehoused.upload.context import Context, Halt
+from tracehoused.upload.patches import Patch, fold
+from tracehoused.upload.rollouts import Ids
+from tracehoused.upload.rounds import Round
+
+__all__ = ["Patching"]
+
+
+class Patching:
+    """Those of one pass over a session. ``is_known()``: ask the server whether it still has the session; Halt when it cannot be asked."""
+
+    def __init__(
+        self, context: Context, manifest: Manifest, rollouts: Ids, is_known: Callable[[], bool], pool: Executor
+    ) -> None:
+        self._context = context
+        self._manifest = manifest
+        self._rollouts = rollouts
+        self._is_known = is_known
+        self._pool = pool
+        self._wait = False  # one of this pass is to be tried again: later ones must not overtake it
+
+    def apply(self, found: Round) -> bool:
+        """Send a round's patches, each after what it patches; False when some are left."""
+        if self._wait:
+            return not found.patches
+        patches = self._patch_rollouts(found, fold(found.patches, self._manifest.id))
+        targets = self._target_ids(found, patches)
+        sent = list(self._pool.map(self._ask_patch, [(found.epoch.id, *pair) for pair in zip(patches, targets)]))
+        settled = [self._settle_patch(found, patch, answer) for patch, answer in zip(patches, sent)]
+        self._wait = not all(settled)
+        return all(settled)
+
+    def _patch_rollouts(self, found: Round, patches: list[Patch]) -> list[Patch]:
+        """Rollouts' patches go many in a request where the server takes them so; returns the others."""
+        many = [patch for patch in patches if patch.fields and patch.kind == "trace" and not self._is_own(patch)]
+        left = self._rollouts.patch_many(many)
+        gone = {id(patch) for patch in many} - {id(patch) for patch in left}
+        self._settle(found, [seq for patch in patches if id(patch) in gone for seq in patch.seqs])
+        return [patch for patch in patches if id(patch) not in gone]
+
+    def _ask_patch(self, item: tuple[str, Patch, str | None]) -> Answer | None:
+        """None when there is nothing to send, or nobody to send it to."""
+        epoch, patch, server_id = item
+        if server_id is None or not (patch.fields or patch.is_card):
+            return None
+        context = self._context
+        key = f"{context.uid}-{context.generation}-{epoch}-patch-{patch.seqs[0]}-{_digest(wire.dumps(patch.fields))}"
+        if patch.is_card:
+            return context.ask(wire.push_card_request(server_id, wire.dumps(patch.fields), key))
+        return context.ask(wire.patch_request(patch.kind, server_id, patch.fields, key))
+
+    def _settle_patch(self, found: Round, patch: Patch, answer: Answer | None) -> bool:
+        if answer is None:
+            if patch.fields or patch.is_card:
+                self._bury(found, patch, None, f"nothing is known of {patch.target!r}, which it patches")
+        elif answer.verdict is Verdict.DELETED and self._is_own(patch):
+            raise Halt("deleted", answer.reason, scope="session")
+        elif answer.verdict is Verdict.MISSING and not self._is_known():
+            raise Halt("forgotten", answer.reason, scope="session")
+        elif answer.verdict is Verdict.RETRY and answer.status != 501:
+            self._context.troubles.append(answer.reason)
+            return False
+        elif answer.verdict is not Verdict.ACCEPTED:
+            self._bury(found, patch, answer.status, answer.reason)
+        elif patch.outcome and self._is_own(patch):
+            self._context.checkpoint.fact("outcome_sent", patch.outcome)
+        self._settle(found, patch.seqs)
+        return True
+
+    def _settle(self, found: Round, seqs: Iterable[int]) -> None:
+        ranges = [[seq, seq] for seq in seqs]
+        if ranges:
+            entry = {"op": "settle", "epoch": found.epoch.id, "lane": PATCHES, "ranges": ranges}
+            self._context.checkpoint.note(entry)
+
+    def _is_own(self, patch: Patch) -> bool:
+        """It changes the session itself, not one of a run's rollouts."""
+        return patch.target == self._manifest.id and patch.kind == self._manifest.kind
+
+    def _target_ids(self, found: Round, patches: list[Patch]) -> list[str | None]:
+        own = str(self._context.checkpoint.state.facts["server_id"])
+        others = [patch.target for patch in patches if not self._is_own(patch)]
+        known = self._rollouts.ids_of(others, own, (found.epoch.id, found.end[0]))
+        return [own if self._is_own(patch) else known.get(patch.target) for patch in patches]
+
+    def _bury(self, found: Round, patch: Patch, status: int | None, reason: str) -> None:
+        for record in found.patches:
+            if record.seq in patch.seqs:
+                self._context.bury(found.epoch.id, found.end[0], record, PATCHES, status, reason, False)
+
+
+def _digest(data: bytes) -> str:
+    return sha256(data).hexdigest()[:16]

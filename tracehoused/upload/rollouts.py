@@ -1,0 +1,168 @@
+"""Rollouts: the traces in a run's directory, and the server's ids of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from hashlib import sha256
+from typing import TypeVar
+
+from tracehouse.spool import layout
+from tracehouse.spool import record as framing
+from tracehoused.http.retry import Answer, Verdict
+from tracehoused.upload import wire
+from tracehoused.upload.batch import CREATE, Record
+from tracehoused.upload.context import Context, Halt
+from tracehoused.upload.patches import Patch
+from tracehoused.upload.reader import Scan, open_checked, scan
+from tracehoused.upload.rounds import Round, is_object
+
+__all__ = ["Ids", "find_record"]
+
+T = TypeVar("T")
+
+# ids of so many rollouts are kept at hand; an older one's is asked for again
+_MOST = 10_000
+
+
+class Ids:
+    """Creates rollouts at the server and knows their ids."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._known = context.checkpoint.rollouts
+
+    def create(self, records: list[Record], run_id: str, pool: ThreadPoolExecutor, found: Round) -> list[Record]:
+        """Upsert them, many in a request or several at a time; returns those to be tried again later."""
+        failed = []
+        records = self._create_many(records, run_id)
+        for record, answer in zip(records, pool.map(partial(self._ask, run_id=run_id), records)):
+            session_id = _session_id(record)
+            if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
+                self._remember([(session_id, str(answer.body["id"]))])
+            elif answer.verdict is Verdict.RETRY:
+                self._context.troubles.append(answer.reason)
+                failed.append(record)
+            elif answer.verdict is Verdict.MISSING:
+                raise Halt("forgotten", answer.reason, scope="session")  # it names the run, by the server's id
+            else:
+                self._context.bury(
+                    found.epoch.id, found.end[0], record, CREATE, answer.status, answer.reason, parked=False
+                )
+        return failed
+
+    def _create_many(self, records: list[Record], run_id: str) -> list[Record]:
+        """Those that are left to be asked for one by one: all, where the server does not take them otherwise."""
+        context = self._context
+        left = []
+        for part in portions(records, context.capabilities.trace_batch):
+            texts = [record.data for record in part]
+            key = f"{context.uid}-{context.generation}-creates-{sha256(b','.join(texts)).hexdigest()[:16]}"
+            answer = context.ask(wire.many_traces_request(texts, run_id, key))
+            made = answer.body.get("traces") if answer.verdict is Verdict.ACCEPTED and answer.body else None
+            if not isinstance(made, list) or len(made) != len(part):
+                left += part
+                continue
+            self._remember([(str(one["session_id"]), str(one["id"])) for one in made])
+        return left if context.capabilities.trace_batch else records
+
+    def patch_many(self, patches: list[Patch]) -> list[Patch]:
+        """Send rollouts' patches, many in a request; returns those that are left to be sent one by one."""
+        context = self._context
+        left = []
+        for part in portions(patches, context.capabilities.trace_batch):
+            bodies = [{"session_id": patch.target, **patch.fields} for patch in part]
+            key = f"{context.uid}-{context.generation}-patches-{sha256(wire.dumps(bodies)).hexdigest()[:24]}"
+            if context.ask(wire.many_patches_request(bodies, key)).verdict is not Verdict.ACCEPTED:
+                left += part
+        return left if context.capabilities.trace_batch else patches
+
+    def ids_of(self, session_ids: Iterable[str], run_id: str, near: tuple[str, int]) -> dict[str, str]:
+        """The server's ids of rollouts, by upserting their records again where they are not at hand; without those that have no record
+        here, or whose record is refused. ``near``: the segment (epoch, number) at and before which most of them lie."""
+        wanted = set(session_ids)
+        found = {name: self._known[name] for name in wanted & self._known.keys()}
+        for session_id, record in _recorded(self._context, wanted - found.keys(), near):
+            answer = self._ask(record, run_id=run_id)
+            if answer.verdict is Verdict.RETRY:
+                raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
+            if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
+                found[session_id] = str(answer.body["id"])
+                self._remember([(session_id, found[session_id])])
+        return found
+
+    def recreate(self, spans: list[Record], run_id: str, near: tuple[str, int]) -> None:
+        """The server says that it lacks the traces of some of these spans: upsert those that are recorded here."""
+        for session_id, record in _recorded(self._context, {_session_id(span) for span in spans}, near):
+            # without a key, so that it is no old answer that comes back
+            answer = self._context.ask(wire.create_request("trace", record.data, run_id, None))
+            if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
+                self._remember([(session_id, str(answer.body["id"]))])
+
+    def forget(self, *, but: int = 0) -> None:
+        """All of them, as the server did, or all but the latest, to save memory between passes."""
+        while len(self._known) > but:
+            self._known.popitem(last=False)
+
+    def _ask(self, record: Record, *, run_id: str) -> Answer:
+        context = self._context
+        key = f"{context.uid}-{context.generation}-create-{sha256(record.data).hexdigest()[:16]}"
+        return context.ask(wire.create_request("trace", record.data, run_id, key))
+
+    def _remember(self, pairs: list[tuple[str, str]]) -> None:
+        news = [(session_id, server_id) for session_id, server_id in pairs if self._known.get(session_id) != server_id]
+        self._known.update(news)
+        self._context.checkpoint.note_ids("trace", news)
+        self.forget(but=_MOST)
+
+
+def portions(items: list[T], most: int) -> list[list[T]]:
+    """``items`` in lists of at most ``most``; none where that is 0."""
+    return [items[at : at + most] for at in range(0, len(items), most)] if most else []
+
+
+def _session_id(record: Record) -> str:
+    return str(json.loads(record.data).get("session_id"))
+
+
+def find_record(context: Context, kind: bytes, session_id: str) -> bytes | None:
+    """The data of a session's own first creation record, wherever it lies in the segments."""
+    id_name = "client_run_id" if kind == b"run" else "session_id"
+    for record in _creations(context, kind, sorted(_segments(context))):
+        if json.loads(record.data).get(id_name) == session_id:
+            return record.data
+    return None
+
+
+def _recorded(context: Context, wanted: set[str], near: tuple[str, int]) -> Iterator[tuple[str, Record]]:
+    """Of each of these rollouts that has one, a creation record: by one reading of the segments, backwards from one of them, as far as
+    needed."""
+    epoch, n = near
+    names = sorted(_segments(context), key=lambda one: (one[0] != epoch or one[1] > n, -one[1]))
+    for record in _creations(context, b"trace", names) if wanted else ():
+        session_id = _session_id(record)
+        if session_id in wanted:
+            wanted.discard(session_id)
+            yield session_id, record
+            if not wanted:
+                return
+
+
+def _segments(context: Context) -> list[tuple[str, int]]:
+    parsed = map(layout.parse_segment_name, os.listdir(context.session))
+    return [(segment.epoch, segment.n) for segment in parsed if segment is not None]
+
+
+def _creations(context: Context, kind: bytes, segments: list[tuple[str, int]]) -> Iterator[Record]:
+    for epoch, n in segments:
+        fd = open_checked(os.path.join(context.session, layout.segment_name(epoch, n)))
+        try:
+            seed = framing.checksum_seed(context.uid, epoch)
+            for record in scan(fd, seed, 0, os.fstat(fd).st_size, Scan(0)):
+                if record.type == kind and is_object(record.data):
+                    yield record
+        finally:
+            os.close(fd)

@@ -1,0 +1,213 @@
+"""A round: as much of one writer's segments as is sorted, sent and settled in one go."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+
+from tracehouse.spool import layout, record
+from tracehoused.upload.batch import CREATE, LANES, LOCAL, PATCHES, Batch, Bounds, Limits, Planner, Record, Render
+from tracehoused.upload.intervals import Intervals
+from tracehoused.upload.reader import Epoch, Run, Scan, open_checked, scan, scan_runs
+from tracehoused.upload.state import State
+
+__all__ = ["TIMED", "Reading", "Round", "is_object", "read_batch", "read_records"]
+
+# a round ends with the batch that reaches this; reading it takes a few milliseconds
+ROUND_BYTES = 1024 * 1024
+# records that tell when they were written
+TIMED = (b"segment", b"trace", b"span", b"run", b"metrics", b"run_patch", b"exit", b"close")
+
+
+@dataclass
+class Round:
+    """``seen``: all valid records read; ``end``: the cursor behind them; ``last``: the last one that tells a time; ``foreign``: how many
+    are of types that this version does not know; ``held``: how many are not to be sent now. Damage is what was not counted before."""
+
+    epoch: Epoch
+    end: tuple[int, int]
+    seen: Intervals = field(default_factory=Intervals)
+    creates: list[Record] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
+    patches: list[Record] = field(default_factory=list)
+    locals: list[Record] = field(default_factory=list)
+    last: Record | None = None
+    size: int = 0
+    foreign: int = 0
+    held: int = 0
+    damaged_lines: int = 0
+    damaged_bytes: int = 0
+
+
+class Reading:
+    """Reads one writer's segments in rounds, from the checkpoint's cursor to the sizes found when the pass began.
+
+    ``ended``: its writer writes no more, so that bytes behind the last newline are torn. ``counted``: the place up to which damage was
+    counted before.
+    """
+
+    def __init__(
+        self,
+        session: str,
+        uid: str,
+        epoch: Epoch,
+        state: State,
+        limits: Limits,
+        renders: dict[str, Render],
+        *,
+        ended: bool = False,
+        counted: tuple[int, int] = (0, 0),
+    ):
+        self._session = session
+        self._ended = ended
+        self._counted = counted
+        self._epoch = epoch
+        self._seed = record.checksum_seed(uid, epoch.id)
+        self._state = state
+        self._limits = limits
+        self._renders = renders
+        self._at = state.cursors.get(epoch.id, (0, 0))
+        self._seen = Intervals()  # of this pass: of several valid lines of one seq the first counts
+        self._kept: list[Round | None] = []
+
+    def next(self) -> Round | None:
+        """The next round; None when all is read."""
+        return self._kept.pop() if self._kept else self._next()
+
+    def peek(self) -> Round | None:
+        """What ``next`` is going to return: reading takes as long as sending does, and can be done while something is sent."""
+        if not self._kept:
+            self._kept.append(self._next())
+        return self._kept[0]
+
+    def _next(self) -> Round | None:
+        found = Round(self._epoch, self._at)
+        for n in sorted(self._epoch.sizes):
+            if n < self._at[0] or found.size >= ROUND_BYTES:
+                continue
+            start = self._at[1] if n == self._at[0] else 0
+            self._read(found, n, start)
+            self._at = found.end
+        return found if found.size or found.damaged_bytes else None
+
+    def _read(self, found: Round, n: int, start: int) -> None:
+        size = self._epoch.sizes[n]
+        found.end = (n, start)
+        if start >= size:
+            return  # nothing new, or a copy that is behind what was acknowledged elsewhere: wait
+        planner = Planner(self._epoch.id, n, self._epoch.attempt, self._limits, self, self._renders)
+        result = Scan(end=start, count_from=self._counted[1] if n == self._counted[0] else 0)
+        fd = open_checked(os.path.join(self._session, layout.segment_name(self._epoch.id, n)))
+        try:
+            for run in scan_runs(fd, self._seed, start, size, result):
+                if found.size + run.start - start < ROUND_BYTES:
+                    self._sort(found, planner, run, n)
+                elif not self._fill(found, planner, run, n, result):
+                    break
+        finally:
+            os.close(fd)
+        found.batches += planner.finish()
+        found.held += planner.held
+        is_final = self._ended or n != max(self._epoch.sizes)
+        if is_final and result.tail:
+            # it grows no more: what has no newline at its end was torn
+            result.damage(size - result.tail, size)
+        found.end = (n, result.end)
+        found.size += result.end - start
+        if n >= self._counted[0]:
+            found.damaged_lines += result.damaged_lines
+            found.damaged_bytes += result.damaged_bytes
+
+    def _fill(self, found: Round, planner: Planner, run: Run, n: int, result: Scan) -> bool:
+        """Take what fits into the batch that is open, so that no round ends with a small one; False when the rest is left."""
+        fitting = planner.room(run) if run.first > self._seen.last else 0
+        part = run.part(0, fitting)
+        if fitting:
+            self._take(found, planner, part, n)
+        result.end = part.ends[-1] if fitting else run.start
+        return fitting == len(run.datas)
+
+    def _sort(self, found: Round, planner: Planner, run: Run, n: int) -> None:
+        if run.first > self._seen.last:
+            self._take(found, planner, run, n)
+            return
+        for at, seq in enumerate(range(run.first, run.last + 1)):
+            if seq not in self._seen:
+                self._take(found, planner, run.part(at, at + 1), n)
+
+    def _take(self, found: Round, planner: Planner, run: Run, n: int) -> None:
+        self._seen.add(run.first, run.last)
+        found.seen.add(run.first, run.last)
+        if run.type in TIMED:
+            found.last = next(run.part(len(run.datas) - 1, len(run.datas)).records())
+        lane = LANES.get(run.type)
+        if lane in (CREATE, PATCHES, LOCAL):
+            into = {CREATE: found.creates, PATCHES: found.patches, LOCAL: found.locals}[lane]
+            for entry in run.records():
+                if self.has(lane, entry.seq):
+                    continue
+                if is_object(entry.data):
+                    into.append(entry)
+                elif (n, entry.start) >= self._counted:
+                    found.damaged_lines += 1
+                    found.damaged_bytes += entry.end - entry.start
+        elif lane is None:
+            found.foreign += len(run.datas)
+        found.batches += planner.feed(run)
+
+    def any(self, lane: str, first: int, last: int) -> bool:
+        """Whether some of these may be settled, or in a batch whose bounds are already fixed."""
+        state, epoch = self._state, self._epoch.id
+        done, settled = state.done.get(epoch), state.lanes.get((epoch, lane))
+        if (done is not None and done.last >= first) or (settled is not None and settled.last >= first):
+            return True
+        return any(b.epoch == epoch and b.lane == lane and b.last >= first for b in state.in_flight)
+
+    def has(self, lane: str, seq: int) -> bool:
+        """Whether this one is settled, or in a batch whose bounds are already fixed."""
+        state, epoch = self._state, self._epoch.id
+        if state.is_settled(epoch, lane, seq):
+            return True
+        return any(b.epoch == epoch and b.lane == lane and b.first <= seq <= b.last for b in state.in_flight)
+
+
+def is_object(data: bytes) -> bool:
+    """A record with a valid checksum may still hold nonsense, in a spool that no emitter of ours wrote."""
+    try:
+        return isinstance(json.loads(data), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def read_records(session: str, uid: str, bounds: Bounds) -> list[Record]:
+    """The records that journalled bounds mean; none when not all of them are here any more, or not yet."""
+    seed = record.checksum_seed(uid, bounds.epoch)
+    try:
+        fd = open_checked(os.path.join(session, layout.segment_name(bounds.epoch, bounds.n)))
+    except FileNotFoundError:
+        return []
+    found: list[Record] = []
+    seen = Intervals()
+    try:
+        for entry in scan(fd, seed, bounds.start, bounds.end, Scan(bounds.start)):
+            if entry.seq in seen or not bounds.first <= entry.seq <= bounds.last:
+                continue
+            seen.add(entry.seq, entry.seq)
+            if LANES.get(entry.type) == bounds.lane:
+                found.append(entry)
+    finally:
+        os.close(fd)
+    return found if seen.covers(bounds.first, bounds.last) else []
+
+
+def read_batch(session: str, uid: str, bounds: Bounds, attempt: int, renders: dict[str, Render]) -> Batch | None:
+    """The batch that journalled bounds mean, the same bytes as before; None when it cannot be had."""
+    records = read_records(session, uid, bounds)
+    render = renders.get(bounds.lane)
+    rendered = [made for entry in records if (made := render(entry.data) if render else (entry.data, 1)) is not None]
+    if not records or len(rendered) < len(records):
+        return None
+    parts = [part for part, _ in rendered]
+    size = sum(map(len, parts)) + len(parts)
+    return Batch(bounds, attempt, parts, sum(units for _, units in rendered), size, len(parts))

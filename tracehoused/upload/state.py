@@ -1,0 +1,124 @@
+"""What is settled of one session at one destination, as a value that journal lines change. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracehoused.upload.batch import Bounds
+from tracehoused.upload.intervals import Intervals
+
+__all__ = ["State"]
+
+
+@dataclass
+class State:
+    """``done``: settled in all lanes, by epoch; ``lanes``: settled beyond that, by (epoch, lane); ``cursors``: by epoch, the (segment
+    number, offset) before which all is settled; ``in_flight``: journalled, not settled, with the times the server failed at each;
+    ``facts``: small named values."""
+
+    done: dict[str, Intervals] = field(default_factory=dict)
+    lanes: dict[tuple[str, str], Intervals] = field(default_factory=dict)
+    cursors: dict[str, tuple[int, int]] = field(default_factory=dict)
+    in_flight: dict[Bounds, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def is_settled(self, epoch: str, lane: str, seq: int) -> bool:
+        done = self.done.get(epoch)
+        if done is not None and seq in done:
+            return True
+        settled = self.lanes.get((epoch, lane))
+        return settled is not None and seq in settled
+
+    @property
+    def generation(self) -> int:
+        """How often the server forgot the session."""
+        return int(self.facts.get("generation") or 0)
+
+    def is_partly_settled(self, bounds: Bounds) -> bool:
+        """Some of what a batch covers is settled: it cannot be sent as it was."""
+        return any(known is not None and known.meets(bounds.first, bounds.last) for known in self._known(bounds))
+
+    def apply(self, entry: dict[str, Any]) -> None:
+        """One journal line; what makes no sense raises ValueError, KeyError or TypeError."""
+        op = entry["op"]
+        if op == "batch":
+            self.in_flight.setdefault(_bounds(entry["bounds"]), int(entry.get("strikes", 0)))
+        elif op == "cut":
+            self.in_flight.pop(_bounds(entry["bounds"]), None)
+        elif op == "strike":
+            self.in_flight[_bounds(entry["bounds"])] += 1
+        elif op == "settle":
+            self._settle(str(entry["epoch"]), str(entry["lane"]), entry["ranges"])
+        elif op == "done":
+            self._done(str(entry["epoch"]), entry["ranges"], entry.get("cursor"))
+        elif op == "fact":
+            self.facts[str(entry["name"])] = entry["value"]
+        elif op == "state":
+            self.merge(State.from_dict(entry))
+            self.facts.update(entry["facts"])
+
+    def _settle(self, epoch: str, lane: str, ranges: list[list[int]]) -> None:
+        settled = self.lanes.setdefault((epoch, lane), Intervals())
+        for first, last in ranges:
+            settled.add(first, last)
+        for bounds in [b for b in self.in_flight if (b.epoch, b.lane) == (epoch, lane)]:
+            if settled.covers(bounds.first, bounds.last):
+                del self.in_flight[bounds]
+
+    def _done(self, epoch: str, ranges: list[list[int]], cursor: list[int] | None) -> None:
+        done = self.done.setdefault(epoch, Intervals())
+        for first, last in ranges:
+            done.add(first, last)
+        for bounds in [b for b in self.in_flight if b.epoch == epoch and done.covers(b.first, b.last)]:
+            del self.in_flight[bounds]
+        for key in [key for key in self.lanes if key[0] == epoch]:
+            kept = Intervals(pair for pair in self.lanes[key] if not done.covers(*pair))
+            if len(kept):
+                self.lanes[key] = kept
+            else:
+                del self.lanes[key]
+        if cursor is not None:
+            self.cursors[epoch] = max(self.cursors.get(epoch, (0, 0)), (int(cursor[0]), int(cursor[1])))
+
+    def merge(self, other: State) -> None:
+        """The union of what both know to be settled; facts are left alone."""
+        for epoch, ranges in other.done.items():
+            self._done(epoch, ranges.to_list(), list(other.cursors.get(epoch, (0, 0))))
+        for (epoch, lane), ranges in other.lanes.items():
+            self._settle(epoch, lane, ranges.to_list())
+        for bounds, strikes in other.in_flight.items():
+            if not any(known is not None and known.covers(bounds.first, bounds.last) for known in self._known(bounds)):
+                self.in_flight[bounds] = max(strikes, self.in_flight.get(bounds, 0))
+
+    def _known(self, bounds: Bounds) -> tuple[Intervals | None, Intervals | None]:
+        return self.done.get(bounds.epoch), self.lanes.get((bounds.epoch, bounds.lane))
+
+    def forget_settled(self) -> None:
+        """The server has nothing of this session any more: all is to be sent again."""
+        self.done, self.lanes, self.cursors, self.in_flight = {}, {}, {}, {}
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "done": {epoch: ranges.to_list() for epoch, ranges in self.done.items()},
+            "lanes": [[epoch, lane, ranges.to_list()] for (epoch, lane), ranges in self.lanes.items()],
+            "cursors": {epoch: list(cursor) for epoch, cursor in self.cursors.items()},
+            "in_flight": [[*bounds, strikes] for bounds, strikes in self.in_flight.items()],
+            "facts": self.facts,
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> State:
+        state = cls(facts=dict(fields["facts"]))
+        for epoch, ranges in fields["done"].items():
+            state.done[epoch] = Intervals(ranges)
+        for epoch, lane, ranges in fields["lanes"]:
+            state.lanes[epoch, lane] = Intervals(ranges)
+        state.cursors = {epoch: (int(n), int(offset)) for epoch, (n, offset) in fields["cursors"].items()}
+        state.in_flight = {_bounds(values[:7]): int(values[7]) for values in fields["in_flight"]}
+        return state
+
+
+def _bounds(values: list[Any]) -> Bounds:
+    lane, epoch, *numbers = values
+    return Bounds(str(lane), str(epoch), *(int(number) for number in numbers))

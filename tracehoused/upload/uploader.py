@@ -1,0 +1,259 @@
+"""Drains one session to one destination. Only ``Uploader.drain_once`` knows the order:
+
+the session's creation, then round by round: rollouts' creation, batches of spans, metrics, media, artifacts, then patches; and when all is
+settled and no writer lives, the closing patch.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from tracehouse.spool.manifest import Manifest
+from tracehoused.upload import rollouts
+from tracehoused.upload.batch import CREATE, LOCAL, Batch, Bounds, Limits, Record
+from tracehoused.upload.context import Context, Halt
+from tracehoused.upload.creation import Creation
+from tracehoused.upload.delivery import Delivery
+from tracehoused.upload.endings import Endings
+from tracehoused.upload.patching import Patching
+from tracehoused.upload.reader import Epoch, measure, writers
+from tracehoused.upload.rounds import Reading, Round, read_batch
+
+__all__ = ["Outcome", "Uploader"]
+
+# of a live session's rollouts that may still be patched, between passes
+_KEPT_IDS = 256
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pass left: ``complete`` when all there was is settled; ``stopped`` when this session needs no further try."""
+
+    complete: bool
+    trouble: str = ""
+    stopped: bool = False
+    retry_after: float | None = None
+    scope: str = "session"
+
+
+class Uploader:
+    """One session and one destination. ``liveness(epoch)``: True a writer lives, False it is proven dead, None unknown."""
+
+    def __init__(self, context: Context, manifest: Manifest, limits: Limits, liveness: Any, pool: ThreadPoolExecutor):
+        self._context = context
+        self._checkpoint = context.checkpoint
+        self._manifest = manifest
+        self._limits = limits
+        self._endings = Endings(context, manifest.kind, liveness)
+        self._pool = pool
+        self._creation = Creation(context, manifest)
+        self._rollouts = rollouts.Ids(context)
+        self._started_again = False
+        self._ahead: set[Bounds] = set()  # journalled already, of the round that comes next
+        self._patching = Patching(context, manifest, self._rollouts, self._creation.is_known, pool)
+        self.live = False  # some writer is not known to have ended
+        self.lost = False  # another agent has taken over
+
+    def drain_once(self) -> Outcome:
+        """Everything that is in the session now. Network trouble and refusals are in the outcome; OSError is the caller's."""
+        facts = self._checkpoint.state.facts
+        if facts.get("stopped"):
+            return Outcome(False, str(facts["stopped"]), stopped=True)
+        try:
+            outcome = self._drain()
+        except Halt as halt:
+            outcome = self._halted(halt)
+        except BaseException:
+            self._checkpoint.commit()
+            raise
+        self._rollouts.forget(but=_KEPT_IDS)
+        self._checkpoint.fact("trouble", outcome.trouble)
+        self._checkpoint.commit(compacting=not self.lost)
+        return outcome
+
+    def _halted(self, halt: Halt) -> Outcome:
+        if halt.kind == "deleted":
+            self._checkpoint.fact("stopped", f"deleted at the destination: {halt.reason}")
+            return Outcome(False, halt.reason, stopped=True)
+        if halt.kind == "forgotten":
+            return self._start_again(halt)
+        self.lost = halt.kind == "lease"
+        return Outcome(False, halt.reason, retry_after=halt.retry_after, scope=halt.scope)
+
+    def _start_again(self, halt: Halt) -> Outcome:
+        """The server forgot: create it there once more, and send again what is still here."""
+        if self._started_again:
+            return Outcome(False, f"the server forgot this session again: {halt.reason}")
+        self._started_again = True
+        self._checkpoint.fact("generation", self._context.generation + 1)
+        for name in ("server_id", "status_sent", "ends", "outcome_sent", "damage", "omitted"):
+            self._checkpoint.fact(name, None)
+        self._checkpoint.reset()
+        self._rollouts.forget()
+        self._creation.confirmed = False
+        try:
+            return self._drain()
+        except Halt as again:
+            return self._halted(again)
+
+    def _drain(self) -> Outcome:
+        epochs = writers(self._context.session)
+        dead = self._endings.dead(epochs)
+        ended = dead | self._endings.done(epochs)
+        measure(self._context.session, epochs)
+        self._delivery = self._delivery_to(self._creation.server_id() if epochs else "", ended)
+        complete = self._finish_in_flight(epochs)
+        for epoch in epochs:
+            complete = self._drain_epoch(epoch, epoch.id in ended) and complete
+        if epochs:
+            over, told = self._endings.tell(epochs, dead, complete)
+            self.live = not over
+            complete = complete and told
+        trouble = self._context.troubles[-1] if self._context.troubles else ""
+        self._context.troubles.clear()
+        return Outcome(complete, trouble)
+
+    def _delivery_to(self, server_id: str, ended: set[str]) -> Delivery:
+        def recreate(spans: list[Record], bounds: Bounds) -> None:
+            self._rollouts.recreate(spans, server_id, (bounds.epoch, bounds.n))
+
+        return Delivery(self._context, server_id, self._creation.is_known, recreate, ended.__contains__)
+
+    def _finish_in_flight(self, epochs: list[Epoch]) -> bool:
+        """What was journalled and perhaps sent when an agent last stopped: the same bytes, with the same keys."""
+        attempts = {epoch.id: epoch.attempt for epoch in epochs}
+        order = {epoch.id: at for at, epoch in enumerate(epochs)}
+        context = self._context
+        settled: list[Bounds] = []
+        complete = True
+        try:
+            for bounds in sorted(self._checkpoint.state.in_flight, key=lambda b: (order.get(b.epoch, 0), b.first)):
+                batch = None
+                if not self._checkpoint.state.is_partly_settled(bounds):
+                    attempt = attempts.get(bounds.epoch, 1)
+                    batch = read_batch(context.session, context.uid, bounds, attempt, context.renders)
+                if batch is None:
+                    # not as it was: what is here of it is planned anew, and the server tells what it has
+                    self._checkpoint.note({"op": "cut", "bounds": list(bounds)})
+                elif self._delivery.deliver(batch):
+                    settled.append(bounds)
+                else:
+                    complete = False
+        finally:
+            self._settle_bounds(settled)
+        return complete
+
+    def _drain_epoch(self, epoch: Epoch, ended: bool) -> bool:
+        context = self._context
+        counted = (self._checkpoint.state.facts.get("damage") or {}).get(epoch.id, [0, 0, 0, 0])
+        reading = Reading(
+            context.session,
+            context.uid,
+            epoch,
+            self._checkpoint.state,
+            self._limits,
+            context.renders,
+            ended=ended,
+            counted=(counted[0], counted[1]),
+        )
+        complete = True
+        while (found := reading.next()) is not None:
+            complete = self._run(found, reading, contiguous=complete) and complete
+        return complete
+
+    def _run(self, found: Round, reading: Reading, *, contiguous: bool) -> bool:
+        """One round. With all before it settled, all of it is settled as one range and the cursor moves on."""
+        epoch = found.epoch.id
+        created = self._create(found)
+        ready = self._journal(found)
+
+        def journal_ahead() -> None:
+            coming = reading.peek()
+            # spans whose traces are yet to be made may not be what is sent first the next time
+            self._ahead = set() if coming is None or coming.creates else {b.bounds for b in self._journal(coming)}
+
+        delivered: list[Bounds] = []
+        try:
+            self._delivery.deliver_all(ready, self._pool, delivered, [reading.peek, journal_ahead])
+            patched = self._patching.apply(found)
+        except BaseException:
+            # what was acknowledged before the trouble must not go out again
+            self._settle_bounds(delivered)
+            raise
+        self._endings.note(found)
+        unresolved = any(bounds.epoch == epoch for bounds in self._others_in_flight(found.batches))
+        all_sent = len(delivered) == len(found.batches) and not found.held and not found.foreign
+        complete = all_sent and created and patched and not unresolved
+        self._count(found)
+        if complete and contiguous:
+            ranges = found.seen.to_list()
+            self._checkpoint.note({"op": "done", "epoch": epoch, "ranges": ranges, "cursor": list(found.end)})
+        else:
+            self._settle_bounds(delivered)
+            self._settle(epoch, LOCAL, [[record.seq, record.seq] for record in found.locals])
+        return complete
+
+    def _others_in_flight(self, batches: list[Batch]) -> list[Any]:
+        ours = {batch.bounds for batch in batches} | self._ahead
+        return [bounds for bounds in self._checkpoint.state.in_flight if bounds not in ours]
+
+    def _journal(self, found: Round) -> list[Batch]:
+        """Make the bounds of a round's batches durable, unless they are; returns those that may be sent now."""
+        # what is journalled is sent first the next time: no spans whose traces are not there
+        ready = [batch for batch in found.batches if not self._delivery.waits(batch.bounds)]
+        new = [batch for batch in ready if batch.bounds not in self._checkpoint.state.in_flight]
+        for batch in new:
+            self._checkpoint.note({"op": "batch", "bounds": list(batch.bounds)})
+        if new:
+            self._checkpoint.commit()
+        return ready
+
+    def _settle_bounds(self, settled: list[Bounds]) -> None:
+        lanes: dict[tuple[str, str], list[list[int]]] = {}
+        for bounds in settled:
+            lanes.setdefault((bounds.epoch, bounds.lane), []).append([bounds.first, bounds.last])
+        for (epoch, lane), ranges in lanes.items():
+            self._settle(epoch, lane, ranges)
+
+    def _settle(self, epoch: str, lane: str, ranges: list[list[int]]) -> None:
+        if ranges:
+            self._checkpoint.note({"op": "settle", "epoch": epoch, "lane": lane, "ranges": ranges})
+
+    def _count(self, found: Round) -> None:
+        """Damage is counted once, also where it is read again: by writer, the place up to which it was, lines and bytes."""
+        if found.damaged_bytes:
+            places = dict(self._checkpoint.state.facts.get("damage") or {})
+            _, _, lines, size = places.get(found.epoch.id, [0, 0, 0, 0])
+            places[found.epoch.id] = [*found.end, lines + found.damaged_lines, size + found.damaged_bytes]
+            self._checkpoint.fact("damage", places)
+
+    def _create(self, found: Round) -> bool:
+        main = [record for record in found.creates if self._is_main(record)]
+        known = self._checkpoint.state.facts.get("create")
+        for record in main:
+            if record.data.decode("utf-8", "replace") != known:
+                refused = self._creation.update(record.data)
+                if refused is not None:
+                    n, status = found.end[0], refused.status
+                    self._context.bury(found.epoch.id, n, record, CREATE, status, refused.reason, False)
+        others = [record for record in found.creates if not self._is_main(record)]
+        failed = self._rollouts.create(others, str(self._checkpoint.state.facts["server_id"]), self._pool, found)
+        waiting = {record.seq for record in failed}
+        if waiting:
+            self._delivery.hold_spans()
+            created = [[record.seq, record.seq] for record in found.creates if record.seq not in waiting]
+            self._settle(found.epoch.id, CREATE, created)
+        return not waiting
+
+    def _is_main(self, record: Record) -> bool:
+        if self._manifest.kind == "run":
+            return record.type == b"run"
+        return True
+
+
+def destination_dir(session: str, destination: str) -> str:
+    """Where the agent keeps what it knows of a session at a destination."""
+    return os.path.join(session, "upload", destination)
