@@ -45,7 +45,8 @@ def run(trial: Trial) -> None:
                 _copied(trial, house, number, chance)
             else:
                 taken += _stopped(trial, house, number, chance)
-            shutil.rmtree(trial.home / f"home-{number}", ignore_errors=True)
+            if not trial.violations:
+                shutil.rmtree(trial.home / f"home-{number}", ignore_errors=True)
     trial.notes.append(f"{taken} leases of stopped agents taken over")
 
 
