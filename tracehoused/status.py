@@ -18,7 +18,7 @@ from tracehoused.upload.closing import End, final
 from tracehoused.upload.endings import end_of, heard, word_due
 from tracehoused.upload.engine import Destination, Engine
 from tracehoused.upload.reader import Epoch, is_unbegun, measure, read_manifest, writers
-from tracehoused.upload.state import State
+from tracehoused.upload.state import ENDS, State
 from tracehoused.upload.tails import records_written, tail
 from tracehoused.upload.uploader import destination_dir
 
@@ -151,7 +151,7 @@ def _without_segments(session: str) -> str:
 
 def _ends(engine: Engine, manifest: Manifest, session: str, epochs: list[Epoch], state: State) -> list[End]:
     """How the writers ended: from what was uploaded of their words so far, from the ends of their segments, and from who lives."""
-    known = dict(state.facts.get("ends") or {})
+    known = dict(state.facts.get(ENDS) or {})
     lives = engine.liveness(session)
     found = []
     for epoch in epochs:

@@ -16,15 +16,17 @@ import pytest
 
 from tests.support.home import Held, Home
 from tests.support.house import House
-from tests.support.proxy import Proxy, proxied
+from tests.support.proxy import Proxy, proxied, status
 from tests.support.servers import Received
 from tests.support.waiting import wait_until
 from tracehouse.spool import layout
 from tracehoused.exceptions import LeaseHeld
+from tracehoused.upload.checkpoint import Checkpoint
 from tracehoused.upload.lease import Heartbeat, Lease
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="[linux] needs /proc")
 _SMALL = {"TRACEHOUSE_BATCH_POINTS": "2"}
+_EARLIER = {"seq": 2, "done": False, "status": None, "explicit": False}
 _POINTS = {("loss", step): 1 for step in range(60)}
 
 
@@ -81,6 +83,24 @@ def test_a8_the_lease_of_a_stopped_agent_expires_and_it_repeats_nothing_when_it_
     with Held(house) as there:
         assert there.points("stopped-holder") == _POINTS
     assert home.sync("--api-base", house.url, **_SMALL).code == 0
+
+
+def test_a8_what_a_stopped_agent_notes_late_of_a_writer_does_not_undo_what_another_learnt(
+    home: Home, house: House
+) -> None:
+    home.job("run = cm.TrainingRun(client_run_id='late-notes')\nrun.log({'loss': 1.0}, step=1)")
+    with proxied(house.url, lambda request: status(503) if b'"status":"finished"' in request.body else None) as proxy:
+        assert home.sync("--api-base", proxy.url).code == 1
+        [journal] = home.session().glob(f"{layout.UPLOAD}/*/journal.jsonl")
+        late = Checkpoint(str(journal.parent), str(home.directory / "no-copy.json"))
+        ends = {epoch: {**end, **_EARLIER} for epoch, end in late.state.facts["ends"].items()}
+        late.note({"op": "fact", "name": "ends", "value": ends})
+        late.commit()
+        proxy.rule = lambda request: None
+        done = home.sync("--api-base", proxy.url)
+    assert done.code == 0, done.err
+    with Held(house) as there:
+        assert there.run("late-notes")["status"] == "finished"
 
 
 @needs_proc

@@ -23,6 +23,7 @@ from tracehouse.spool import record as framing
 from tracehouse.spool.manifest import Manifest
 from tracehoused.upload.checkpoint import Checkpoint
 from tracehoused.upload.reader import Epoch, Scan, measure, open_checked, scan, writers
+from tracehoused.upload.state import ENDS
 
 __all__ = ["Kept", "is_pruned", "prune", "receipt_of", "recover", "remove"]
 
@@ -135,7 +136,7 @@ def _check(session: str, manifest: Manifest, checkpoint: Checkpoint, epochs: Ite
         raise Kept("not everything of it has arrived")
     if state.facts.get("dead"):
         raise Kept(f"{state.facts['dead']} records were refused: see `tracehouse deadletters`")
-    ends = dict(state.facts.get("ends") or {})
+    ends = dict(state.facts.get(ENDS) or {})
     for epoch in epochs:
         if not ends.get(epoch.id, {}).get("done") and lives(epoch) is not False:
             raise Kept("it is not known to have ended")

@@ -170,8 +170,9 @@ class Checkpoint:
         if other.generation > self.state.generation:
             self.state = other  # what is here is from before the server forgot
         else:
+            here, self.state.facts = self.state.facts, dict(other.facts)
             self.state.merge(other)
-            self.state.facts = {**other.facts, **self.state.facts}
+            self.state.learn(here)
         self.trusted = self.trusted or own
 
 

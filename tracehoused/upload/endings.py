@@ -14,6 +14,7 @@ from tracehoused.upload.closing import End, final
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.reader import Epoch
 from tracehoused.upload.rounds import Round
+from tracehoused.upload.state import ENDS
 
 __all__ = ["Endings", "end_of", "heard", "word_due"]
 
@@ -61,7 +62,7 @@ class Endings:
         ends = self._known()
         attempt, claim, _ = epoch.order
         ends[epoch.id] = {**ends.get(epoch.id, {}), "attempt": attempt, "claim": claim, **news}
-        self._context.checkpoint.fact("ends", ends)
+        self._context.checkpoint.fact(ENDS, ends)
 
     def tell(self, epochs: list[Epoch], dead: set[str], complete: bool) -> tuple[bool, bool]:
         """Send the status that the writers' ends amount to, last of all and once; ``running`` again when a writer came back.
@@ -89,7 +90,7 @@ class Endings:
         return self._send({"outcome": "bad", "metadata": {"error": error}}, mark)
 
     def _known(self) -> dict[str, dict[str, Any]]:
-        return dict(self._context.checkpoint.state.facts.get("ends") or {})
+        return dict(self._context.checkpoint.state.facts.get(ENDS) or {})
 
     def _note_dropped(self, epoch: Epoch, record: Record) -> None:
         fields = json.loads(record.data)

@@ -8,7 +8,10 @@ from typing import Any
 from tracehoused.upload.batch import Bounds
 from tracehoused.upload.intervals import Intervals
 
-__all__ = ["State"]
+__all__ = ["ENDS", "State"]
+
+# the fact that says of each writer how it ended, as far as its records were read
+ENDS = "ends"
 
 
 @dataclass
@@ -53,10 +56,18 @@ class State:
         elif op == "done":
             self._done(str(entry["epoch"]), entry["ranges"], entry.get("cursor"))
         elif op == "fact":
-            self.facts[str(entry["name"])] = entry["value"]
+            self.learn({str(entry["name"]): entry["value"]})
         elif op == "state":
             self.merge(State.from_dict(entry))
-            self.facts.update(entry["facts"])
+            self.learn(entry["facts"])
+
+    def learn(self, facts: dict[str, Any]) -> None:
+        """Newer facts. Of how a writer ended the one from its later record stays: an agent that was stopped may note late what it knew."""
+        known, news = self.facts.get(ENDS), facts.get(ENDS)
+        self.facts.update(facts)
+        if isinstance(known, dict) and isinstance(news, dict):
+            later = {epoch: end for epoch, end in news.items() if _seq(end) >= _seq(known.get(epoch))}
+            self.facts[ENDS] = {**known, **later}
 
     def _settle(self, epoch: str, lane: str, ranges: list[list[int]]) -> None:
         settled = self.lanes.setdefault((epoch, lane), Intervals())
@@ -117,6 +128,11 @@ class State:
         state.cursors = {epoch: (int(n), int(offset)) for epoch, (n, offset) in fields["cursors"].items()}
         state.in_flight = {_bounds(values[:7]): int(values[7]) for values in fields["in_flight"]}
         return state
+
+
+def _seq(end: object) -> int:
+    seq = end.get("seq") if isinstance(end, dict) else None
+    return seq if isinstance(seq, int) else 0
 
 
 def _bounds(values: list[Any]) -> Bounds:

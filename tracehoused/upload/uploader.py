@@ -21,6 +21,7 @@ from tracehoused.upload.endings import Endings
 from tracehoused.upload.patching import Patching
 from tracehoused.upload.reader import Epoch, measure, writers
 from tracehoused.upload.rounds import Reading, Round, read_batch
+from tracehoused.upload.state import ENDS
 
 __all__ = ["Outcome", "Uploader"]
 
@@ -89,7 +90,7 @@ class Uploader:
             return Outcome(False, f"the server forgot this session again: {halt.reason}")
         self._started_again = True
         self._checkpoint.fact("generation", self._context.generation + 1)
-        for name in ("server_id", "status_sent", "ends", "outcome_sent", "damage", "omitted"):
+        for name in ("server_id", "status_sent", ENDS, "outcome_sent", "damage", "omitted"):
             self._checkpoint.fact(name, None)
         self._checkpoint.reset()
         self._rollouts.forget()
