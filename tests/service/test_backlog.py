@@ -16,11 +16,11 @@ _RUN = 'run = cm.init_run(project="p", client_run_id=sys.argv[1], machine_id="m-
 
 
 def _row(house: House) -> list[str]:
-    """The agents page's figures of the machine: pending, dead, oldest."""
+    """The agents page's figures of the machine: pending, dead, oldest; none before it was heard of."""
     with httpx.Client(base_url=house.url, headers={"Origin": house.url}) as browser:
         browser.post("/signin", data={"key": house.key})
-        (row,) = re.findall(r"<tr>(?:(?!</tr>).)*m-1.*?</tr>", browser.get("/agents").text, re.DOTALL)
-    return [re.sub(r"<[^>]+>|\s+", " ", cell).strip() for cell in re.findall(r"<td.*?</td>", row, re.DOTALL)]
+        rows = re.findall(r"<tr>(?:(?!</tr>).)*m-1.*?</tr>", browser.get("/agents").text, re.DOTALL)
+    return [re.sub(r"<[^>]+>|\s+", " ", cell).strip() for cell in re.findall(r"<td.*?</td>", "".join(rows), re.DOTALL)]
 
 
 def test_the_house_hears_what_waits_on_a_machine_and_that_nothing_does_any_more(site: Site, house: House) -> None:
