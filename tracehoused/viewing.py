@@ -4,6 +4,7 @@
 
     house/      the house's data
     agent/      what was read already, so that the next look goes on from there
+    spools      of what; no directory without it is taken over, or anything deleted in it
     house.lock  flocked while it is looked at
     address     where, while it is
 
@@ -24,7 +25,7 @@ from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import durable, layout
 from tracehoused.config import Settings
 from tracehoused.house import server
-from tracehoused.house.alone import DataInUse, alone_on
+from tracehoused.house.alone import LOCK_FILE, DataInUse, alone_on
 from tracehoused.house.state import Options as HouseOptions
 from tracehoused.identities.identity import Credential
 from tracehoused.options import Options, Own
@@ -33,7 +34,7 @@ from tracehoused.service.lookout import Lookout
 from tracehoused.upload.engine import Engine
 from tracehoused.upload.reader import read_manifest, session_dirs
 
-__all__ = ["AlreadyViewed", "View", "forget_gone", "view_dir"]
+__all__ = ["AlreadyViewed", "NotAView", "View", "forget_gone", "view_dir"]
 
 _ADDRESS = "address"
 _SPOOLS = "spools"
@@ -46,6 +47,10 @@ class AlreadyViewed(Exception):
     def __init__(self, message: str, address: str | None) -> None:
         super().__init__(message)
         self.address = address
+
+
+class NotAView(Exception):
+    """The directory that is asked for holds something that is no view's."""
 
 
 def view_dir(settings: Settings, roots: Sequence[str]) -> Path:
@@ -84,13 +89,15 @@ class View:
     def run(self, port: int, version: str, ready: Callable[[str], None]) -> None:
         """Serve on loopback. ``ready`` is called with the house's address, from a thread of its own, when it answers.
 
-        Raises AlreadyViewed, what the house's start raises, and OSError.
+        Raises AlreadyViewed, NotAView, what the house's start raises, and OSError.
         """
         durable.private_dir(str(self._place))
+        if not (self._place / _SPOOLS).is_file() and set(os.listdir(self._place)) - {LOCK_FILE}:
+            raise NotAView(f"{self._place} holds something else: name a new or an empty directory")
         try:
             with alone_on(self._place):
-                self._begin_anew()
                 (self._place / _SPOOLS).write_text("\0".join(self._roots), encoding="utf-8", errors="surrogateescape")
+                self._begin_anew()
                 try:
                     house = server.Settings(
                         "127.0.0.1", port, self._place / "house", HouseOptions(version, follows=", ".join(self._roots))

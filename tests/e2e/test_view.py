@@ -212,7 +212,22 @@ def test_what_is_kept_and_damaged_is_told_with_what_to_do(home: Home) -> None:
     kept = home.directory / "kept"
     (kept / "house").mkdir(parents=True)
     (kept / "house" / "house.db").write_bytes(b"no database" * 1000)
+    (kept / "spools").write_text(str(home.spool))
     done = home.run("view", str(home.spool), "--no-browser", "--data", str(kept))
     assert done.code == 1
     assert f"{kept} holds nothing that the spool has not: delete it" in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_directory_that_no_view_made_is_left_as_it_is(home: Home) -> None:
+    """A real house's data below it would be taken over, and deleted with the first session that goes."""
+    home.job(TWO)
+    for number, held in enumerate(("house/house.key", "house.db", "notes.txt")):
+        other = home.directory / f"other-{number}"
+        (other / held).parent.mkdir(parents=True)
+        (other / held).write_bytes(b"somebody's own")
+        before = files(other)
+        done = home.run("view", str(home.spool), "--no-browser", "--data", str(other))
+        assert (done.code, files(other)) == (1, before)
+        assert f"{other} holds something else" in done.err
+        assert "delete it" not in done.err

@@ -35,7 +35,7 @@ _FIRST_PAGE_S = 5.0
 @click.option(
     "--data",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where what is shown is kept meanwhile.  [default: in the user's state directory]",
+    help="Where what is shown is kept meanwhile: new, empty, or an earlier view's.  [default: in the user's state directory]",
 )
 def view(spool: str | None, no_browser: bool, port: int, data: Path | None) -> None:
     """Look at SPOOL (default: the one jobs here write to), or at one session's directory, in the browser, as jobs write it.
@@ -48,7 +48,7 @@ def view(spool: str | None, no_browser: bool, port: int, data: Path | None) -> N
     from tracehoused.house.auth import KeyFileError
     from tracehoused.house.errors import FormatError, StorageFailure
     from tracehoused.house.server import PortInUse
-    from tracehoused.viewing import AlreadyViewed, View, forget_gone, view_dir
+    from tracehoused.viewing import AlreadyViewed, NotAView, View, forget_gone, view_dir
 
     settings = resolve({}, environ=os.environ)
     roots = resolve_spools(spool, settings)
@@ -61,6 +61,8 @@ def view(spool: str | None, no_browser: bool, port: int, data: Path | None) -> N
         shown.run(port, house_version(), lambda address: _announce(shown, roots, address, not no_browser))
     except AlreadyViewed as other:
         _point_to(other.address, str(other), not no_browser)
+    except NotAView as error:
+        raise click.ClickException(str(error)) from None
     except PortInUse as error:
         raise click.ClickException(f"{error}; leave --port out for a free one") from None
     except (DBAPIError, FormatError, KeyFileError, StorageFailure) as error:
