@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,6 +140,24 @@ def test_a_traces_link_shows_that_trace_only(house: House, browser: httpx.Client
             assert reader.get(path).status_code == 200
         for path in (f"/t/{traces[1]}", f"/r/{run}", f"/r/{run}/rollouts"):
             assert reader.get(path).status_code == 404
+
+
+def test_news_end_with_the_link_and_with_the_sign_in(house: House, client: httpx.Client) -> None:
+    run = new_run(client, "watched")
+    with httpx.Client(base_url=house.url, headers={"Origin": house.url}) as browser:
+        assert browser.post("/signin", data={"key": house.key}).status_code == 200
+        token = httpx.URL(made_link(browser, "run", run)).params["t"]
+        ways: list[tuple[dict[str, str], str, dict[str, str]]] = [
+            ({"t": token}, "/shares/revoke", {"share": hashlib.sha256(token.encode()).hexdigest()}),
+            ({}, "/signout", {}),
+        ]
+        for params, ending, form in ways:
+            watcher = httpx.Client(base_url=house.url, cookies={} if params else browser.cookies, timeout=15)
+            with watcher, watcher.stream("GET", "/live", params={"run": run, **params}) as stream:
+                told = stream.iter_lines()
+                assert next(told) == "event: news"
+                assert browser.post(ending, data=form).status_code == 303
+                assert "event: over" in list(told)
 
 
 def test_a_deleted_run_comes_back_with_what_went_with_it(browser: httpx.Client, client: httpx.Client) -> None:

@@ -1,7 +1,7 @@
 """What changes in runs while somebody looks, as server-sent events: `/live?run=&run=`.
 
     event: news   data: {"run", "state", "points", "media", "rollouts", "judged", "keys": {key: [series that grew]}}
-    event: over   no run of these goes on any more, and nothing has come for a while
+    event: over   no run of these goes on any more, and nothing has come for a while; or the reader may read them no more
 
 `judged`: how many rollouts have a reward. The store is asked once a second: one row per run, and a run's series only where
 its number of points has grown. The first news of each run comes at once and has no keys.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -29,6 +30,8 @@ from tracehoused.house.values import dump
 
 _EVERY_S = 1.0
 _QUIET_ROUNDS = 3
+# A key, link or sign-in may end while its news go on.
+_ROUNDS_OF_A_READER = 5
 # Proxies end connections that are silent for a minute.
 _SIGN_OF_LIFE_ROUNDS = 20
 
@@ -50,19 +53,20 @@ async def live(request: Request) -> Response:
         house.store.read, lambda connection: [runs.run_row(connection, caller, one) for one in asked]
     )
     headers = {"X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(house, caller, asked), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_events(request, caller, asked), media_type="text/event-stream", headers=headers)
 
 
-async def _events(house: House, caller: Caller, asked: list[str]) -> AsyncIterator[bytes]:
-    seen = {one: Seen() for one in asked}
-    quiet = silent = 0
+async def _events(request: Request, caller: Caller, asked: list[str]) -> AsyncIterator[bytes]:
+    house, seen = house_of(request), {one: Seen() for one in asked}
+    quiet = silent = rounds = 0
     while not house.closing.is_set():
+        rounds += 1
         try:
-            news = await run_in_threadpool(
-                house.store.read, lambda connection: look_once(connection, caller, seen, house)
-            )
+            if rounds % _ROUNDS_OF_A_READER == 0:
+                caller = await reader(request)
+            news = await run_in_threadpool(house.store.read, partial(look_once, caller=caller, seen=seen, house=house))
         except Refusal:
-            break  # one of the runs was deleted
+            break  # one of the runs was deleted, or the caller may read no more
         for one in news:
             yield _event("news", one)
         goes_on = any(one.told is not None and one.told["state"] in ("running", "stalled") for one in seen.values())
