@@ -3,8 +3,8 @@
     event: news   data: {"run", "state", "points", "media", "rollouts", "judged", "keys": {key: [series that grew]}}
     event: over   no run of these goes on any more, and nothing has come for a while; or the reader may read them no more
 
-`judged`: how many rollouts have a reward. The store is asked once a second: one row per run, and a run's series only where
-its number of points has grown. The first news of each run comes at once and has no keys.
+`judged`: how many rollouts have a reward. The store is asked once a second for each who looks: a run's row and signs of life
+are read, all its media, rollouts and rewards counted, and its series read where its number of points has grown. The first news of each run comes at once and has no keys.
 """
 
 from __future__ import annotations
