@@ -58,7 +58,8 @@ class Checkpoint:
         self.rollouts: OrderedDict[str, str] = OrderedDict()
         self.trusted = False  # this agent's own copy names the session: the ids in it are this user's
         self._load()
-        self._join(_copied(copy_path), own=True)
+        self._copy = _read_copy(copy_path)
+        self._join(_state_of(self._copy), own=True)
         for other in [Checkpoint(*place) for place in formerly]:
             self._join(other.state, own=other.trusted)
 
@@ -111,8 +112,17 @@ class Checkpoint:
         """Bring the agent's own copy up to date."""
         self.commit()
         durable.private_dir(os.path.dirname(self._copy_path))
-        durable.replace(self._copy_path, json.dumps(self.state.to_dict()).encode(), _unique())
+        copy = self._copy_now()
+        durable.replace(self._copy_path, copy, _unique())
+        self._copy = copy
         self.trusted = True
+
+    def copy_lags(self) -> bool:
+        """The agent's own copy, as this process last read or wrote it, does not say what the state is."""
+        return self._copy != self._copy_now()
+
+    def _copy_now(self) -> bytes:
+        return json.dumps(self.state.to_dict(), sort_keys=True).encode()
 
     def note_ids(self, kind: str, pairs: Iterable[tuple[str, str]]) -> None:
         """Tell the job, which reads this file, what the server calls sessions: (client's id, server's id)."""
@@ -176,11 +186,18 @@ class Checkpoint:
         self.trusted = self.trusted or own
 
 
-def _copied(path: str) -> State | None:
+def _read_copy(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return State.from_dict(json.load(file))
-    except (OSError, *_SENSELESS):
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _state_of(copy: bytes) -> State | None:
+    try:
+        return State.from_dict(json.loads(copy))
+    except _SENSELESS:
         return None
 
 

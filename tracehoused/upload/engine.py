@@ -27,6 +27,7 @@ from tracehoused.upload.batch import Limits
 from tracehoused.upload.checkpoint import Checkpoint
 from tracehoused.upload.context import Context
 from tracehoused.upload.deadletter import DeadLetters
+from tracehoused.upload.kept import Kept
 from tracehoused.upload.lease import Lease
 from tracehoused.upload.reader import Epoch, is_unbegun, read_manifest
 from tracehoused.upload.reports import Destination, Report
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Destination", "Engine", "Options", "Report"]
 
 _CREATORS = 8
-# so many live sessions' checkpoints are kept in memory between passes
-_HOT = 256
 _SPEAKERS = 1000
 _OWN = "a house of its own"
 _UID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -73,9 +72,7 @@ class Engine:
         self._lock = threading.Lock()
         self._creators = ThreadPoolExecutor(_CREATORS, thread_name_prefix="tracehouse-create")
         self._breakers = Breakers()
-        self._hot: dict[tuple[str, str], Checkpoint] = {}
-        self._copy_every = copy_every
-        self._copied_at: dict[str, float] = {}
+        self._kept = Kept(copy_every)
 
     def on_sent(self, tell: Callable[[int, int], None]) -> None:
         """Have ``tell(records, bytes)`` called for every batch that is accepted."""
@@ -101,6 +98,7 @@ class Engine:
 
     def close(self) -> None:
         self._creators.shutdown()
+        self._kept.close()
         for client in self._clients.values():
             client.close()
 
@@ -201,11 +199,9 @@ class Engine:
         self, session: str, manifest: Manifest, credential: Credential, destination: Destination, lease: Lease
     ) -> Report:
         client = self._speaking_for(manifest, credential)
-        hot = (session, destination.hash)
-        checkpoint = self._hot.pop(hot, None)
-        if checkpoint is None or not checkpoint.is_current():
+        checkpoint = self._kept.take(session, destination.hash)
+        if checkpoint is None:
             checkpoint = self.checkpoint(session, manifest, destination)
-        before = checkpoint.state.to_dict()
         refused = self.refusal(session, destination, checkpoint)
         if refused is not None:
             return Report(session, manifest, None, Outcome(False, refused))
@@ -213,16 +209,14 @@ class Engine:
         context = self._context(session, manifest, destination, client, checkpoint, lease)
         uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
         outcome = uploader.drain_once()
-        changed = not checkpoint.trusted or checkpoint.state.to_dict() != before
-        if changed and not uploader.lost and (not uploader.live or self._is_copy_due(session)):
-            checkpoint.save_copy()
-        if uploader.live and len(self._hot) < _HOT:
-            self._hot[hot] = checkpoint
+        if not uploader.lost:
+            self._kept.bring_up(checkpoint, live=uploader.live)
+        if uploader.live:
+            self._kept.keep(session, destination.hash, checkpoint)
         facts = checkpoint.state.facts
-        dropped = sum(int(count) for count, _ in dict(facts.get("dropped") or {}).values())
         left = 0 if outcome.complete else records_left(session, manifest.uid, checkpoint.state)
         dead = int(facts.get("dead", 0))
-        return Report(session, manifest, destination, outcome, dead, uploader.live, dropped, left)
+        return Report(session, manifest, destination, outcome, dead, uploader.live, checkpoint.state.dropped, left)
 
     @contextmanager
     def at(self, session: str) -> Iterator[tuple[Manifest, Context]]:
@@ -248,14 +242,6 @@ class Engine:
         if len(self._speakers) < _SPEAKERS:
             self._speakers[home] = client
         return client
-
-    def _is_copy_due(self, session: str) -> bool:
-        """A live session's copy need not follow each of its records."""
-        now = time.monotonic()
-        if now - self._copied_at.get(session, -self._copy_every) < self._copy_every:
-            return False
-        self._copied_at[session] = now
-        return True
 
     def _context(
         self,
