@@ -96,6 +96,14 @@ def test_the_sign_in_link_works_once_and_its_cookie_is_strict(tmp_path: Path) ->
         assert httpx.get(unused).status_code == 403
 
 
+def test_what_only_asks_after_a_link_does_not_use_it_up(tmp_path: Path) -> None:
+    with House(tmp_path / "data") as house:
+        link = sign_in_link(house)
+        answer = httpx.head(link)
+        assert (answer.status_code, answer.headers["allow"], "set-cookie" in answer.headers) == (405, "GET", False)
+        assert httpx.get(link).status_code == 200
+
+
 def test_a_cookie_writes_only_from_the_house_itself(tmp_path: Path) -> None:
     with House(tmp_path / "data") as house, httpx.Client(base_url=house.url) as browser:
         browser.get(sign_in_link(house))

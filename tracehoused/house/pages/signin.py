@@ -23,6 +23,8 @@ async def form(_request: Request) -> Response:
 
 
 async def with_code(request: Request) -> Response:
+    if request.method == "HEAD":  # a preview of the link, which must not use it up
+        return Response(status_code=405, headers={"Allow": "GET"})
     if not await run_in_threadpool(house_of(request).auth.use_code, request.path_params["code"]):
         problem = "This link was used before, is older than a week, or belongs to an earlier start of the house."
         return page("signin.html", 403, problem=problem)
