@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import errno
 import json
 import os
@@ -156,12 +157,43 @@ def test_a_line_that_makes_no_sense_stops_nothing(tmp_path: Path, nonsense: dict
     path = Path(one.directory) / journal.JOURNAL
     with open(path, "ab") as file:
         text = json.dumps(nonsense).encode()
-        import binascii
-
         file.write(b"%08x %b\n" % (binascii.crc32(text), text))
     found = opened(tmp_path)
     assert found.state.is_settled(EPOCH, "spans", 2)
     assert found.state.in_flight == {}
+
+
+ABSURD: dict[str, list[Any]] = {
+    "ends": ["abc", [1], {EPOCH: "x"}, {EPOCH: {"seq": "x"}}, {EPOCH: {"status": ["x"]}}],
+    "damage": ["abc", {EPOCH: "abcd"}, {EPOCH: [1, 2]}],
+    "dropped": ["abc", {"a": "bcd"}, {"a": ["x", {}]}, {"a": [float("nan"), {}]}],
+    "dead": ["x", None, -1],
+    "generation": ["x", float("inf")],
+    "said": ["x"],
+    "omitted": ["x"],
+    "create": [5, "\ud800"],
+    "server_id": [["x"]],
+    "status_sent": [{}, [1, 2]],
+    "to": ["ab"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in ABSURD.items() for value in values])
+@pytest.mark.parametrize("as_state", [False, True])
+def test_a3_a_fact_that_makes_no_sense_is_not_learnt(tmp_path: Path, name: str, value: object, as_state: bool) -> None:
+    one = opened(tmp_path)
+    one.note(settle(1, 2))
+    one.commit()
+    fact = {"op": "fact", "name": name, "value": value}
+    state = {"op": "state", **State().to_dict(), "facts": {name: value}}
+    text = json.dumps(state if as_state else fact).encode()
+    with open(Path(one.directory) / journal.JOURNAL, "ab") as file:
+        file.write(b"%08x %b\n" % (binascii.crc32(text), text))
+    os.makedirs(tmp_path / "state")
+    (tmp_path / "state" / "d.json").write_text(json.dumps({**State().to_dict(), "facts": {name: value}}))
+    found = opened(tmp_path)
+    assert name not in found.state.facts
+    assert found.state.is_settled(EPOCH, "spans", 2)
 
 
 ENTRIES = st.lists(

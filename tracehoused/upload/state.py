@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracehoused.upload.batch import Bounds
+from tracehoused.upload.facts import ENDS, sensible
 from tracehoused.upload.intervals import Intervals
 
 __all__ = ["ENDS", "State"]
-
-# the fact that says of each writer how it ended, as far as its records were read
-ENDS = "ends"
 
 
 @dataclass
@@ -38,6 +36,11 @@ class State:
         """How often the server forgot the session."""
         return int(self.facts.get("generation") or 0)
 
+    @property
+    def dropped(self) -> int:
+        """How many records its jobs could not write."""
+        return sum(count for count, _ in dict(self.facts.get("dropped") or {}).values())
+
     def is_partly_settled(self, bounds: Bounds) -> bool:
         """Some of what a batch covers is settled: it cannot be sent as it was."""
         return any(known is not None and known.meets(bounds.first, bounds.last) for known in self._known(bounds))
@@ -62,7 +65,9 @@ class State:
             self.learn(entry["facts"])
 
     def learn(self, facts: dict[str, Any]) -> None:
-        """Newer facts. Of how a writer ended the one from its later record stays: an agent that was stopped may note late what it knew."""
+        """Newer facts. Of how a writer ended the one from its later record stays: an agent that was stopped may note late what it knew.
+        What makes no sense under its name is left out."""
+        facts = sensible(facts)
         known, news = self.facts.get(ENDS), facts.get(ENDS)
         self.facts.update(facts)
         if isinstance(known, dict) and isinstance(news, dict):
@@ -120,7 +125,7 @@ class State:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> State:
-        state = cls(facts=dict(fields["facts"]))
+        state = cls(facts=sensible(dict(fields["facts"])))
         for epoch, ranges in fields["done"].items():
             state.done[epoch] = Intervals(ranges)
         for epoch, lane, ranges in fields["lanes"]:

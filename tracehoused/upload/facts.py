@@ -1,0 +1,91 @@
+"""What each named value of a session's state may look like. Who can write to the session's directory can write anything there."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+__all__ = ["ENDS", "is_count", "sensible"]
+
+# the fact that says of each writer how it ended, as far as its records were read
+ENDS = "ends"
+
+_END = {
+    "attempt": int,
+    "claim": int,
+    "seq": int,
+    "done": bool,
+    "explicit": bool,
+    "at": str,
+    "last_at": str,
+    "error": str,
+}
+
+
+def sensible(facts: dict[str, Any]) -> dict[str, Any]:
+    """Those of a kind that this version can go on with; what it does not know by name is left as it is."""
+    return {name: value for name, value in facts.items() if name not in _CHECKS or _CHECKS[name](value)}
+
+
+def is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_text(value: object) -> bool:
+    """Without half a surrogate pair, which could not be sent or shown."""
+    return isinstance(value, str) and value.encode("utf-8", "replace").decode() == value
+
+
+def _is_optional_text(value: object) -> bool:
+    return value is None or _is_text(value)
+
+
+def _is_optional_count(value: object) -> bool:
+    return value is None or is_count(value)
+
+
+def _is_pair_of_texts(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_text, value))
+
+
+def _is_word(value: object) -> bool:
+    """A status that was told: alone, or with its time."""
+    return _is_optional_text(value) or (
+        isinstance(value, list) and len(value) == 2 and all(map(_is_optional_text, value))
+    )
+
+
+def _of_each(check: Callable[[Any], bool]) -> Callable[[object], bool]:
+    return lambda value: value is None or (isinstance(value, dict) and all(map(check, value.values())))
+
+
+def _is_end(end: object) -> bool:
+    if not isinstance(end, dict) or not _is_optional_text(end.get("status")):
+        return False
+    return all(isinstance(end[name], kind) for name, kind in _END.items() if name in end)
+
+
+def _is_damage(place: object) -> bool:
+    return isinstance(place, list) and len(place) == 4 and all(map(is_count, place))
+
+
+def _is_loss(loss: object) -> bool:
+    return isinstance(loss, list) and len(loss) == 2 and is_count(loss[0]) and isinstance(loss[1], dict)
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    ENDS: _of_each(_is_end),
+    "create": _is_optional_text,
+    "damage": _of_each(_is_damage),
+    "dead": is_count,
+    "dropped": _of_each(_is_loss),
+    "generation": is_count,
+    "given_up": is_count,
+    "omitted": _is_optional_count,
+    "said": is_count,
+    "server_id": _is_optional_text,
+    "status_sent": _is_word,
+    "stopped": _is_optional_text,
+    "to": _is_pair_of_texts,
+    "trouble": _is_optional_text,
+    "unsupported": is_count,
+}
