@@ -20,7 +20,14 @@ _SECRET = re.compile(
 _HARMLESS = re.compile(r"tokens|tokeni[sz]|token_(type|id)|(pad|eos|bos|unk|mask|cls|sep|image)_token|author(?!i)")
 _TEXT = re.compile(r"[\s(){}'\",;:\[\]]")
 _NAME = re.compile(r"""(?<![\w.-])(?P<quote>["']?)(?P<name>[A-Za-z_-][\w.-]*)(?P=quote)\s*[:=]\s*""")
-_VALUE = re.compile(r"""(?:(?i:bearer|basic|token)\s+)?(?:"[^"]*"?|'[^']*'?|[^\s,;"'()\[\]{}]+)""")
+_QUOTED = r"""(?:"(?:[^"\\]|\\[\s\S])*|'(?:[^'\\]|\\[\s\S])*)"""  # as far as its closing quote
+_IN_QUOTES = re.compile(_QUOTED)
+_SCHEME = r"(?:(?i:bearer|basic|token)\s+)?"
+_STRING = re.compile(rf"""{_SCHEME}(?i:[bfru]{{0,2}}){_QUOTED}["']?""")
+_VALUE = re.compile(_SCHEME + r"""[^\s,;"'()\[\]{}]+""")
+_MANY_WORDS = re.compile(r"authorization|cookie")  # names of headers that hold a secret anywhere in them
+_BRACKETED = re.compile(rf"""{_QUOTED}["']?|[()\[\]{{}}]""")
+_OPENING, _CLOSING = ("(", "[", "{"), (")", "]", "}")
 _USER = re.compile(r"(?<=://)[^/\s@]+@")
 
 
@@ -54,11 +61,36 @@ def _without_values(text: str) -> str:
     """``name=value``, ``name: value`` and ``"name": "value"`` in a text, with *** for the values of names that sound secret."""
     out, at = [], 0
     for found in _NAME.finditer(text):
-        value = _VALUE.match(text, found.end()) if found.start() >= at and _sounds_secret(found["name"]) else None
-        if value is not None:
-            out += [text[at : found.end()], MASK]
-            at = value.end()
+        if found.start() >= at and _sounds_secret(found["name"]):
+            end = _value_end(text, found)
+            if end > found.end():
+                out += [text[at : found.end()], MASK]
+                at = end
     return "".join([*out, text[at:]])
+
+
+def _value_end(text: str, name: re.Match[str]) -> int:
+    """Where the value of a name that was found in the text ends; rather too late than too early."""
+    at = name.end()
+    if text[at : at + 1] in _OPENING:
+        return _close(text, at)
+    value = _STRING.match(text, at)
+    if value is None and _MANY_WORDS.search(name["name"].lower()):
+        around = _IN_QUOTES.match(text, max(0, name.start() - 1))
+        return around.end() if around is not None and around.end() > at else len(text)
+    value = value or _VALUE.match(text, at)
+    end = value.end() if value is not None else at
+    return _close(text, end) if text[end : end + 1] in _OPENING else end
+
+
+def _close(text: str, at: int) -> int:
+    """After what closes the bracket that opens here, or the end of the text."""
+    depth = 0
+    for found in _BRACKETED.finditer(text, at):
+        depth += (found[0] in _OPENING) - (found[0] in _CLOSING)
+        if depth == 0 and found[0] in _CLOSING:
+            return found.end()
+    return len(text)
 
 
 def _sounds_secret(name: str) -> bool:
