@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import signal
 import socket
@@ -19,7 +21,7 @@ from tests.support.house import House
 from tests.support.proxy import Proxy, proxied, status
 from tests.support.servers import Received
 from tests.support.waiting import wait_until
-from tracehouse.spool import layout
+from tracehouse.spool import layout, liveness
 from tracehoused.exceptions import LeaseHeld
 from tracehoused.upload.checkpoint import Checkpoint
 from tracehoused.upload.lease import Heartbeat, Lease
@@ -127,3 +129,25 @@ def test_a8_a_lease_has_a_heartbeat_while_it_is_held_and_no_request_is_made(tmp_
     finally:
         lease.close()
     assert not file.exists()
+
+
+def test_a7_a_lease_whose_lock_another_machine_holds_expires_though_its_pid_namespace_has_the_number_of_ours(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / layout.UPLOAD).mkdir()
+    file = tmp_path / layout.UPLOAD / "lease"
+    with file.open("w") as held:  # its lock is as one seen through a network file system
+        fcntl.flock(held, fcntl.LOCK_EX)
+        fields = {
+            "token": "t",
+            "pid": os.getpid(),
+            "pid_ns": liveness.pid_namespace(),
+            "host": "b",
+            "boot_id": "another",
+        }
+        json.dump({**fields, "inode": os.fstat(held.fileno()).st_ino}, held)
+        held.flush()
+        with pytest.raises(LeaseHeld):
+            Lease(str(tmp_path))
+        _age(file, 120)
+        Lease(str(tmp_path)).close()

@@ -162,8 +162,10 @@ def _touch(fd: int) -> None:
 
 
 def _is_stopped(held: dict[str, object]) -> bool:
-    """Whether the holder cannot go on by itself, where that can be seen; in another pid namespace its silence must do."""
-    if held.get("pid_ns") != liveness.pid_namespace():
+    """Whether the holder cannot go on by itself, where that can be seen; on another machine, or in another pid namespace, its
+    silence must do."""
+    # the first pid namespaces of two machines often have one number
+    if held.get("boot_id") != liveness.boot_id() or held.get("pid_ns") != liveness.pid_namespace():
         return True
     try:
         with open(f"/proc/{held.get('pid')}/stat", "rb") as file:
