@@ -122,7 +122,7 @@ def _status(
         bytes=size,
         acknowledged_bytes=done,
         dead_letters=int(facts.get("dead", 0)),
-        dropped=sum(int(count) for count, _ in dict(facts.get("dropped") or {}).values()),
+        dropped=state.dropped,
         damaged_bytes=sum(int(place[3]) for place in dict(facts.get("damage") or {}).values()),
         omitted=int(facts.get("omitted") or 0),
         uploaded=done >= size and checkpoint is not None and word_due(ends, manifest.kind, facts) is None,

@@ -178,7 +178,7 @@ ABSURD: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in ABSURD.items() for value in values])
+@pytest.mark.parametrize("name, value", [(name, value) for name, values in ABSURD.items() for value in values])
 @pytest.mark.parametrize("as_state", [False, True])
 def test_a3_a_fact_that_makes_no_sense_is_not_learnt(tmp_path: Path, name: str, value: object, as_state: bool) -> None:
     one = opened(tmp_path)

@@ -12,6 +12,7 @@ from tracehoused.upload import wire
 from tracehoused.upload.batch import Record
 from tracehoused.upload.closing import End, final
 from tracehoused.upload.context import Context, Halt
+from tracehoused.upload.facts import is_count
 from tracehoused.upload.reader import Epoch
 from tracehoused.upload.rounds import Round
 from tracehoused.upload.state import ENDS
@@ -96,7 +97,10 @@ class Endings:
         fields = json.loads(record.data)
         checkpoint = self._context.checkpoint
         dropped = dict(checkpoint.state.facts.get("dropped") or {})
-        dropped[f"{epoch.id}-{record.seq}"] = [fields.get("records", 0), fields.get("reasons", {})]
+        records, reasons = fields.get("records"), fields.get("reasons")
+        # one at least, however little its record makes sense
+        loss = [records if is_count(records) else 1, reasons if isinstance(reasons, dict) else {}]
+        dropped[f"{epoch.id}-{record.seq}"] = loss
         checkpoint.fact("dropped", dropped)
 
     def _send(self, fields: dict[str, Any], mark: Any) -> bool:
@@ -145,16 +149,17 @@ def heard(known: dict[str, Any], record: Record) -> dict[str, Any]:
     news: dict[str, Any] = {"seq": record.seq}
     fields = json.loads(record.data)
     at = str(fields.get("ended_at") or fields.get("at") or "")
+    status = str(fields.get("status") or "")
     if record.type in (b"run", b"trace"):
         if known.get("done"):  # taken up again by the process that had left it
             news.update(done=False, status=None, explicit=False, at="", error="")
     elif record.type == b"run_patch":
-        if fields.get("status"):
-            news.update(status=fields["status"], explicit=True, at=at)
+        if status:
+            news.update(status=status, explicit=True, at=at)
     elif record.type in (b"exit", b"close"):
         news.update(done=True, at=known.get("at") or at)
-        if fields.get("status") and not known.get("explicit"):
-            news.update(status=fields["status"], error=str(fields.get("exception") or ""))
+        if status and not known.get("explicit"):
+            news.update(status=status, error=str(fields.get("exception") or ""))
     return news
 
 
