@@ -127,3 +127,15 @@ def test_a_week_goes_by_first_and_a_file_sent_again_stays(tmp_path: Path) -> Non
     assert not blob(house, named).exists()
     with house, house.client() as client:
         assert client.get(f"/v1/traces/{trace}").status_code == 410
+
+
+def test_a_rollout_is_not_brought_back_into_a_run_that_goes(tmp_path: Path) -> None:
+    with House(tmp_path / "data") as house, house.client() as client, browser(house) as owner:
+        run, trace, _ = fill(client, "both")
+        for path in (f"/v1/traces/{trace}", f"/v1/runs/{run}"):
+            assert client.delete(path).is_success
+        answer = owner.post("/restore", data={"kind": "trace", "id": trace})
+        assert (answer.status_code, "bring that back first" in answer.text) == (409, True)
+        for kind, target in (("run", run), ("trace", trace)):
+            assert owner.post("/restore", data={"kind": kind, "id": target}).status_code == 303
+        assert client.get(f"/v1/traces/{trace}").status_code == 200

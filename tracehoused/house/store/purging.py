@@ -79,7 +79,7 @@ def _run_step(connection: Connection, *, run: int, before_us: int, files: Files)
 
 
 def _portion(connection: Connection, run: int, files: Files) -> bool:
-    if _traces_step(connection, where=(traces.c.run == run, _or_null(traces.c.deleted_us != PURGED))):
+    if _traces_step(connection, where=(traces.c.run == run, traces.c.deleted_us > PURGED)):
         return True
     first = connection.execute(select(series.c.id).where(series.c.run == run).limit(1)).scalar()
     if first is not None:
@@ -94,10 +94,6 @@ def _portion(connection: Connection, run: int, files: Files) -> bool:
     _unshare(connection, "run", [run])
     connection.execute(update(runs).where(runs.c.pk == run).values(**_NO_RUN, name="", deleted_us=PURGED))
     return False
-
-
-def _or_null(condition: Any) -> Any:
-    return condition | traces.c.deleted_us.is_(None)
 
 
 def _is_free(connection: Connection, run: int, sha256: str, files: Files) -> bool:

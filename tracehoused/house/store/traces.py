@@ -178,10 +178,12 @@ def delete_trace(connection: Connection, caller: Caller, trace_id: str, now_us: 
 
 
 def restore_trace(connection: Connection, caller: Caller, trace_id: str, now_us: int) -> None:
-    """Undo `delete_trace`; Refusal 404, or 410 when it is too late."""
+    """Undo `delete_trace`; Refusal 404, 410 when it is too late, 409 where its run is deleted: it would go with that."""
     row = connection.execute(select(traces).where(traces.c.id == trace_id)).first()
     if row is None or not caller.sees_trace(row):
         raise unknown("trace", trace_id)
     if row.deleted_us is not None:
         check_undo(row.deleted_us, now_us)
+        if connection.execute(select(runs.c.deleted_us).where(runs.c.pk == row.run)).scalar() is not None:
+            raise Refusal(409, "run_deleted", "its run is deleted: bring that back first")
     connection.execute(update(traces).where(traces.c.pk == row.pk).values(deleted_us=None))
