@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +30,34 @@ from tracehoused.upload.lease import Heartbeat, Lease
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="[linux] needs /proc")
 _SMALL = {"TRACEHOUSE_BATCH_POINTS": "2"}
 _EARLIER = {"seq": 2, "done": False, "status": None, "explicit": False}
+# root is not held to RLIMIT_NPROC: no address space for a thread's stack does as well
+_NO_THREADS = """
+import os, resource, sys, threading, time
+from tracehoused.upload.lease import Heartbeat, Lease
+heartbeat = Heartbeat(every=0.01)
+limits = resource.getrlimit(resource.RLIMIT_AS)
+threading.stack_size(1 << 30)
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28), limits[1]))
+before = len(os.listdir("/proc/self/fd"))
+try:
+    Lease(sys.argv[1], heartbeat)
+except RuntimeError:
+    assert not os.path.exists(sys.argv[1] + "/upload/lease")
+    assert len(os.listdir("/proc/self/fd")) == before
+    print("refused")
+resource.setrlimit(resource.RLIMIT_AS, limits)
+threading.stack_size(1 << 20)
+lease = Lease(sys.argv[1], heartbeat)
+file = sys.argv[1] + "/upload/lease"
+os.utime(file, (0, 0))
+until = time.monotonic() + 30
+while os.stat(file).st_mtime == 0 and time.monotonic() < until:
+    time.sleep(0.01)
+print("beats" if os.stat(file).st_mtime else "silent")
+lease.close()
+"""
 _POINTS = {("loss", step): 1 for step in range(60)}
 
 
@@ -151,3 +180,11 @@ def test_a7_a_lease_whose_lock_another_machine_holds_expires_though_its_pid_name
             Lease(str(tmp_path))
         _age(file, 120)
         Lease(str(tmp_path)).close()
+
+
+@needs_proc
+def test_a7_a_process_that_may_begin_no_thread_holds_no_lease_and_has_heartbeats_once_it_may(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _NO_THREADS, str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.split() == ["refused", "beats"], done.stderr

@@ -35,10 +35,10 @@ class Heartbeat:
 
     def add(self, fd: int) -> None:
         with self._lock:
-            self._fds.add(fd)
             if not self._runs:
-                self._runs = True
                 threading.Thread(target=self._run, name="tracehouse-lease", daemon=True).start()
+                self._runs = True
+            self._fds.add(fd)
 
     def remove(self, fd: int) -> None:
         with self._lock:
@@ -68,7 +68,13 @@ class Lease:
         self._token = secrets.token_hex(8)
         self._fd = self._acquire()
         self._heartbeat = heartbeat
-        heartbeat.add(self._fd)
+        try:
+            heartbeat.add(self._fd)
+        except (
+            BaseException
+        ):  # no thread to be had: held without a heartbeat it would be taken by others, and never given up
+            self.close()
+            raise
 
     def still_ours(self) -> bool:
         """To be asked right before each request: after a long stop another agent may have taken over."""
