@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
 from tests.support.home import Held, Home
 from tests.support.house import House
 from tests.support.segments import AT, header, line, manifest, metrics, session
+from tracehouse.spool import layout
 from tracehouse.spool.manifest import Manifest
 from tracehoused.config import resolve
 from tracehoused.status import look
 from tracehoused.upload.engine import Engine
 
+_DEEP = '{"a":' + "[" * 5000 + "]" * 5000 + "}"
+_NEARLY_DEEP = '{"a":' + "[" * 400 + "]" * 400 + "}"
+_PICTURE = b"GIF89a"
+_NAME = f"{sha256(_PICTURE).hexdigest()}.gif"
+_FILE = f'"file":"{_NAME}","size":{len(_PICTURE)},"media_type":"image"'
 HOSTILE = {
     "dropped": [
         '{"records":"abc","reasons":{}}',
@@ -22,6 +31,15 @@ HOSTILE = {
         '{"records":1e999,"reasons":5}',
     ],
     "exit": ['{"status":["x"]}', '{"status":{"a":1},"at":[]}'],
+    "media": ["{x}", _DEEP, _NEARLY_DEEP, "{" + _FILE + ',"key":"\\ud800","caption":5}'],
+    "artifact": ["{x}", _DEEP, '{"name":[1],"kind":{}}', '{"name":"n","kind":"json","data":NaN}'],
+    "span": ["{x}", '{"session_id":[1]}'],
+    "metrics": ["{x}", '{"step":"x","values":{"_a":{"_type":"number","value":"NaN"}}}', _DEEP],
+    "run_patch": ['{"x":NaN}', '{"x":1e999}', '{"status":["x"]}', '{"status":5,"ended_at":{}}', _NEARLY_DEEP],
+    "trace_patch": ['{"session_id":"q","x":Infinity}', '{"session_id":[1],"metadata":5}'],
+    "push_model_card": ['{"x":-Infinity}', _DEEP],
+    "trace": ['{"session_id":"z","x":NaN}', '{"session_id":{"a":1},"x":"\\ud800"}'],
+    "config_patch": ['{"a":1e999}'],
 }
 
 
@@ -40,6 +58,8 @@ def test_a3_a_hostile_record_costs_itself(home: Home, house: House, kind: str) -
             line(6, "metrics", metrics(2), uid=of.uid),
         ]
         path = str(session(home.spool, of, lines))
+        os.mkdir(os.path.join(path, layout.MEDIA), 0o700)
+        Path(path, layout.MEDIA, _NAME).write_bytes(_PICTURE)
         for _ in range(2):
             report = engine.drain(path)
             assert report.outcome.complete, (data[:60], report.outcome.trouble)

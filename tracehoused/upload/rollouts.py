@@ -96,7 +96,9 @@ class Ids:
 
     def recreate(self, spans: list[Record], run_id: str, near: tuple[str, int]) -> None:
         """The server says that it lacks the traces of some of these spans: upsert those that are recorded here."""
-        for session_id, record in _recorded(self._context, {_session_id(span) for span in spans}, near):
+        for session_id, record in _recorded(
+            self._context, {_session_id(span) for span in spans if is_object(span.data)}, near
+        ):
             # without a key, so that it is no old answer that comes back
             answer = self._context.ask(wire.create_request("trace", record.data, run_id, None))
             if answer.verdict is Verdict.ACCEPTED and answer.body is not None:

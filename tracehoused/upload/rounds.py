@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass, field
 
+from tracehouse.plain import deeper_than
 from tracehouse.spool import layout, record
-from tracehoused.upload.batch import CREATE, LANES, LOCAL, PATCHES, Batch, Bounds, Limits, Planner, Record, Render
+from tracehoused.upload.batch import (
+    ARTIFACTS,
+    CREATE,
+    LANES,
+    LOCAL,
+    MEDIA,
+    PATCHES,
+    Batch,
+    Bounds,
+    Limits,
+    Planner,
+    Record,
+    Render,
+)
 from tracehoused.upload.intervals import Intervals
 from tracehoused.upload.reader import Epoch, Run, Scan, open_checked, scan, scan_runs
 from tracehoused.upload.state import State
@@ -18,6 +33,10 @@ __all__ = ["TIMED", "Reading", "Round", "is_object", "read_batch", "read_records
 ROUND_BYTES = 1024 * 1024
 # records that tell when they were written
 TIMED = (b"segment", b"trace", b"span", b"run", b"metrics", b"run_patch", b"exit", b"close")
+# deeper than any emitter of ours writes, and far from where reading or writing it ends in a RecursionError
+_MOST_LEVELS = 200
+# records of these lanes are looked into before they are sent: what cannot be read is damage
+_LOOKED_INTO = (CREATE, PATCHES, LOCAL, MEDIA, ARTIFACTS)
 
 
 @dataclass
@@ -142,19 +161,22 @@ class Reading:
         if run.type in TIMED:
             found.last = next(run.part(len(run.datas) - 1, len(run.datas)).records())
         lane = LANES.get(run.type)
-        if lane in (CREATE, PATCHES, LOCAL):
-            into = {CREATE: found.creates, PATCHES: found.patches, LOCAL: found.locals}[lane]
-            for entry in run.records():
-                if self.has(lane, entry.seq):
-                    continue
-                if is_object(entry.data):
-                    into.append(entry)
-                elif (n, entry.start) >= self._counted:
+        if lane is None:
+            found.foreign += len(run.datas)
+        if lane not in _LOOKED_INTO:
+            found.batches += planner.feed(run)
+            return
+        listed = {CREATE: found.creates, PATCHES: found.patches, LOCAL: found.locals}.get(lane)
+        for at, entry in enumerate(run.records()):
+            is_new = not self.has(lane, entry.seq)
+            if is_new and not is_object(entry.data):
+                if (n, entry.start) >= self._counted:
                     found.damaged_lines += 1
                     found.damaged_bytes += entry.end - entry.start
-        elif lane is None:
-            found.foreign += len(run.datas)
-        found.batches += planner.feed(run)
+                continue
+            found.batches += planner.feed(run.part(at, at + 1))
+            if is_new and listed is not None:
+                listed.append(entry)
 
     def any(self, lane: str, first: int, last: int) -> bool:
         """Whether some of these may be settled, or in a batch whose bounds are already fixed."""
@@ -173,11 +195,22 @@ class Reading:
 
 
 def is_object(data: bytes) -> bool:
-    """A record with a valid checksum may still hold nonsense, in a spool that no emitter of ours wrote."""
+    """A record with a valid checksum may still hold nonsense, in a spool that no emitter of ours wrote: what is no JSON object, numbers
+    that JSON has none of, and what is nested so deep that it could not be written again."""
     try:
-        return isinstance(json.loads(data), dict)
+        fields = json.loads(data, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         return False
+    return isinstance(fields, dict) and not deeper_than(fields, _MOST_LEVELS)
+
+
+def _refuse(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON's")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
 
 
 def read_records(session: str, uid: str, bounds: Bounds) -> list[Record]:
@@ -194,7 +227,7 @@ def read_records(session: str, uid: str, bounds: Bounds) -> list[Record]:
             if entry.seq in seen or not bounds.first <= entry.seq <= bounds.last:
                 continue
             seen.add(entry.seq, entry.seq)
-            if LANES.get(entry.type) == bounds.lane:
+            if LANES.get(entry.type) == bounds.lane and (bounds.lane not in _LOOKED_INTO or is_object(entry.data)):
                 found.append(entry)
     finally:
         os.close(fd)
