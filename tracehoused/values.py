@@ -18,12 +18,19 @@ _NO = ("0", "false", "no", "off")
 
 
 def _scaled(raw: object, units: dict[str, int], right: str) -> float:
-    if isinstance(raw, (int, float)) and not isinstance(raw, bool) and 0 <= raw < float("inf"):
-        return float(raw)
-    found = _NUMBER.fullmatch(raw.strip()) if isinstance(raw, str) else None
-    if found is None or found[2].lower() not in units:
+    number, unit = (raw, "") if isinstance(raw, (int, float)) and not isinstance(raw, bool) else _split(raw)
+    try:
+        scaled = float(number) * units[unit]
+    except (KeyError, ValueError, OverflowError):
+        raise ValueError(right) from None
+    if not 0 <= scaled < float("inf"):
         raise ValueError(right)
-    return float(found[1]) * units[found[2].lower()]
+    return scaled
+
+
+def _split(raw: object) -> tuple[str, str]:
+    found = _NUMBER.fullmatch(raw.strip()) if isinstance(raw, str) else None
+    return (found[1], found[2].lower()) if found is not None else ("", "")
 
 
 def duration(raw: object) -> float:

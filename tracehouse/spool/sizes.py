@@ -14,7 +14,7 @@ def parse(raw: object) -> int:
     unit = _UNITS.get(told[len(number) :].lower())
     whole, point, part = number.strip().partition(".")
     right = (whole + part).isascii() and whole.isdigit() and (part.isdigit() if point else not part)
-    found = int(float(number) * unit) if right and unit is not None else 0
-    if found < 1:
+    found = float(number) * unit if right and unit is not None else 0.0
+    if not 1 <= found < float("inf"):
         raise ValueError(_RIGHT)
-    return found
+    return int(found)
