@@ -146,6 +146,8 @@ def test_any_bytes_settle_nothing_and_raise_nothing(
         {"op": "state"},
         {"op": "state", "facts": [], "done": [], "lanes": {}, "cursors": [], "in_flight": {}},
         {"op": "strike", "bounds": ["spans", "e", 1, 2, 3, 4, 5]},
+        {"op": "batch", "bounds": ["spans", "e", 1, 2, 3, 4, 5], "strikes": float("inf")},
+        {"op": "done", "epoch": "e", "ranges": [], "cursor": [float("inf"), 0]},
         {"op": ["unhashable"]},
         {"op": "of a later version"},
     ],

@@ -11,10 +11,11 @@ import pytest
 
 from tests.support.home import Held, Home
 from tests.support.house import House
-from tests.support.segments import AT, header, line, manifest, metrics, session
+from tests.support.segments import AT, EPOCH, header, line, manifest, metrics, session
 from tracehouse.spool import layout
 from tracehouse.spool.manifest import Manifest
 from tracehoused.config import resolve
+from tracehoused.identities.credentials import Credential
 from tracehoused.status import look
 from tracehoused.upload.engine import Engine
 
@@ -67,3 +68,20 @@ def test_a3_a_hostile_record_costs_itself(home: Home, house: House, kind: str) -
         with Held(house) as held:
             assert held.points(name) == {("loss", 1): 1, ("loss", 2): 1}, data[:60]
     engine.close()
+
+
+def test_a3_what_nobody_foresaw_of_a_session_is_told_as_its_trouble(home: Home, house: House) -> None:
+    of = Manifest({**manifest("run", "unforeseen", api_base=house.url).to_dict(), "uid": secrets.token_hex(16)})
+    lines = [line(1, "segment", header(of), uid=of.uid), line(2, "run", {"client_run_id": "unforeseen"}, uid=of.uid)]
+    path = str(session(home.spool, of, lines))
+    engine = Engine(resolve({}, environ=home.environ), home.environ)
+    credential = engine.known_credential(of)
+    assert isinstance(credential, Credential)
+    journal = engine.checkpoint(path, of, engine.destination(credential))
+    start, end = len(lines[0]), len(lines[0]) + len(lines[1])
+    journal.note({"op": "batch", "bounds": ["create", EPOCH, 0, start, end, 2, 2]})  # of a lane that has no batches
+    journal.commit()
+    report = engine.drain(path)
+    engine.close()
+    assert not report.outcome.complete
+    assert "cannot be read" in report.outcome.trouble

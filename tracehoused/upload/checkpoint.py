@@ -35,7 +35,7 @@ JOURNAL = "journal.jsonl"
 IDS = "ids.jsonl"
 COMPACT_BYTES = 256 * 1024
 _MOST = 256 * 1024 * 1024
-_SENSELESS = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_SENSELESS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class Checkpoint:

@@ -42,6 +42,8 @@ __all__ = ["Destination", "Engine", "Options", "Report"]
 
 _CREATORS = 8
 _SPEAKERS = 1000
+# what was not foreseen of a session that somebody else wrote must not end the passes over the others
+_SENSELESS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _OWN = "a house of its own"
 _UID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -119,6 +121,8 @@ class Engine:
             return Report(session, manifest, None, Outcome(False, f"{held.message} ({held.holder})", scope="lease"))
         except (TracehouseError, OSError) as error:
             return Report(session, manifest, None, Outcome(False, str(error)))
+        except _SENSELESS as error:
+            return Report(session, manifest, None, Outcome(False, f"cannot be read: {type(error).__name__}: {error}"))
 
     def credential(self, manifest: Manifest, *, make: bool = True) -> Credential | NoCredential:
         """The key for a session, or why there is none."""
