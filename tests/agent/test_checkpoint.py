@@ -244,6 +244,32 @@ def test_nothing_in_flight_is_settled_unless_it_can_be_told(entries: list[dict[s
         assert state.is_partly_settled(kept) == some
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a1_of_a_writers_last_signs_of_life_the_later_stays(order: int) -> None:
+    state = State()
+    for at in ["2026-01-02T03:04:05Z", "2026-01-02T03:04:05.5Z", "2026-01-02T03:04:09Z"][::order]:
+        state.learn({"ends": {EPOCH: {"seq": 7, "last_at": at}}})
+    assert state.facts["ends"][EPOCH] == {"seq": 7, "last_at": "2026-01-02T03:04:09Z"}
+
+
+def test_a8_who_lost_the_lease_notes_what_is_settled_and_no_facts_but_that_there_are_dead_letters(
+    tmp_path: Path,
+) -> None:
+    late = opened(tmp_path)
+    late.note(batch(1, 2))
+    late.commit()
+    other = opened(tmp_path)
+    other.fact("damage", {EPOCH: [0, 20, 2, 20]})
+    other.commit()
+    late.note(settle(1, 2))
+    for name, value in (("damage", {EPOCH: [0, 10, 1, 10]}), ("trouble", "late"), ("dead", 1)):
+        late.fact(name, value)
+    late.commit(leased=False)
+    found = opened(tmp_path).state
+    assert found.is_settled(EPOCH, "spans", 2)
+    assert found.facts == {"damage": {EPOCH: [0, 20, 2, 20]}, "dead": 1}
+
+
 def test_s1_a_journal_that_an_rsync_put_back_loses_nothing(tmp_path: Path) -> None:
     one = opened(tmp_path)
     one.note(settle(1, 4))

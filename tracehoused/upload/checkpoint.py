@@ -35,6 +35,9 @@ JOURNAL = "journal.jsonl"
 IDS = "ids.jsonl"
 COMPACT_BYTES = 256 * 1024
 _MOST = 256 * 1024 * 1024
+# how lines of facts begin, behind the checksum
+_FACT = b' {"op":"fact",'
+_DEAD = _FACT + b'"name":"dead",'
 _SENSELESS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
@@ -76,13 +79,18 @@ class Checkpoint:
         if self.state.facts.get(name) != value or name not in self.state.facts:
             self.note({"op": "fact", "name": name, "value": value})
 
-    def commit(self, *, compacting: bool = True) -> None:
-        """Wait until every noted change is on the disk. Only the holder of the lease may compact: that replaces the journal."""
+    def commit(self, *, leased: bool = True) -> None:
+        """Wait until every noted change is on the disk. Who lost the lease leaves the facts to its holder, who knows later ones, but for
+        dead letters, which are there whoever wrote them; and does not compact, which replaces the journal."""
+        if not leased:
+            self._pending = [
+                line for line in self._pending if line.startswith(_DEAD, 8) or not line.startswith(_FACT, 8)
+            ]
         if not self._pending:
             return
         if not self._exists:
             self._create()
-        elif compacting and self._size > self._compact_at and self._stamp in (None, _stamp(self._path)):
+        elif leased and self._size > self._compact_at and self._stamp in (None, _stamp(self._path)):
             self._compact()
             return
         data = b"".join(self._pending)

@@ -215,7 +215,7 @@ class Engine:
         outcome = uploader.drain_once()
         if not uploader.lost:
             self._kept.bring_up(checkpoint, live=uploader.live)
-        if uploader.live:
+        if uploader.live and not uploader.lost:
             self._kept.keep(session, destination.hash, checkpoint)
         facts = checkpoint.state.facts
         left = 0 if outcome.complete else records_left(session, manifest.uid, checkpoint.state)

@@ -70,9 +70,8 @@ class State:
         facts = sensible(facts)
         known, news = self.facts.get(ENDS), facts.get(ENDS)
         self.facts.update(facts)
-        if isinstance(known, dict) and isinstance(news, dict):
-            later = {epoch: end for epoch, end in news.items() if _seq(end) >= _seq(known.get(epoch))}
-            self.facts[ENDS] = {**known, **later}
+        if known and news:
+            self.facts[ENDS] = {**known, **{epoch: _later(known.get(epoch, {}), end) for epoch, end in news.items()}}
 
     def _settle(self, epoch: str, lane: str, ranges: list[list[int]]) -> None:
         settled = self.lanes.setdefault((epoch, lane), Intervals())
@@ -135,9 +134,11 @@ class State:
         return state
 
 
-def _seq(end: object) -> int:
-    seq = end.get("seq") if isinstance(end, dict) else None
-    return seq if isinstance(seq, int) else 0
+def _later(known: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
+    """How a writer ended, as its later record tells, with the latest time of any of its records."""
+    end = news if news.get("seq", 0) >= known.get("seq", 0) else known
+    last_at = max(known.get("last_at", ""), news.get("last_at", ""), key=lambda at: at.rstrip("Z"))
+    return {**end, "last_at": last_at} if last_at else end
 
 
 def _bounds(values: list[Any]) -> Bounds:

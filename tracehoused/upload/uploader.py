@@ -72,7 +72,7 @@ class Uploader:
             raise
         self._rollouts.forget(but=_KEPT_IDS)
         self._checkpoint.fact("trouble", outcome.trouble)
-        self._checkpoint.commit(compacting=not self.lost)
+        self._checkpoint.commit(leased=not self.lost)
         return outcome
 
     def _halted(self, halt: Halt) -> Outcome:
