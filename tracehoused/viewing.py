@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -39,6 +40,8 @@ __all__ = ["AlreadyViewed", "NotAView", "View", "forget_gone", "view_dir"]
 _ADDRESS = "address"
 _SPOOLS = "spools"
 _STOP_S = 15.0
+# a view says within moments of what it is
+_BEGINNING_S = 60.0
 
 
 class AlreadyViewed(Exception):
@@ -63,12 +66,20 @@ def forget_gone(settings: Settings) -> None:
     """Delete the views of spools that are gone."""
     for place in Path(settings.state_dir, "views").glob("*"):
         try:
-            roots = (place / _SPOOLS).read_text(encoding="utf-8", errors="surrogateescape").split("\0")
-            if not any(map(os.path.exists, roots)):
+            if _is_gone(place):
                 with alone_on(place):
                     shutil.rmtree(place)
         except (OSError, DataInUse):
-            continue  # begun just now, or looked at
+            continue  # looked at
+
+
+def _is_gone(place: Path) -> bool:
+    """Whether no spool of a view is there any more, or it was killed before it said which."""
+    try:
+        roots = (place / _SPOOLS).read_text(encoding="utf-8", errors="surrogateescape").split("\0")
+    except FileNotFoundError:
+        return time.time() - place.stat().st_mtime > _BEGINNING_S
+    return not any(map(os.path.exists, roots))
 
 
 class View:
@@ -96,6 +107,7 @@ class View:
             raise NotAView(f"{self._place} holds something else: name a new or an empty directory")
         try:
             with alone_on(self._place):
+                (self._place / _ADDRESS).unlink(missing_ok=True)  # of one that was killed
                 (self._place / _SPOOLS).write_text("\0".join(self._roots), encoding="utf-8", errors="surrogateescape")
                 self._begin_anew()
                 try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -231,3 +232,17 @@ def test_a_directory_that_no_view_made_is_left_as_it_is(home: Home) -> None:
         assert (done.code, files(other)) == (1, before)
         assert f"{other} holds something else" in done.err
         assert "delete it" not in done.err
+
+
+def test_what_views_left_that_were_killed_as_they_began_is_cleared(home: Home) -> None:
+    home.spool.mkdir()
+    with viewed(home) as shown:
+        assert shown.end() == 0
+    [kept] = (home.directory / "state" / "views").iterdir()
+    for name, age in (("killed", 3600), ("beginning", 0)):
+        left = kept.with_name(name)
+        left.mkdir()
+        (left / "house.lock").touch()
+        os.utime(left, (time.time() - age,) * 2)
+    with viewed(home):
+        assert {one.name for one in kept.parent.iterdir()} == {kept.name, "beginning"}
