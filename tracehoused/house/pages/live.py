@@ -4,7 +4,8 @@
     event: over   no run of these goes on any more, and nothing has come for a while; or the reader may read them no more
 
 `judged`: how many rollouts have a reward. The store is asked once a second for each who looks: a run's row and signs of life
-are read, all its media, rollouts and rewards counted, and its series read where its number of points has grown. The first news of each run comes at once and has no keys.
+are read, all its media, rollouts and rewards counted, and its series read where its number of points has grown. The first
+news of each run comes at once and has no keys.
 """
 
 from __future__ import annotations
