@@ -124,7 +124,7 @@ def _announce(opened: Opened) -> None:
     if opened.new_key is not None:
         click.echo(f"key (shown this once): {opened.new_key}")
     click.echo(f"key file: {opened.key_file}")
-    click.echo(f"sign in once, in your browser: {opened.sign_in}")
+    click.echo(f"sign in once, in your browser: {opened.new_link()}")
     click.echo(f"house: listening on {opened.url}")
     sys.stdout.flush()
 

@@ -48,7 +48,6 @@ class Opened:
     url: str
     key_file: Path
     new_key: str | None
-    sign_in: str
     new_link: Callable[[], str]
 
 
@@ -129,7 +128,7 @@ def _serve(
             ending()
             app.state.house.closing.set()
 
-        opened = Opened(url, settings.data / KEY_FILE, key if is_new else None, new_link(), new_link)
+        opened = Opened(url, settings.data / KEY_FILE, key if is_new else None, new_link)
         config = uvicorn.Config(
             app,
             log_level="warning",
