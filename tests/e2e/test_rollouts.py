@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.support.home import Held, Home
 from tests.support.house import House
-from tests.support.proxy import Proxy, proxied
+from tests.support.proxy import Fault, Proxy, proxied, status
+from tests.support.servers import Received
 from tests.support.waiting import wait_until
 from tracehoused.config import resolve
 from tracehoused.upload.engine import Engine
@@ -75,3 +77,30 @@ def test_a_rollout_that_ends_while_the_agent_runs_is_not_made_again(home: Home, 
         finally:
             agent.kill()
             agent.wait()
+
+
+def test_a4_a_rollout_that_the_server_lacks_is_made_again_before_it_is_patched(home: Home, house: House) -> None:
+    lacking = {"lost-1", "lost-2"}
+
+    def forgetful(request: Received) -> Fault | None:
+        """These two are not there when they are to be patched, until somebody asks for them anew."""
+        if (request.method, request.target) == ("POST", "/v1/traces") and "idempotency-key" not in request.headers:
+            lacking.discard(json.loads(request.body)["session_id"])
+        is_patch = request.method == "PATCH" and request.target.startswith("/v1/traces/")
+        return status(404) if is_patch and json.loads(request.body)["metadata"]["name"] in lacking else None
+
+    with proxied(house.url, forgetful, plain=True) as proxy:
+        home.environ["TRACEHOUSE_API_BASE"] = proxy.url
+        home.job("""
+    run = cm.TrainingRun(client_run_id="lossy", system_metrics=False, capture_env=False)
+    for name in ("lost-1", "kept", "lost-2"):
+        with run.rollout(step=1, session_id=name) as made:
+            made.log_user("x")
+            made.finish(outcome="good", metadata={"name": name})
+    run.finish()
+""")
+        done = home.sync()
+    assert done.code == 0, done.err
+    assert not lacking
+    with Held(house) as held:
+        assert [held.trace(name)["outcome"] for name in ("lost-1", "kept", "lost-2")] == ["good"] * 3

@@ -39,6 +39,7 @@ class Patching:
         patches = self._patch_rollouts(found, fold(found.patches, self._manifest.id))
         targets = self._target_ids(found, patches)
         sent = list(self._pool.map(self._ask_patch, [(found.epoch.id, *pair) for pair in zip(patches, targets)]))
+        sent = self._once_more(found, patches, sent)
         settled = [self._settle_patch(found, patch, answer) for patch, answer in zip(patches, sent)]
         self._wait = not all(settled)
         return all(settled)
@@ -50,6 +51,18 @@ class Patching:
         gone = {id(patch) for patch in many} - {id(patch) for patch in left}
         self._settle(found, [seq for patch in patches if id(patch) in gone for seq in patch.seqs])
         return [patch for patch in patches if id(patch) not in gone]
+
+    def _once_more(self, found: Round, patches: list[Patch], answers: list[Answer | None]) -> list[Answer | None]:
+        """Rollouts that the server lacks, while it has their run, are made again from their records, and patched then."""
+        lost = [patch for patch, answer in zip(patches, answers) if not self._is_own(patch) and _is_missing(answer)]
+        if not lost or not self._is_known():
+            return answers
+        own = str(self._context.checkpoint.state.facts["server_id"])
+        self._rollouts.create_again([patch.target for patch in lost], own, (found.epoch.id, found.end[0]))
+        targets = self._target_ids(found, lost)
+        # under a key of its own: what it was answered before may be kept under the first
+        again = {id(p): self._ask_patch((f"{found.epoch.id}-again", p, target)) for p, target in zip(lost, targets)}
+        return [again.get(id(patch), answer) for patch, answer in zip(patches, answers)]
 
     def _ask_patch(self, item: tuple[str, Patch, str | None]) -> Answer | None:
         """None when there is nothing to send, or nobody to send it to."""
@@ -100,6 +113,10 @@ class Patching:
         for record in found.patches:
             if record.seq in patch.seqs:
                 self._context.bury(found.epoch.id, found.end[0], record, PATCHES, status, reason, False)
+
+
+def _is_missing(answer: Answer | None) -> bool:
+    return answer is not None and answer.verdict is Verdict.MISSING
 
 
 def _digest(data: bytes) -> str:

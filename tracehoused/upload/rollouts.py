@@ -96,11 +96,18 @@ class Ids:
 
     def recreate(self, spans: list[Record], run_id: str, near: tuple[str, int]) -> None:
         """The server says that it lacks the traces of some of these spans: upsert those that are recorded here."""
-        for session_id, record in _recorded(
-            self._context, {_session_id(span) for span in spans if is_object(span.data)}, near
-        ):
+        self.create_again({_session_id(span) for span in spans if is_object(span.data)}, run_id, near)
+
+    def create_again(self, session_ids: Iterable[str], run_id: str, near: tuple[str, int]) -> None:
+        """Upsert rollouts that the server lacks; Halt where it cannot be asked to. Those that have no record here stay unknown."""
+        lost = set(session_ids)
+        for session_id in lost:
+            self._known.pop(session_id, None)
+        for session_id, record in _recorded(self._context, lost, near):
             # without a key, so that it is no old answer that comes back
             answer = self._context.ask(wire.create_request("trace", record.data, run_id, None))
+            if answer.verdict is Verdict.RETRY:
+                raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
             if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
                 self._remember([(session_id, str(answer.body["id"]))])
 
