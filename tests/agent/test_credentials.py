@@ -214,6 +214,10 @@ def test_a9_one_anonymous_identity_covers_a_server_and_is_kept_private(tmp_path:
     assert {stat.S_IMODE(os.stat(os.path.join(directory, name)).st_mode) for name in os.listdir(directory)} == {0o600}
 
 
+def fail(damaged: OSError) -> None:
+    raise damaged
+
+
 def kept(tmp_path: Path, state: str) -> str:
     with serving(reply(200, json.dumps(ANON).encode())) as server:
         anonymous(server.url, state, Client(server.url, token=None, machine_id="m"))
@@ -222,9 +226,9 @@ def kept(tmp_path: Path, state: str) -> str:
 
 def test_a9_its_links_are_those_of_the_wire_protocol(tmp_path: Path) -> None:
     state = str(tmp_path)
-    assert public.anonymous_identities(state) == []
+    assert public.anonymous_identities(state, fail) == []
     url = kept(tmp_path, state)
-    (identity,) = public.anonymous_identities(state)
+    (identity,) = public.anonymous_identities(state, fail)
     assert identity.api_base == url
     assert identity.claim_link == "https://web.example/claim?token=c%2F1"
     assert identity.view_link("trace", "t 1") == "https://web.example/t/t%201?t=anon_r"
@@ -237,7 +241,7 @@ def test_a9_an_expired_identity_is_replaced_only_when_told_to(tmp_path: Path) ->
     assert public.forget_anonymous(url, state) is not None
     assert public.forget_anonymous(url, state) is None
     assert isinstance(anonymous(url, state, None), NoCredential)
-    assert public.anonymous_identities(state) == []
+    assert public.anonymous_identities(state, fail) == []
 
 
 @pytest.mark.parametrize(
@@ -255,7 +259,7 @@ def test_a9_where_no_identity_is_to_be_had_the_session_waits(tmp_path: Path, ans
     with serving(answer) as server:  # type: ignore[arg-type]
         result = anonymous(server.url, str(tmp_path), Client(server.url, token=None, machine_id="m"))
     assert isinstance(result, NoCredential)
-    assert public.anonymous_identities(str(tmp_path)) == []
+    assert public.anonymous_identities(str(tmp_path), fail) == []
 
 
 def test_a11_a_public_identity_needs_the_flag_for_plain_http_as_well(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -303,6 +304,21 @@ def test_a9_what_is_public_is_told_with_its_links(open_house: House, tmp_path: P
     assert "/claim?token=" in told
     assert "/t/" in told
     assert home.status()["identity"].startswith("anon-")
+
+
+def test_a9_a_damaged_public_identity_is_told_and_stops_nobody(open_house: House, tmp_path: Path) -> None:
+    home = Home(tmp_path, open_house.url)
+    home.job(TRACE, "seen", "1")
+    assert home.sync("--anonymous").code == 0
+    kept = Path(home.environ["TRACEHOUSE_STATE_DIR"], "anonymous")
+    whole = json.loads(next(kept.glob("*.json")).read_text())
+    for name, text in (("a", "{"), ("b", "[" * 60_000), ("c", json.dumps({**whole, "api_base": 5}))):
+        kept.joinpath(f"{name}.json").write_text(text)
+    for words in (["sync"], ["status"], ["links"], ["whoami"]):
+        done = home.run(*words)
+        assert done.code == 0, done.err
+        assert done.err.count(" is damaged (") == 3
+        assert "/claim?token=" in done.out + done.err or words == ["whoami"]
 
 
 def test_a9_nothing_with_a_key_of_its_own_becomes_public(open_house: House, tmp_path: Path) -> None:

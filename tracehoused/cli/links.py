@@ -7,9 +7,8 @@ import os
 import click
 
 from tracehoused.cli.common import resolve_spools
-from tracehoused.cli.public import public_links
+from tracehoused.cli.public import public_identities, public_links
 from tracehoused.config import resolve
-from tracehoused.identities.anonymous import anonymous_identities
 from tracehoused.upload.engine import Engine
 from tracehoused.upload.reader import session_dirs
 
@@ -22,7 +21,7 @@ def links(spool: str | None) -> None:
     """Addresses of what was uploaded without an account. It is PUBLIC: whoever has a view link sees it; the claim link makes it yours."""
     settings = resolve(environ=os.environ)
     engine = Engine(settings, os.environ)
-    known = anonymous_identities(settings.state_dir)
+    known = public_identities(settings.state_dir)
     sessions = [session for root in resolve_spools(spool, settings) for session in session_dirs(root)]
     for identity in known:
         click.echo(

@@ -14,9 +14,14 @@ from tracehoused.upload.engine import Destination, Engine
 from tracehoused.upload.reader import read_manifest
 from tracehoused.upload.uploader import destination_dir
 
-__all__ = ["public_links", "tell_public"]
+__all__ = ["public_identities", "public_links", "tell_public"]
 
 _MOST_LINKS = 10
+
+
+def public_identities(state_dir: str) -> list[AnonymousIdentity]:
+    """Those kept here; on standard error: which cannot be read."""
+    return anonymous_identities(state_dir, lambda error: click.echo(f"warning: {printable(str(error))}", err=True))
 
 
 def public_links(engine: Engine, identity: AnonymousIdentity, sessions: Iterable[str]) -> Iterator[str]:
@@ -36,7 +41,7 @@ def public_links(engine: Engine, identity: AnonymousIdentity, sessions: Iterable
 
 def tell_public(engine: Engine, sessions: list[str], state_dir: str) -> None:
     """On standard error: what is public of these sessions, and how to make it one's own."""
-    for identity in anonymous_identities(state_dir):
+    for identity in public_identities(state_dir):
         lines = list(public_links(engine, identity, sessions))
         if not lines:
             continue

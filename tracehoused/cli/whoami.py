@@ -9,8 +9,8 @@ import click
 
 from tracehouse.spool import keys
 from tracehouse.spool.layout import fingerprint
+from tracehoused.cli.public import public_identities
 from tracehoused.config import resolve
-from tracehoused.identities.anonymous import anonymous_identities
 from tracehoused.text import printable
 
 __all__ = ["whoami"]
@@ -49,7 +49,7 @@ def _stored() -> list[dict[str, str]]:
 
 
 def _anonymous() -> list[dict[str, str]]:
-    known = anonymous_identities(resolve(environ=os.environ).state_dir)
+    known = public_identities(resolve(environ=os.environ).state_dir)
     return [_row(one.api_base, one.identity, "", "anonymous (public)", one.made_at) for one in known]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -93,14 +93,22 @@ def anonymous(
     return Credential(known.token, known.identity, api_base)
 
 
-def anonymous_identities(state_dir: str) -> list[AnonymousIdentity]:
-    """All that are kept, by api_base."""
+def anonymous_identities(state_dir: str, on_damaged: Callable[[OSError], None]) -> list[AnonymousIdentity]:
+    """All that are kept, by api_base; one that cannot be read is told, and hides no other."""
     directory = os.path.join(state_dir, _DIR)
     try:
         names = sorted(name for name in os.listdir(directory) if name.endswith(".json"))
     except FileNotFoundError:
         return []
-    found = [_load(os.path.join(directory, name)) for name in names]
+    except OSError as error:
+        on_damaged(error)
+        return []
+    found = []
+    for name in names:
+        try:
+            found.append(_load(os.path.join(directory, name)))
+        except OSError as error:
+            on_damaged(error)
     return sorted((identity for identity in found if identity is not None), key=lambda identity: identity.api_base)
 
 
@@ -124,9 +132,11 @@ def _load(path: str) -> AnonymousIdentity | None:
         with open(path, "rb") as file:
             raw = json.loads(file.read(_LARGEST))
         identity = AnonymousIdentity(**raw)
+        if not all(isinstance(told, str) for told in raw.values()):
+            raise ValueError("not all of it is text")
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise OSError(f"{path} is damaged ({error}); move it away to begin a new anonymous identity") from error
     return identity
 
