@@ -29,6 +29,9 @@ LIVE = """
         if line == "log\\n":
             run.log({"loss": step}, step=step)
             step += 1
+        elif line == "picture\\n":
+            run.log({"picture": cm.Image(b"GIF89a....")}, step=step)
+            run.flush()
         elif line == "finish\\n":
             run.finish()
         elif line == "again\\n":
@@ -106,6 +109,29 @@ def test_a_live_jobs_records_arrive_while_it_runs(home: Home, house: House, agen
     job.end()
     with Held(house) as there:
         assert set(there.points("live").values()) == {1}
+
+
+def test_a13_a_file_that_is_missing_holds_nothing_else_up_while_its_job_lives_and_is_sent_when_it_comes(
+    home: Home, house: House
+) -> None:
+    job = Job(home, "awaited")
+    job.tell("picture")
+    [file] = (home.session() / layout.MEDIA).iterdir()
+    aside = file.rename(home.directory / file.name)
+    agent = home.start_agent()
+    try:
+        # the waits of a try that is repeated would be minutes by then
+        for step in range(14):
+            job.tell("log")
+            until_held(house, home, "awaited", step + 1)
+        aside.rename(file)
+        job.tell("log")
+        with Held(house) as there:
+            wait_until(lambda: there.media("awaited"), what=lambda: told(home))
+    finally:
+        agent.kill()
+        agent.wait()
+    job.end()
 
 
 def test_sigterm_stops_it_cleanly_and_the_next_one_goes_on(

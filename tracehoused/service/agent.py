@@ -42,6 +42,7 @@ class _Done:
     mark: tuple[int, int]
     epochs: tuple[str, ...]
     report: Report | None
+    took: float
 
 
 class Agent:
@@ -154,15 +155,17 @@ class Agent:
             session.again = True
         elif session.state in ("retry", "parked", "stopped") and hot:
             pass  # more records do not make it succeed: it has its time
+        elif session.rests > now:
+            self._schedule.at(session, session.rests)
         else:
             self._schedule.at(session, None)
             self._schedule.want(session, hot=hot)
 
     def _on_time(self, session: Tracked, now: float) -> None:
         """A try that was to be repeated, or a look at a live session that gives no hints."""
-        if session.state == "live" and not session.again:
+        if session.state == "live" and not session.again and (session.awaits is None or now < session.awaits):
             if fingerprint(session.path) == session.mark:
-                self._schedule.at(session, self.lookout.next_poll(session, now))
+                self._schedule.at(session, session.next_look(self.lookout.next_poll(session, now)))
                 return
             self._watch(session, now)
         session.again = False
@@ -181,22 +184,24 @@ class Agent:
     def _watch(self, session: Tracked, now: float) -> None:
         loser = self.lookout.watch(session)
         if loser is not None and loser.state == "live":
-            self._schedule.at(loser, self.lookout.next_poll(loser, now))
+            self._schedule.at(loser, loser.next_look(self.lookout.next_poll(loser, now)))
 
     def _pass(self, session: Tracked) -> None:
         mark, epochs, report = fingerprint(session.path), segments(session.path), None
+        began = time.monotonic()
         try:
             if epochs or self.lookout.is_left(session.path):
                 report = self._engine.drain(session.path)
         except Exception:  # a thread's top: one session's trouble must not end the agent
             log.exception("a defect stopped this pass; it is tried again", extra={"session": session.path})
-        self._done.append(_Done(session, mark, epochs, report))
+        self._done.append(_Done(session, mark, epochs, report, time.monotonic() - began))
         self.lookout.watcher.wake()
 
     def _settle_done(self) -> None:
         while self._done:
             done = self._done.popleft()
             self._schedule.over(done.session)
+            done.session.awaits, done.session.rests = None, 0.0
             now = time.monotonic()
             self.backlog.changed(now)
             self._note(done, now)
@@ -205,7 +210,7 @@ class Agent:
             elif done.report.outcome.complete:
                 self._completed(done, done.report, now)
             else:
-                self._left(done.session, done.report, now)
+                self._left(done, done.report, now)
 
     def _note(self, done: _Done, now: float) -> None:
         session = done.session
@@ -250,16 +255,21 @@ class Agent:
         else:
             self.lookout.settled(session, done.mark)
 
-    def _left(self, session: Tracked, report: Report, now: float) -> None:
-        outcome = report.outcome
+    def _left(self, done: _Done, report: Report, now: float) -> None:
+        session, outcome = done.session, report.outcome
         told = _ANSWER.sub(r"\1", printable(outcome.trouble))
         # the answer's own words may repeat what was sent: they are in `tracehouse status`, not in the log
         if told != session.trouble and outcome.scope != "lease":
             log.warning("not uploaded: %s", told, extra={"session": session.path})
         session.trouble = told
+        grew = session.again or fingerprint(session.path) != done.mark
         session.again = False
         self.failed += 1
-        if outcome.stopped:
+        if outcome.awaits and not self._draining:
+            session.await_more(now, done.took, self._rng)
+            poll = now + _GAP if grew else self.lookout.next_poll(session, now)
+            self._schedule.at(session, session.next_look(poll))
+        elif outcome.stopped:
             session.state = "stopped"
         elif report.destination is None and outcome.scope != "lease":
             session.state = "waiting"

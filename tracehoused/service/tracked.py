@@ -10,14 +10,20 @@ from tracehoused.http.retry import Backoff
 __all__ = ["Schedule", "Tracked"]
 
 
+# where something is awaited: passes take a twentieth of a core
+_PAUSE = 20.0
+
+
 class Tracked:
     """Times are monotonic. ``due``: of its next turn, None when only a hint makes one. ``mark``: what its segments were before its last
     pass, as (bytes, newest change). ``grew``: when they last were seen to. ``home``: its server, and the machine that wrote it.
-    ``left``: records to be sent. ``state``: new, waiting, live, retry, parked, stopped."""
+    ``left``: records to be sent. ``awaits``: when to look again for what may come without a hint, None for nothing; ``rests``: no pass
+    before that. ``state``: new, waiting, live, retry, parked, stopped."""
 
     __slots__ = (
         "again",
         "api_base",
+        "awaits",
         "backoff",
         "dead",
         "dropped",
@@ -31,6 +37,7 @@ class Tracked:
         "path",
         "pending_since",
         "ready",
+        "rests",
         "running",
         "size",
         "stalled",
@@ -57,6 +64,8 @@ class Tracked:
         self.api_base = ""
         self.home = ("", "")
         self.left = 0
+        self.awaits: float | None = None
+        self.rests = 0.0
         self.dead = 0
         self.dropped = 0
         self.stalled = False
@@ -67,6 +76,16 @@ class Tracked:
         if self.backoff is None:
             self.backoff = Backoff(rng)
         return self.backoff.next(retry_after)
+
+    def await_more(self, now: float, took: float, rng: Random) -> None:
+        """Live, with all else sent: a pass that took ``took`` seconds, and read that again, is repeated with a pause in proportion."""
+        self.state = "live"
+        self.awaits, self.rests = now + self.wait(rng, None), now + _PAUSE * took
+
+    def next_look(self, poll: float | None) -> float | None:
+        """When a live one has its turn without a hint; ``poll``: when it is to be looked at for records."""
+        times = [at for at in (poll, self.awaits) if at is not None]
+        return max(self.rests, min(times)) if times else None
 
 
 class Schedule:

@@ -55,7 +55,8 @@ _AT_ONCE = {SPANS: 1, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
 
 class Delivery:
     """Sends batches of one session. ``is_known()``: ask the server whether it still has the session; Halt when it cannot be asked.
-    ``recreate(spans, bounds)``: have it make the traces that these spans belong to. ``has_ended(epoch)``: that writer writes no more."""
+    ``recreate(spans, bounds)``: have it make the traces that these spans belong to. ``has_ended(epoch)``: that writer writes no more.
+    ``awaited`` grows by batches of media whose files may come later."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class Delivery:
         self._has_ended = has_ended
         self._recreate = recreate
         self._recreated: set[Bounds] = set()
+        self.awaited: set[Bounds] = set()
         self._server_id = server_id
         self._is_known = is_known
         self._failed_in_a_row = 0
@@ -145,6 +147,7 @@ class Delivery:
             found = media_of(context, batch)
             if isinstance(found, str) and may_come(found) and not self._has_ended(bounds.epoch):
                 context.troubles.append(found)
+                self.awaited.add(bounds)
                 return None
             if not isinstance(found, FileBody):
                 return found

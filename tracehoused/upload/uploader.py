@@ -31,13 +31,15 @@ _KEPT_IDS = 256
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a pass left: ``complete`` when all there was is settled; ``stopped`` when this session needs no further try."""
+    """What a pass left: ``complete`` when all there was is settled; ``stopped`` when this session needs no further try; ``awaits`` when
+    nothing is left but media of a session that lives, whose files may come."""
 
     complete: bool
     trouble: str = ""
     stopped: bool = False
     retry_after: float | None = None
     scope: str = "session"
+    awaits: bool = False
 
 
 class Uploader:
@@ -53,6 +55,7 @@ class Uploader:
         self._creation = Creation(context, manifest)
         self._rollouts = rollouts.Ids(context)
         self._started_again = False
+        self._more_left = False  # than media whose files may come
         self._ahead: set[Bounds] = set()  # journalled already, of the round that comes next
         self._patching = Patching(context, manifest, self._rollouts, self._creation.is_known, pool)
         self.live = False  # some writer is not known to have ended
@@ -101,6 +104,7 @@ class Uploader:
             return self._halted(again)
 
     def _drain(self) -> Outcome:
+        self._more_left = False
         epochs = writers(self._context.session)
         dead = self._endings.dead(epochs)
         ended = dead | self._endings.done(epochs)
@@ -113,9 +117,10 @@ class Uploader:
             over, told = self._endings.tell(epochs, dead, complete)
             self.live = not over
             complete = complete and told
+            self._more_left = self._more_left or not told
         trouble = self._context.troubles[-1] if self._context.troubles else ""
         self._context.troubles.clear()
-        return Outcome(complete, trouble)
+        return Outcome(complete, trouble, awaits=self.live and not complete and not self._more_left)
 
     def _delivery_to(self, server_id: str, ended: set[str]) -> Delivery:
         def recreate(spans: list[Record], bounds: Bounds) -> None:
@@ -143,6 +148,7 @@ class Uploader:
                     settled.append(bounds)
                 else:
                     complete = False
+                    self._more_left = self._more_left or bounds not in self._delivery.awaited
         finally:
             self._settle_bounds(settled)
         return complete
@@ -185,9 +191,11 @@ class Uploader:
             self._settle_bounds(delivered)
             raise
         self._endings.note(found)
-        unresolved = any(bounds.epoch == epoch for bounds in self._others_in_flight(found.batches))
-        all_sent = len(delivered) == len(found.batches) and not found.held and not found.foreign
-        complete = all_sent and created and patched and not unresolved
+        unresolved = {bounds for bounds in self._others_in_flight(found.batches) if bounds.epoch == epoch}
+        unresolved |= {batch.bounds for batch in found.batches}.difference(delivered)
+        all_else = created and patched and not found.held and not found.foreign
+        complete = all_else and not unresolved
+        self._more_left = self._more_left or not all_else or not unresolved <= self._delivery.awaited
         self._count(found)
         if complete and contiguous:
             ranges = found.seen.to_list()
