@@ -6,7 +6,8 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 
@@ -139,3 +140,35 @@ def test_a_rollout_is_not_brought_back_into_a_run_that_goes(tmp_path: Path) -> N
         for kind, target in (("run", run), ("trace", trace)):
             assert owner.post("/restore", data={"kind": kind, "id": target}).status_code == 303
         assert client.get(f"/v1/traces/{trace}").status_code == 200
+
+
+def test_a_file_that_goes_while_it_is_sent_again_is_not_acknowledged(tmp_path: Path) -> None:
+    data, params = b"sent twice", {"key": "k", "media_type": "file"}
+    with House(tmp_path / "data") as house, house.client() as client, ThreadPoolExecutor(1) as thread:
+        run, kept = new_run(client), blob(house, sha256(data).hexdigest())
+        with closing(sqlite3.connect(house.data / "house.db", isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")  # the upload's row waits, its file does not
+            sent = thread.submit(client.post, f"/v1/runs/{run}/media", params=params, content=data)
+            wait_until(kept.exists, what="the file is there")
+            kept.unlink()
+            database.execute("ROLLBACK")
+        assert (sent.result().status_code, sent.result().json()["reason"]) == (503, "storage")
+        answer = client.post(f"/v1/runs/{run}/media", params=params, content=data)
+        assert client.get(f"/v1/media/{answer.json()['id']}").content == data
+
+
+def test_a_file_that_cannot_be_removed_keeps_only_its_own_run(tmp_path: Path) -> None:
+    with House(tmp_path / "data") as house, house.client() as client, browser(house) as owner:
+        (stuck, _, name), (other, _, _), lone = fill(client, "stuck"), fill(client, "other"), new_trace(client, "lone")
+        post(client, "/v1/spans", {"traces": [], "spans": [span(1, "lone")]})
+        blob(house, name).unlink()
+        (blob(house, name) / "in the way").mkdir(parents=True)
+        age(house)
+        for kind, target in (("run", stuck), ("run", other), ("trace", lone)):
+            assert client.delete(f"/v1/{kind}s/{target}").is_success
+            assert owner.post("/purge", data={"kind": kind, "id": target}).status_code == 303
+        wait_until(lambda: rows(house)["media"] == 3 and not rows(house)["spans"], what=lambda: f"{rows(house)}")
+        (blob(house, name) / "in the way").rmdir()
+        blob(house, name).rmdir()
+        assert owner.post("/purge", data={"kind": "run", "id": stuck}).status_code == 303
+        wait_until(lambda: not any(rows(house).values()), what=lambda: f"nothing left: {rows(house)}")

@@ -59,8 +59,10 @@ async def change_json(
         return await commit(request, change, apply, known)
 
 
-async def commit(request: Request, change: Change[T], apply: Step[T], known: Step[T]) -> Response:
-    """Apply a change once and answer when it is durable."""
+async def commit(
+    request: Request, change: Change[T], apply: Step[T], known: Step[T], names: tuple[str, ...] = ()
+) -> Response:
+    """Apply a change once and answer when it is durable. `names`: what it looks at beside what every request does."""
 
     def run(connection: Connection) -> Answer:
         return apply_once(
@@ -72,7 +74,7 @@ async def commit(request: Request, change: Change[T], apply: Step[T], known: Ste
             lambda inner: Answer(known(inner, change)),
         )
 
-    names = names_of(change.caller, change.once, request.path_params.get("id"))
+    names += names_of(change.caller, change.once, request.path_params.get("id"))
     answer = await asyncio.wrap_future(house_of(request).store.write(run, names))
     headers = {"Idempotency-Replayed": "true"} if answer.replayed else None
     return json_answer(answer.body, answer.status, headers)

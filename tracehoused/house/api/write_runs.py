@@ -18,6 +18,7 @@ from tracehoused.house.errors import Refusal, StorageFailure
 from tracehoused.house.mediastore import Media
 from tracehoused.house.state import house_of
 from tracehoused.house.store import points, runs
+from tracehoused.house.store.once import named
 
 
 async def post_run(request: Request) -> Response:
@@ -90,6 +91,9 @@ async def post_media(request: Request) -> Response:
 
         def apply(connection: Connection, change: Change[training.NewMedia]) -> dict[str, Any]:
             row = runs.run_row(connection, caller, run_id)
+            # A run that went for good just now may have taken the file with it, which this request found there.
+            if house.blobs.missing([sha256]):
+                raise StorageFailure("the file was removed meanwhile; send it again")
             media_id = runs.add_media(connection, row.pk, once, change.body, sha256, size, change.now_us)
             return {"id": media_id, **stored}
 
@@ -98,7 +102,7 @@ async def post_media(request: Request) -> Response:
             return stored
 
         change = Change(caller, once, house.store.now_us(), new)
-        return await commit(request, change, apply, known)
+        return await commit(request, change, apply, known, (named("blob", sha256),))
 
 
 async def _stream(request: Request, blobs: Media) -> tuple[str, int]:
