@@ -172,3 +172,28 @@ def test_a_file_that_cannot_be_removed_keeps_only_its_own_run(tmp_path: Path) ->
         blob(house, name).rmdir()
         assert owner.post("/purge", data={"kind": "run", "id": stuck}).status_code == 303
         wait_until(lambda: not any(rows(house).values()), what=lambda: f"nothing left: {rows(house)}")
+
+
+def test_a15_a_clock_far_ahead_at_the_start_destroys_nothing(tmp_path: Path) -> None:
+    from tracehoused.house.blobs import Blobs
+    from tracehoused.house.purger import Purger
+    from tracehoused.house.store.store import Store
+
+    with House(tmp_path / "data") as house, house.client() as client:
+        deleted, condemned = fill(client, "deleted")[0], fill(client, "condemned")[0]
+        for run in (deleted, condemned):
+            assert client.delete(f"/v1/runs/{run}").is_success
+        age(house)
+    with closing(sqlite3.connect(house.data / "house.db")) as database:
+        database.execute("UPDATE runs SET deleted_us = 1 WHERE id = ?", (condemned,))
+        database.commit()
+    store = Store(f"sqlite:///{house.data / 'house.db'}", clock=lambda: time.time() + 8 * 86400)
+    purger = Purger(store, Blobs(house.data / "media"))
+    purger.start()
+    purger.look_now()
+    wait_until(lambda: rows(house)["artifacts"] == 1, what=lambda: f"one is left: {rows(house)}")
+    purger.close()
+    store.close()
+    with house, house.client() as client, browser(house) as owner:
+        assert owner.post("/restore", data={"kind": "run", "id": deleted}).status_code == 303
+        assert len(client.get(f"/v1/runs/{deleted}/media").json()["media"]) == 3
