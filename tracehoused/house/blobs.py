@@ -10,6 +10,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -108,8 +109,13 @@ class Blobs:
 
     def used(self) -> tuple[int, int]:
         """(bytes, files) of what is kept."""
-        sizes = [entry.stat().st_size for folder in self.root.glob("[0-9a-f][0-9a-f]") for entry in os.scandir(folder)]
-        return sum(sizes), len(sizes)
+        size = files = 0
+        for folder in self.root.glob("[0-9a-f][0-9a-f]"):
+            for entry in os.scandir(folder):
+                with suppress(FileNotFoundError):  # forgotten meanwhile
+                    size += entry.stat().st_size
+                    files += 1
+        return size, files
 
     def free(self) -> int:
         """Bytes of room on the disk."""
