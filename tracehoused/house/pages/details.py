@@ -17,7 +17,6 @@ from tracehoused.house.pages.run import run_page
 from tracehoused.house.pages.tables import lines
 from tracehoused.house.pages.trace import pretty_code
 from tracehoused.house.store import look, overview, runs
-from tracehoused.house.store.look import Page
 from tracehoused.house.store.once import Caller
 
 Values = dict[str, Any]
@@ -65,8 +64,8 @@ def _environment(connection: Connection, row: Row[Any]) -> Any:
 
 
 def _artifacts(connection: Connection, row: Row[Any]) -> Any:
-    """The newest of each name."""
-    found = look.list_artifacts(connection, row.pk, Page(_MOST_COMPARED)).items
+    """The newest of each name, among those that arrived last."""
+    found = look.newest_artifacts(connection, row.pk, _MOST_COMPARED)
     return {one["name"]: one["data"] for one in found}
 
 

@@ -199,6 +199,12 @@ def named_artifacts(connection: Connection, run: int, name: str) -> list[Object]
     return [artifact_object(row) for row in connection.execute(query)]
 
 
+def newest_artifacts(connection: Connection, run: int, most: int) -> list[Object]:
+    """So many of a run's artifacts as arrived last, in the order of arrival."""
+    query = select(artifacts).where(artifacts.c.run == run).order_by(artifacts.c.n.desc()).limit(most)
+    return [artifact_object(row) for row in reversed(connection.execute(query).all())]
+
+
 def artifact_object(row: Row[Any]) -> Object:
     known = {name: getattr(row, name) for name in ("id", "name", "kind", "attempt", "writer")}
     return {**known, "data": json.loads(row.data), "created_at": iso(row.created_us)}
