@@ -85,3 +85,20 @@ def test_a3_what_nobody_foresaw_of_a_session_is_told_as_its_trouble(home: Home, 
     engine.close()
     assert not report.outcome.complete
     assert "cannot be read" in report.outcome.trouble
+
+
+def test_a3_a_status_that_is_no_text_is_none(home: Home, house: House) -> None:
+    of = Manifest({**manifest("run", "no-status", api_base=house.url).to_dict(), "uid": secrets.token_hex(16)})
+    records = [
+        ("segment", header(of)),
+        ("run", {"client_run_id": "no-status", "name": "r", "started_at": AT}),
+        ("run_patch", {"status": ["x"], "ended_at": {}}),
+        ("exit", {"status": "finished", "at": AT}),
+    ]
+    lines = [line(seq, kind, data, uid=of.uid) for seq, (kind, data) in enumerate(records, 1)]
+    engine = Engine(resolve({}, environ=home.environ), home.environ)
+    report = engine.drain(str(session(home.spool, of, lines)))
+    engine.close()
+    assert report.outcome.complete, report.outcome.trouble
+    with Held(house) as held:
+        assert held.run("no-status")["status"] == "finished"

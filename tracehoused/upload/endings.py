@@ -149,7 +149,7 @@ def heard(known: dict[str, Any], record: Record) -> dict[str, Any]:
     news: dict[str, Any] = {"seq": record.seq}
     fields = json.loads(record.data)
     at = str(fields.get("ended_at") or fields.get("at") or "")
-    status = str(fields.get("status") or "")
+    status = fields["status"] if isinstance(fields.get("status"), str) else ""
     if record.type in (b"run", b"trace"):
         if known.get("done"):  # taken up again by the process that had left it
             news.update(done=False, status=None, explicit=False, at="", error="")
