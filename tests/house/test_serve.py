@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import httpx
 import pytest
 
 from tests.support.house import House
+from tests.support.waiting import wait_until
+from tracehoused.house.server import listen
 
 
 def test_a_port_in_use_is_named_and_another_suggested(house: House, tmp_path: Path) -> None:
@@ -77,3 +80,32 @@ def test_a_damaged_key_file_lets_nobody_in(tmp_path: Path, content: str) -> None
     command = [sys.executable, "-m", "tracehoused.cli.serve", "--port", "0", "--data", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (ended.returncode, "does not hold a key" in ended.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("how", ["closed", "unread"])
+def test_a_house_that_nobody_listens_to_serves(tmp_path: Path, how: str) -> None:
+    """Its output is closed, or a pipe whose reader has gone."""
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+    reading, writing = os.pipe()
+    os.close(reading)
+    serve = [sys.executable, "-m", "tracehoused.cli.serve", "--port", str(port), "--data", str(tmp_path / "data")]
+    errors = tmp_path / "errors"
+    with open(errors, "wb") as to:
+        closing = ["sh", "-c", 'exec "$@" >&-', "sh"] if how == "closed" else []
+        process = subprocess.Popen([*closing, *serve], stdout=writing, stderr=to)
+    os.close(writing)
+    try:
+        wait_until(lambda: answers(port) or process.poll() is not None, what="an answer")
+        assert process.poll() is None, errors.read_text()
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+    assert errors.read_text() == ""
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health").status_code < 500
+    except httpx.TransportError:
+        return False

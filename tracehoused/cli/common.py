@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import shlex
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ import click
 
 from tracehoused.config import Settings
 
-__all__ = ["agent_options", "flags_of", "resolve_spools"]
+__all__ = ["agent_options", "flags_of", "resolve_spools", "say"]
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -29,6 +30,16 @@ def resolve_spools(given: str | None, settings: Settings) -> list[str]:
         paths = sorted(glob.glob(expanded)) if glob.has_magic(expanded) else [expanded]
         found += [os.path.abspath(path) for path in paths if os.path.isdir(path)]
     return found
+
+
+def say(text: str) -> None:
+    """Print a line; whoever read them may have gone (`| head`), and what goes on beside them goes on."""
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 _OPTIONS = (

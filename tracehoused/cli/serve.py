@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tracehoused.cli.common import say
+
 if TYPE_CHECKING:
     from tracehoused.house.server import Opened
 
@@ -122,11 +124,10 @@ def _another(port: int) -> int:
 
 def _announce(opened: Opened) -> None:
     if opened.new_key is not None:
-        click.echo(f"key (shown this once): {opened.new_key}")
-    click.echo(f"key file: {opened.key_file}")
-    click.echo(f"sign in once, in your browser: {opened.new_link()}")
-    click.echo(f"house: listening on {opened.url}")
-    sys.stdout.flush()
+        say(f"key (shown this once): {opened.new_key}")
+    say(f"key file: {opened.key_file}")
+    say(f"sign in once, in your browser: {opened.new_link()}")
+    say(f"house: listening on {opened.url}")
 
 
 if __name__ == "__main__":

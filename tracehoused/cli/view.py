@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import click
 
 from tracehouse.spool import layout
-from tracehoused.cli.common import resolve_spools
+from tracehoused.cli.common import resolve_spools, say
 from tracehoused.cli.serve import check_needs, house_version
 from tracehoused.config import resolve
 from tracehoused.service import logfile
@@ -75,12 +75,12 @@ def view(spool: str | None, no_browser: bool, port: int, data: Path | None) -> N
 def _announce(shown: View, roots: list[str], address: str, opening: bool) -> None:
     found = len(shown.sessions())
     what = "a session" if layout.is_session_dir(os.path.basename(roots[0])) else f"{found} session{'s' * (found != 1)}"
-    click.echo(f"{', '.join(map(printable, roots))}: {what}, shown at {address} as jobs write; Ctrl-C ends it")
+    say(f"{', '.join(map(printable, roots))}: {what}, shown at {address} as jobs write; Ctrl-C ends it")
     query = urlencode({"next": shown.page(_FIRST_PAGE_S)})
-    click.echo(f"open this link, good for one use: {shown.new_link()}?{query}")
+    say(f"open this link, good for one use: {shown.new_link()}?{query}")
     if "SSH_CONNECTION" in os.environ:
         port = address.rpartition(":")[2]
-        click.echo(f"from your own machine, first: ssh -L {port}:127.0.0.1:{port} {os.uname().nodename}")
+        say(f"from your own machine, first: ssh -L {port}:127.0.0.1:{port} {os.uname().nodename}")
     if opening and _has_screen(os.environ):
         webbrowser.open(f"{shown.new_link()}?{query}")  # may last as long as the browser
 
@@ -88,7 +88,7 @@ def _announce(shown: View, roots: list[str], address: str, opening: bool) -> Non
 def _point_to(address: str | None, message: str, opening: bool) -> None:
     if address is None:
         raise click.ClickException(f"it is shown already: {message}")
-    click.echo(f"it is shown already, at {address}; the link that signs in is where that was started")
+    say(f"it is shown already, at {address}; the link that signs in is where that was started")
     if opening and _has_screen(os.environ):
         webbrowser.open(address)
 

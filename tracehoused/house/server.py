@@ -131,6 +131,8 @@ def _serve(
         opened = Opened(url, settings.data / KEY_FILE, key if is_new else None, new_link)
         config = uvicorn.Config(
             app,
+            # its own set-up looks for a terminal at stdout, which may be closed; warnings go to stderr, or where a log was begun
+            log_config=None,
             log_level="warning",
             access_log=False,
             server_header=False,
