@@ -222,7 +222,9 @@ def test_an_id_too_long_for_an_index_is_refused_and_costs_nothing_else(client: h
         made = threads.map(lambda n: new_trace(client, f"trace-{n}"), range(20))
         refused = post(client, "/v1/traces", body)
         assert len(set(made)) == 20
-    assert (refused.status_code, refused.json()["reason"]) == (422, "invalid")
+    told = post(client, "/v1/spans", {"traces": [], "spans": [span(1, "trace-1", id=long)]})
+    for answer in (refused, told):
+        assert (answer.status_code, answer.json()["reason"]) == (422, "invalid")
 
 
 def test_runs_sort_and_are_found_as_on_sqlite(tmp_path: Path, postgres: Postgres) -> None:

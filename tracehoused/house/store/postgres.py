@@ -89,10 +89,8 @@ def _state(error: Exception) -> str | None:
 def insert_many(connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> None:
     """One array a column: a statement whose text never changes, whatever the number of rows."""
     sql = _text(bulk, connection.dialect)
-    cursor = connection.connection.cursor()
     for wave in _waves(bulk, rows):
-        cursor.execute(sql, [list(column) for column in zip(*wave, strict=True)])
-    cursor.close()
+        connection.exec_driver_sql(sql, tuple(list(column) for column in zip(*wave, strict=True)))
 
 
 def _waves(bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> Iterable[Sequence[tuple[Any, ...]]]:
