@@ -8,7 +8,7 @@ from random import Random
 
 from tracehoused.http.retry import Breaker
 
-__all__ = ["Breakers"]
+__all__ = ["KEY", "SERVER", "Breakers"]
 
 SERVER, KEY = "destination", "identity"
 
@@ -46,7 +46,7 @@ class Breakers:
             key.success()
 
     def release(self, api_base: str, destination: str) -> None:
-        """The pass broke off before anything was heard."""
+        """The pass ended before anything was heard, or had nothing to ask."""
         self._of(api_base).release()
         self._of(destination).release()
 

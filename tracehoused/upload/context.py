@@ -44,7 +44,8 @@ def _utc_now() -> str:
 
 @dataclass
 class Context:
-    """What all requests of one session at one destination share. ``still_ours`` is asked right before each of them."""
+    """What all requests of one session at one destination share. ``still_ours`` is asked right before each of them.
+    ``heard``: the server answered one."""
 
     session: str
     kind: str
@@ -62,6 +63,7 @@ class Context:
     answered: Callable[[str], None] = lambda verdict: None
     stopping: Callable[[], bool] = lambda: False
     troubles: list[str] = field(default_factory=list)
+    heard: bool = False
 
     @property
     def generation(self) -> int:
@@ -85,6 +87,7 @@ class Context:
             raise Halt("stopping", "the agent was stopped; the rest follows when it runs again", scope="session")
         answer = self.client.send(request)
         self.answered(answer.verdict.name.lower())
+        self.heard = self.heard or answer.status is not None
         return answer
 
     def _halt_on(self, answer: Answer) -> None:

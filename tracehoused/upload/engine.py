@@ -15,7 +15,7 @@ from tracehouse.exceptions import SpoolError, TracehouseError
 from tracehouse.spool.manifest import Manifest
 from tracehoused.config import Settings
 from tracehoused.exceptions import CredentialError, LeaseHeld
-from tracehoused.http.breakers import Breakers
+from tracehoused.http.breakers import KEY, SERVER, Breakers
 from tracehoused.http.capabilities import Capabilities
 from tracehoused.http.request import Request
 from tracehoused.identities.credentials import Credential, NoCredential, anonymous, find
@@ -196,7 +196,10 @@ class Engine:
             self._breakers.release(destination.api_base, destination.hash)
             raise
         outcome = report.outcome
-        self._breakers.note(destination.api_base, destination.hash, outcome.scope, outcome.retry_after)
+        if report.heard or outcome.scope in (SERVER, KEY):
+            self._breakers.note(destination.api_base, destination.hash, outcome.scope, outcome.retry_after)
+        else:
+            self._breakers.release(destination.api_base, destination.hash)
         return report
 
     def _drain_leased(
@@ -220,7 +223,8 @@ class Engine:
         facts = checkpoint.state.facts
         left = 0 if outcome.complete else records_left(session, manifest.uid, checkpoint.state)
         dead = int(facts.get("dead", 0))
-        return Report(session, manifest, destination, outcome, dead, uploader.live, checkpoint.state.dropped, left)
+        dropped = checkpoint.state.dropped
+        return Report(session, manifest, destination, outcome, dead, uploader.live, dropped, left, context.heard)
 
     @contextmanager
     def at(self, session: str) -> Iterator[tuple[Manifest, Context]]:

@@ -36,7 +36,7 @@ class Destination:
 @dataclass(frozen=True)
 class Report:
     """What a pass over one session left. ``manifest`` is None when it could not be read; ``outcome.trouble`` says why. ``left``: records
-    that are still to be sent, None when nobody counted. ``dropped``: those its job could not write."""
+    that are still to be sent, None when nobody counted. ``dropped``: those its job could not write. ``heard``: the server answered."""
 
     session: str
     manifest: Manifest | None
@@ -46,3 +46,4 @@ class Report:
     live: bool = False
     dropped: int = 0
     left: int | None = None
+    heard: bool = False
