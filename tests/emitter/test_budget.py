@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import jobs
+from tests.support import jobs, lanes
 from tracehouse.exceptions import ArgumentError
 from tracehouse.spool import budget, layout, sizes
 
@@ -129,6 +129,29 @@ def test_inodes_count_as_bytes_do_and_an_agent_that_watches_has_time_to_make_roo
     assert kept.look(2e6)
     kept.check()
     assert not (tmp_path / layout.FULL).exists()
+
+
+def test_with_drop_a_segment_opened_just_before_there_was_no_room_is_closed_as_well(tmp_path: Path) -> None:
+    lanes.needs_linux()
+    script = """
+        import time
+        from tracehouse.spool import budget, writer
+
+        run = cm.init(session_id="s")
+        run.log_user("before")
+        root = os.environ["TRACEHOUSE_SPOOL_DIR"]
+        open(root + "/.full", "w").close()
+        kept = writer.writer_of(root, str).budget = budget.of(root, {budget.BYTES: "1", budget.FULL: "drop"})
+        assert kept.is_full
+        run.log_user("into the segment that is open")
+        deadline = time.monotonic() + 20
+        while any(os.readlink(fd.path).endswith(".jsonl") for fd in os.scandir("/proc/self/fd") if fd.is_symlink()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        print("closed")
+    """
+    done = jobs.run(script, tmp_path)
+    assert done.out == "closed\n", done.err
 
 
 @pytest.mark.parametrize(

@@ -45,3 +45,37 @@ def test_e2_records_in_doubt_that_cannot_be_read_back_are_told_to_be_lost(tmp_pa
     assert dropped["records"] >= 10
     assert set(dropped["reasons"]) == {"EIO"}
     assert jobs.texts(session) == ["after"]
+
+
+_REFUSED = """
+import errno, time
+from tracehouse.spool import writer
+
+real, left = os.close, [1, 2]
+
+def close(fd):
+    path = os.readlink(f"/proc/self/fd/{fd}") if left else ""
+    real(fd)
+    if path.endswith(".jsonl"):
+        left.pop()
+        raise OSError(errno.EDQUOT, "refused")
+
+now = lambda: "2026-01-01T00:00:00.000Z"
+writer.writer_of(os.environ["TRACEHOUSE_SPOOL_DIR"], now, segment_bytes=2000)
+run = cm.init(session_id="s")
+os.close = close
+for n in range(20): run.log_user(f"{n} " + "x" * 200)
+print(len(left), run.flush(), run.flush())
+"""
+
+
+def test_e3_a_close_that_fails_raises_nowhere_and_its_records_are_written_again(tmp_path: Path) -> None:
+    lanes.needs_linux()
+    done = jobs.run(_REFUSED, tmp_path)
+    assert done.out == "0 False True\n", done.err
+    assert "refused" in done.err
+    session = jobs.only_session(tmp_path)
+    assert [text.split()[0] for text in jobs.texts(session)] == [str(n) for n in range(20)]
+    assert not jobs.of_type(session, "dropped")
+    lines = b"".join(path.read_bytes() for path in session.glob("*.jsonl")).count(b'"type":"span"')
+    assert lines > 20

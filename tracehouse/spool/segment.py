@@ -160,13 +160,14 @@ class SessionLog:
             path, start, size, seq = self._path, self._synced_size, self._size, self._seq
             is_written = not self._waiting
         try:
-            taken.sync(fd)
+            try:
+                taken.sync(fd)
+            finally:
+                if fd >= 0:
+                    os.close(fd)
         except OSError as error:
             self._rewrite(taken, path if fd >= 0 else "", start, error)
             return False
-        finally:
-            if fd >= 0:
-                os.close(fd)
         with self.lock:
             self._synced_seq = seq
             if path == self._path:
@@ -279,8 +280,10 @@ class SessionLog:
         except BaseException:
             # nothing valid is in it: leave no empty file behind at every try
             self._seq -= 1
-            os.close(fd)
-            os.unlink(path)
+            try:
+                os.unlink(path)
+            finally:
+                os.close(fd)
             raise
         self._fd, self._path = fd, path
         self._n += 1
@@ -296,10 +299,17 @@ class SessionLog:
     def _seal(self) -> None:
         """Leave the segment, also one with a torn line at its end: what is in it stays readable."""
         if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-            self._unsynced.files.append(self._path)
+            fd, self._fd = self._fd, -1
             self.writer.closed(self)
+            try:
+                os.close(fd)
+            except OSError as error:
+                # a file server may refuse only now what write() was let have: to be written again, as after a failed fsync
+                self._unsynced.add_refused(self._path, error)
+                self._dirty = True
+                self.writer.note_dirty(self)
+            else:
+                self._unsynced.files.append(self._path)
 
     def _rewrite(self, taken: Unsynced, current: str, start: int, error: OSError) -> None:
         """After a failed fsync the disk may lack what was written since the last good one: write it again elsewhere."""

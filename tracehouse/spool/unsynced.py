@@ -13,12 +13,18 @@ class Unsynced:
     def __init__(self) -> None:
         self.files: list[str] = []
         self._dirs: list[str] = []
+        self._refused: dict[str, OSError] = {}
 
     def add_first(self, path: str) -> None:
         """A file that records to come will name, in a directory of its own in the session's."""
         self.files.insert(0, path)
         parent = os.path.dirname(path)
         self.add_dirs(parent, os.path.dirname(parent))
+
+    def add_refused(self, path: str, error: OSError) -> None:
+        """A file whose close failed: the disk may not have what was written to it, and a later sync would not say so."""
+        self.files.append(path)
+        self._refused[path] = error
 
     def add_dirs(self, *dirs: str) -> None:
         self._dirs += [directory for directory in dirs if directory not in self._dirs]
@@ -28,6 +34,7 @@ class Unsynced:
         taken = Unsynced()
         taken.files, self.files = self.files, []
         taken._dirs, self._dirs = self._dirs, []
+        taken._refused, self._refused = self._refused, {}
         return taken
 
     def put_back(self, taken: Unsynced, current: str) -> None:
@@ -44,6 +51,8 @@ class Unsynced:
     def sync(self, fd: int) -> None:
         """Wait for the disk; ``fd`` (unless negative) is an open file that comes between files and directories. OSError."""
         for path in self.files:
+            if path in self._refused:
+                raise self._refused[path]
             durable.sync_file(path)
         if fd >= 0:
             durable.sync_data(fd)

@@ -253,21 +253,27 @@ class Writer:
             self._wake.wait(max(0.0, beat_at + liveness.HEARTBEAT_SECONDS - time.monotonic()))
             if self._wake.is_set() and not stop.wait(SYNC_SECONDS):
                 self._wake.clear()
-                self._sync_and_report()
-            if self.budget is not None and self.budget.look(time.monotonic()) and self.budget.is_full:
-                for log in list(self._open):
-                    log.close()
+                self._try(self.sync_dirty)
+            self._try(self._keep_to_budget)
             if time.monotonic() - beat_at >= liveness.HEARTBEAT_SECONDS:
                 beat_at = time.monotonic()
                 self._beat()
 
-    def _sync_and_report(self) -> None:
+    def _keep_to_budget(self) -> None:
+        budget = self.budget
+        if budget is not None:
+            budget.look(time.monotonic())
+            # each time: a thread that had found room may have opened a segment since
+            for log in list(self._open) if budget.is_full else ():
+                log.close()
+
+    def _try(self, work: Callable[[], None]) -> None:
         try:
-            self.sync_dirty()
+            work()
         except Exception:  # a thread's top: it must live on, and say so
             import logging
 
-            logging.getLogger("tracehouse").exception("background sync failed; it goes on")
+            logging.getLogger("tracehouse").exception("background work on the spool %s failed; it goes on", self.root)
 
     def _beat(self) -> None:
         try:
