@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import subprocess
 import sys
@@ -162,6 +163,25 @@ def test_keys_sign_in_links_and_sessions_are_good_at_either_process(pair: tuple[
     one.stop()
     assert httpx.get(f"{two.url}/signin/{link}", timeout=60).status_code == 403
     one.start()
+
+
+def test_a_key_that_was_replaced_opens_neither_process(tmp_path: Path, pair: tuple[House, House]) -> None:
+    other = pair[1]
+    with House(tmp_path / "data", *pair[0].options) as house:
+        assert _bearer(other, house.key) == 200
+        keys = [house.key]
+        for _ in range(2):
+            house.stop()
+            (house.data / "house.key").unlink()
+            house.start()
+            keys.append(house.key)
+        assert [_bearer(house, key) for key in keys] == [401, 401, 200]
+        wait_until(lambda: [_bearer(other, key) for key in keys] == [401, 401, 200], what="known at the other")
+        with httpx.Client(base_url=house.url, headers={"Origin": house.url}, timeout=60) as browser:
+            assert browser.post("/signin", data={"key": house.key}).status_code == 200
+            listed = browser.get("/keys").text
+        digests = [hashlib.sha256(key.encode()).hexdigest() in listed for key in (*keys, other.key)]
+        assert digests == [False, False, False, True]
 
 
 def test_news_from_one_process_reach_who_looks_at_the_other(pair: tuple[House, House]) -> None:

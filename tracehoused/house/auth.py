@@ -127,11 +127,20 @@ class Auth:
         these = keys.c.scope == _CODE if everyones else (keys.c.scope == _CODE) & keys.c.digest.in_(self._codes)
         self._store.write(lambda connection: connection.execute(keys.delete().where(these))).result()
 
-    def share_own_key(self, label: str) -> None:
-        """Let every house on this database take the key of this one."""
-        row = {"identity": OWNER, "scope": "write", "label": label, "created_us": self._store.now_us()}
+    def share_own_key(self, label: str, data: Path) -> None:
+        """Let every house on this database take the key of this one, and none that was this one's before. Which those were
+        lies, by their SHA-256, in the directory `data`."""
+        shared = data / f"{KEY_FILE}.shared-{self._store.house_id}"
+        earlier = shared.read_text(encoding="ascii").split() if shared.exists() else []
+        if self._own not in earlier:
+            lines = "".join(f"{one}\n" for one in (*earlier, self._own))
+            durable.replace(str(shared), lines.encode("ascii"), secrets.token_hex(8))
+        now_us = self._store.now_us()
+        row = {"identity": OWNER, "scope": "write", "label": label, "created_us": now_us}
+        replaced = keys.c.digest.in_(earlier), keys.c.digest != self._own, keys.c.revoked_us.is_(None)
 
         def change(connection: Connection) -> None:
+            connection.execute(update(keys).where(*replaced).values(revoked_us=now_us))
             held = connection.execute(select(keys.c.digest).where(keys.c.digest == self._own)).first()
             if held is None:
                 connection.execute(insert(keys).values(**row, digest=self._own))
@@ -166,14 +175,17 @@ class Auth:
         return secret
 
     def keys(self) -> list[Row[Any]]:
-        """Keys and anonymous tokens that are not revoked, newest first."""
-        query = select(keys).where(keys.c.revoked_us.is_(None), keys.c.scope.in_(("write", "read")))
+        """Keys and anonymous tokens that are not revoked, newest first, without this house's own."""
+        others = keys.c.scope.in_(("write", "read")), keys.c.digest != self._own
+        query = select(keys).where(keys.c.revoked_us.is_(None), *others)
         ordered = query.order_by(keys.c.created_us.desc()).limit(1000)
         return self._store.read(lambda connection: list(connection.execute(ordered)))
 
     def revoke(self, key: str) -> None:
         """`key`: its digest. The house's own key cannot be revoked; its file can be replaced."""
-        ended = update(keys).where(keys.c.digest == key, keys.c.scope.in_(("write", "read")))
+        ended = update(keys).where(
+            keys.c.digest == key, keys.c.digest != self._own, keys.c.scope.in_(("write", "read"))
+        )
         now_us = self._store.now_us()
         self._store.write(lambda connection: connection.execute(ended.values(revoked_us=now_us))).result()
         self._known.pop(key, None)

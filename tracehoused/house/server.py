@@ -117,7 +117,7 @@ def _serve(
         if store.own_file:
             auth.forget_codes(everyones=True)
         else:
-            auth.share_own_key(f"{KEY_FILE} of {socket.gethostname()}")
+            auth.share_own_key(f"{KEY_FILE} of {socket.gethostname()}", settings.data)
         app = create_app(store, media, auth, _with_own_host(settings))
         url = _url(settings.host, bound.getsockname()[1])
 
