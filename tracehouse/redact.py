@@ -5,8 +5,9 @@
 
 Pages (``Html``), plotly's figures and tables too long for a record are cleaned as the text they are; pictures, videos, sounds and
 other files are recorded as they are given. Numbers, and what tracehouse itself writes to say what a value is, stay whatever is done to
-texts. Names (keys of dicts, metrics, columns) that come to the same text are told apart, by ``#2`` and so on, for as long as the run
-is open.
+texts. Names (keys of dicts, metrics, columns) that are changed to the same text are told apart, by ``#2`` and so on, for as long as
+the run is open. A name that needs no change stays as it is: the keys of one dict never meet, but a metric or column that is itself
+called "[redacted]" has the same name as the first one that became it.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class Redactor:
         return None if text is None else self.text(str(text))
 
     def key(self, name: str) -> str:
-        """A name as it may be recorded, the same one each time; another one that comes to the same text gets ``#2``."""
+        """A name as it may be recorded, the same one each time; another one that is changed to the same text gets ``#2``."""
         clean = self.text(name)
         if clean == name:
             return clean

@@ -178,7 +178,7 @@ class SessionLog:
         return is_written
 
     def give_up(self) -> int:
-        """At the process's end: what still waits is lost, and counted where the disk takes that. How many records were not told of."""
+        """At the process's end: what still waits is lost, and counted where the disk takes that. How many records are lost."""
         with self.lock:
             self.writer.give_memory(self._losses.take(self._waiting, self._failure or "unwritable", self.writer.now()))
             lost = self._losses.records
