@@ -11,6 +11,8 @@ from tests.service.support import Site
 from tests.support.house import House
 from tests.support.servers import Received, reply, serving
 from tests.support.waiting import wait_until
+from tracehoused.service.backlog import Backlog
+from tracehoused.service.tracked import Tracked
 
 _RUN = 'run = cm.init_run(project="p", client_run_id=sys.argv[1], machine_id="m-1"); [run.log({"loss": 5.0}) for _ in range(3)]'
 
@@ -65,3 +67,18 @@ def test_what_was_given_up_and_since_when_the_rest_waits_goes_with_each_request(
         assert max(map(int, told("x-tracehouse-pending"))) >= 1
         failing = False
         wait_until(lambda: all(s["uploaded"] for s in alone.sessions()), what=lambda: str(alone.sessions()))
+
+
+def test_what_goes_with_a_request_that_is_not_answered_is_not_taken_for_told() -> None:
+    home = ("http://house", "m-1")
+    backlog = Backlog()
+    backlog.heard(*home, backlog.headers(*home))
+    assert not list(backlog.untold())
+    session = Tracked("/spool/s", 0.0)
+    session.home, session.left = home, 5
+    backlog.count({session.path: session}, [])
+    asked = backlog.headers(*home)
+    assert list(backlog.untold()) == [home]
+    assert backlog.due is not None  # told again, though nothing changes
+    backlog.heard(*home, asked)
+    assert not list(backlog.untold())

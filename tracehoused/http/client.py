@@ -151,6 +151,7 @@ class Client:
         self._token = _checked_token(token, self.api_base)
         self._identity = _identity(machine_id, hostname, agent_version)
         self._more: Callable[[], Sequence[tuple[str, str]]] = tuple
+        self._heard: Callable[[Sequence[tuple[str, str]]], None] = lambda headers: None
 
     def speaking_for(
         self,
@@ -159,17 +160,23 @@ class Client:
         hostname: str | None = None,
         agent_version: str | None = None,
         headers: Callable[[], Sequence[tuple[str, str]]] = tuple,
+        heard: Callable[[Sequence[tuple[str, str]]], None] = lambda headers: None,
     ) -> Client:
-        """A client for another machine's sessions, with the same key and over the same connections. ``headers`` go with each request."""
+        """A client for another machine's sessions, with the same key and over the same connections. ``headers`` go with each request,
+        and ``heard`` is called with them when it is answered."""
         other = object.__new__(Client)
         other.__dict__.update(self.__dict__)
         other._identity = _identity(machine_id, hostname, agent_version)
-        other._more = headers
+        other._more, other._heard = headers, heard
         return other
 
     def send(self, request: Request) -> Answer:
         """The answer to a request, which is RETRY where none came. BodyError for a file that cannot be sent."""
-        return self._send(request, [*self._identity, *_authorization(self._token), *self._more()])
+        more = self._more()
+        answer = self._send(request, [*self._identity, *_authorization(self._token), *more])
+        if answer.verdict is not Verdict.RETRY:
+            self._heard(more)
+        return answer
 
     def capabilities(self) -> Capabilities:
         """What the server can do beyond the base protocol; asked once an hour."""

@@ -66,7 +66,7 @@ class Agent:
         self._rng = rng or Random()
         self._beat = beat
         self.backlog = Backlog()
-        engine.on_request(self.backlog.headers)
+        engine.on_request(self.backlog.headers, self.backlog.heard)
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="tracehouse-upload")
         self._schedule = Schedule(jobs)
         self._done: deque[_Done] = deque()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -26,7 +26,10 @@ from tracehoused.upload.tails import records_written
 __all__ = ["Backlog", "Waiting", "count_new"]
 
 _EVERY = 1.0
+_AGAIN = 60.0
 _SHARE = 200  # counting takes at most this part of a core
+
+Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass
@@ -38,30 +41,32 @@ class Waiting:
     since: float | None = None
     blocked: bool = False
 
-    def told(self) -> tuple[int, int, int | None]:
-        return self.records, self.dead, None if self.since is None else int(self.since)
-
-
-class Backlog:
-    """``headers`` may be asked from any thread; all else is the agent's thread's."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[tuple[str, str], Waiting] = {}
-        self._told: dict[tuple[str, str], tuple[int, int, int | None]] = {}
-        self._due: float | None = None
-        self._free_at = 0.0
-
-    def headers(self, api_base: str, machine: str) -> tuple[tuple[str, str], ...]:
-        """What a request to this server in the name of this machine is to tell."""
-        here = self._waiting.get((api_base, machine), Waiting())
-        self._told[api_base, machine] = here.told()
-        told = [("X-Tracehouse-Pending", str(here.records)), ("X-Tracehouse-Dead", str(here.dead))]
-        if here.since is not None:
-            then = time.time() - (time.monotonic() - here.since)
+    def headers(self) -> Headers:
+        told = [("X-Tracehouse-Pending", str(self.records)), ("X-Tracehouse-Dead", str(self.dead))]
+        if self.since is not None:
+            then = time.time() - (time.monotonic() - self.since)
             told.append(
                 ("X-Tracehouse-Oldest", datetime.fromtimestamp(then, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
             )
         return tuple(told)
+
+
+class Backlog:
+    """``headers`` and ``heard`` may be called from any thread; all else is the agent's thread's."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[str, str], Waiting] = {}
+        self._told: dict[tuple[str, str], Headers] = {}
+        self._due: float | None = None
+        self._free_at = 0.0
+
+    def headers(self, api_base: str, machine: str) -> Headers:
+        """What a request to this server in the name of this machine is to tell."""
+        return self._waiting.get((api_base, machine), Waiting()).headers()
+
+    def heard(self, api_base: str, machine: str, headers: Sequence[tuple[str, str]]) -> None:
+        """The server answered a request with these."""
+        self._told[api_base, machine] = tuple(headers)
 
     def changed(self, now: float) -> None:
         """Something was recorded, or settled: it is to be counted again soon."""
@@ -90,7 +95,9 @@ class Backlog:
         """Servers, and machines, that were told something else last, and can be told now."""
         for home, last in list(self._told.items()):
             here = self._waiting.get(home, Waiting())
-            if last != here.told() and not here.blocked:
+            if last != here.headers() and not here.blocked:
+                # should that not be heard either, there may be no change to tell it with
+                self._due = self._due or time.monotonic() + _AGAIN
                 yield home
 
     @property

@@ -67,6 +67,7 @@ class Engine:
         self._sent: Callable[[int, int], None] = lambda records, size: None
         self._answered: Callable[[str], None] = lambda verdict: None
         self._headers: Callable[[str, str], Sequence[tuple[str, str]]] = lambda api_base, machine_id: ()
+        self._heard: Callable[[str, str, Sequence[tuple[str, str]]], None] = lambda api_base, machine_id, headers: None
         self._speakers: dict[tuple[str, str], Client] = {}
         self._stopping = threading.Event()
         self._limits = Limits(settings.batch_points, settings.batch_spans, settings.batch_bytes)
@@ -84,9 +85,13 @@ class Engine:
         """Have ``tell(verdict)`` called for every request of a session, from the thread that sent it."""
         self._answered = tell
 
-    def on_request(self, headers: Callable[[str, str], Sequence[tuple[str, str]]]) -> None:
-        """Have ``headers(api_base, machine_id)`` go with every request of a session."""
-        self._headers = headers
+    def on_request(
+        self,
+        headers: Callable[[str, str], Sequence[tuple[str, str]]],
+        heard: Callable[[str, str, Sequence[tuple[str, str]]], None],
+    ) -> None:
+        """Have ``headers(api_base, machine_id)`` go with every request of a session, and ``heard`` called with those answered."""
+        self._headers, self._heard = headers, heard
 
     def tell(self, api_base: str, machine_id: str) -> None:
         """Send a request for its headers' sake, in the background, to a server that this machine's sessions were sent to."""
@@ -246,6 +251,7 @@ class Engine:
             hostname=manifest.hostname,
             agent_version=manifest.agent_version,
             headers=lambda: self._headers(*home),
+            heard=lambda headers: self._heard(*home, headers),
         )
         if len(self._speakers) < _SPEAKERS:
             self._speakers[home] = client
