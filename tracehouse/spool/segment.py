@@ -35,8 +35,7 @@ class SessionLog:
         self.check_room = writer.check_room
         self.manifest = manifest  # ours until the session is open, then the one that holds
         self.directory = directory
-        self.attempt = 1
-        self.claim = 1
+        self.attempt = self.claim = 1
         self.resumed = False  # others wrote here before, or this process did
         self.began_attempt = True  # when it was opened, no writer lived here
         self.opened_at = 0  # number of the segment that was to be this log's first
@@ -46,18 +45,15 @@ class SessionLog:
 
     def _reset(self) -> None:
         # also for what is decided together with the order of records; a new one after a fork
-        self.lock = threading.RLock()
-        self._sync_lock = threading.RLock()
+        self.lock, self._sync_lock = threading.RLock(), threading.RLock()
         self._fd = -1
-        self._path = ""
-        self._n = self._seq = self._seed = 0
-        self._room = self._size = self._looked_at_size = self._synced_size = self._synced_seq = 0
-        self._is_open = False  # directory, manifest and attempt are settled
-        self._dirty = False
+        self._path = self._failure = ""
+        self._n = self._seq = self._seed = self._room = 0
+        self._size = self._looked_at_size = self._synced_size = self._synced_seq = 0
+        # open: directory, manifest and attempt are settled
+        self._is_open = self._dirty = self._lost_since_flush = False
         self._waiting: deque[tuple[int, str, str]] = deque()
         self._losses = Losses()
-        self._lost_since_flush = False
-        self._failure = ""
         self._retry_at = 0.0
         self._unsynced = Unsynced()
 
@@ -128,9 +124,7 @@ class SessionLog:
     def seal_if_idle(self) -> bool:
         """Give up the open file, for another session's sake, unless this one was written to since the last time, or is being now."""
         size, self._looked_at_size = self._looked_at_size, self._size
-        if size != self._size:
-            return False
-        if not self.lock.acquire(blocking=False):
+        if size != self._size or not self.lock.acquire(blocking=False):
             return False
         try:
             self._seal()
@@ -172,9 +166,8 @@ class SessionLog:
             self._synced_seq = seq
             if path == self._path:
                 self._synced_size = size
-            if self._waiting and not self._dirty:
-                self._dirty = True
-                self.writer.note_dirty(self)
+            if self._waiting:
+                self._mark_dirty()
         return is_written
 
     def give_up(self) -> int:
@@ -183,7 +176,7 @@ class SessionLog:
             self.writer.give_memory(self._losses.take(self._waiting, self._failure or "unwritable", self.writer.now()))
             lost = self._losses.records
             self._write_waiting(now=True)
-        return lost
+            return lost
 
     def close(self) -> None:
         """Seal the open segment; a later append opens the next one."""
@@ -202,9 +195,8 @@ class SessionLog:
             self._losses.add(self._failure or "unwritable", size, self.writer.now())
 
     def _write_waiting(self, *, now: bool = False) -> None:
-        if not self._waiting and not self._losses.records:
-            return
-        if not now and self._failure and time.monotonic() < self._retry_at:
+        has_work = bool(self._waiting or self._losses.records)
+        if not has_work or (not now and self._failure and time.monotonic() < self._retry_at):
             return
         try:
             self._open_session()
@@ -246,21 +238,18 @@ class SessionLog:
         self.manifest = self.writer.publish(self.directory, self.manifest)
         self.attempt, self.claim, self.began_attempt = self.writer.claim(self.directory)
         self._seed = record.checksum_seed(self.manifest.uid, self.writer.epoch)
-        self._go_on_from_own()
-        self.opened_at = self._n
-        self.resumed = self.claim > 1 or self._n > 0
-        self._unsynced.files.append(os.path.join(self.directory, layout.MANIFEST))
-        self._unsynced.add_dirs(self.directory)
-        if fresh:
-            self._unsynced.add_dirs(self.writer.root, os.path.dirname(self.writer.root))
-        self._is_open = True
-
-    def _go_on_from_own(self) -> None:
-        """What this process wrote here before, when it had the session open and let it go."""
         if self._n == 0:
+            # what this process wrote here before, when it had the session open and let it go
             self._n, before = headers.end_of(self.directory, self.writer.epoch, self._seed)
             self._seq += before
             self._waiting = deque((seq + before, kind, data) for seq, kind, data in self._waiting)
+        self.opened_at = self._n
+        self.resumed = self.claim > 1 or self._n > 0
+        self._unsynced.files.append(os.path.join(self.directory, layout.MANIFEST))
+        self._unsynced.add_dirs(
+            self.directory, *((self.writer.root, os.path.dirname(self.writer.root)) if fresh else ())
+        )
+        self._is_open = True
 
     def _open_segment(self) -> None:
         self.writer.make_room(self)
@@ -273,28 +262,27 @@ class SessionLog:
             self._is_open = False
             self._open_session()
             fd = os.open(path, flags, durable.FILE_MODE)
-        self._seq += 1
-        header = frame(self._seed, self._seq, "segment", self._header())
+        header = frame(self._seed, self._seq + 1, "segment", self._header())
         try:
             durable.write_once(fd, header)
         except BaseException:
             # nothing valid is in it: leave no empty file behind at every try
-            self._seq -= 1
             try:
                 os.unlink(path)
             finally:
                 os.close(fd)
             raise
         self._fd, self._path = fd, path
-        self._n += 1
+        self._n, self._seq = self._n + 1, self._seq + 1
         self._size, self._synced_size, self._room = len(header), 0, self.writer.segment_bytes
         self._unsynced.add_dirs(self.directory)
         durable.touch(self.directory)  # for an agent that watches only the spool's root
 
     def _header(self) -> str:
         told = {"epoch": self.writer.epoch, "n": self._n, "attempt": self.attempt, "claim": self.claim}
-        machine = {"boot_id": self.writer.boot_id, "at": self.writer.now()}
-        return headers.text(self.manifest, {**told, **machine}, self.next_step)
+        return headers.text(
+            self.manifest, {**told, "boot_id": self.writer.boot_id, "at": self.writer.now()}, self.next_step
+        )
 
     def _seal(self) -> None:
         """Leave the segment, also one with a torn line at its end: what is in it stays readable."""
@@ -306,8 +294,7 @@ class SessionLog:
             except OSError as error:
                 # a file server may refuse only now what write() was let have: to be written again, as after a failed fsync
                 self._unsynced.add_refused(self._path, error)
-                self._dirty = True
-                self.writer.note_dirty(self)
+                self._mark_dirty()
             else:
                 self._unsynced.files.append(self._path)
 
@@ -325,6 +312,9 @@ class SessionLog:
                 # neither surely on the disk nor in memory: given up, at most so many
                 self._lost_since_flush = True
                 self._losses.add(self._failure, 0, self.writer.now(), self._seq - self._synced_seq - len(self._waiting))
-            if not self._dirty:
-                self._dirty = True
-                self.writer.note_dirty(self)
+            self._mark_dirty()
+
+    def _mark_dirty(self) -> None:
+        if not self._dirty:
+            self._dirty = True
+            self.writer.note_dirty(self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import ssl
 import threading
 import time
@@ -21,7 +20,7 @@ from tracehouse.spool.keys import is_loopback, normalise_api_base
 from tracehoused.exceptions import AddressError, ConfigError, CredentialError
 from tracehoused.http.capabilities import Capabilities, capabilities_of
 from tracehoused.http.network import Backend, Pace, connection_pool
-from tracehoused.http.request import FileBody, Request
+from tracehoused.http.request import FileBody, Request, Upload
 from tracehoused.http.retry import Answer, Verdict, judge
 from tracehoused.text import header_value, printable
 
@@ -54,25 +53,6 @@ class _Reply(httpx.SyncByteStream):
 
     def close(self) -> None:
         self._stream.close()
-
-
-class _Upload:
-    """A file, opened before anything is sent, so that a bad one costs no connection."""
-
-    def __init__(self, body: FileBody) -> None:
-        self._body = body
-        self._fd: int | None = body.open()
-
-    def __iter__(self) -> Iterator[bytes]:
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            yield from self._body.read(fd)
-
-    def close(self) -> None:
-        """Of use only where nothing was read."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
 
 
 class _Transport(httpx.BaseTransport):
@@ -213,7 +193,7 @@ class Client:
         return Capabilities(known=page or answer.status in (400, 404, 405, 410, 501))
 
     def _send(self, request: Request, headers: list[tuple[str, str]]) -> Answer:
-        upload = _Upload(request.body) if isinstance(request.body, FileBody) else None
+        upload = Upload(request.body) if isinstance(request.body, FileBody) else None
         self._server.backend.exchange.begin(request.size, self._timeout, self._rate)
         try:
             response = self._server.transport.handle_request(self._build(request, headers, upload))
@@ -243,7 +223,7 @@ class Client:
         """A reason goes into logs and files, where no key may stand, though a server may send it back."""
         return reason.replace(self._token, "…") if self._token else reason
 
-    def _build(self, request: Request, headers: list[tuple[str, str]], upload: _Upload | None) -> httpx.Request:
+    def _build(self, request: Request, headers: list[tuple[str, str]], upload: Upload | None) -> httpx.Request:
         headers = [*_FIXED, *headers, *_own_headers(request)]
         url = self.api_base + request.path
         if request.query:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from tracehoused.exceptions import BodyError
 
-__all__ = ["FileBody", "Request", "api_path"]
+__all__ = ["FileBody", "Request", "Upload", "api_path"]
 
 _READ = 256 * 1024
 
@@ -99,3 +99,22 @@ def _segment(text: str) -> str:
     if text in (".", ".."):
         return text.replace(".", "%2E")
     return quote(text, safe="", errors="surrogatepass")
+
+
+class Upload:
+    """A file, opened before anything is sent, so that a bad one costs no connection."""
+
+    def __init__(self, body: FileBody) -> None:
+        self._body = body
+        self._fd: int | None = body.open()
+
+    def __iter__(self) -> Iterator[bytes]:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            yield from self._body.read(fd)
+
+    def close(self) -> None:
+        """Of use only where nothing was read."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None

@@ -7,7 +7,6 @@ import math
 import os
 from dataclasses import dataclass, field
 
-from tracehouse.plain import deeper_than
 from tracehouse.spool import layout, record
 from tracehoused.upload.batch import (
     ARTIFACTS,
@@ -201,7 +200,15 @@ def is_object(data: bytes) -> bool:
         fields = json.loads(data, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         return False
-    return isinstance(fields, dict) and not deeper_than(fields, _MOST_LEVELS)
+    return isinstance(fields, dict) and _is_within(fields, _MOST_LEVELS)
+
+
+def _is_within(value: object, levels: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return True
+    return levels > 0 and all(
+        _is_within(one, levels - 1) for one in (value.values() if isinstance(value, dict) else value)
+    )
 
 
 def _refuse(name: str) -> float:
