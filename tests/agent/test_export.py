@@ -160,7 +160,9 @@ def test_csv_holds_spans_with_their_trace_and_run(spool: Path) -> None:
 
 @pytest.mark.parametrize("text", ["=1+2", "+1", "-x", "@SUM(A1)", "\t=1", "＝1+2"])
 def test_no_spreadsheet_computes_what_was_logged(tmp_path: Path, text: str) -> None:
-    with cm.TrainingRun(client_run_id="r", spool_dir=tmp_path, capture_env=False, system_metrics=False) as run:
+    # a name of its own: a directory may be the one that a test before had, and removed
+    name = text.encode().hex()
+    with cm.TrainingRun(client_run_id=name, spool_dir=tmp_path, capture_env=False, system_metrics=False) as run:
         run.log({f"{text}key": text, "loss": -1.5}, step=0)
     said, loss = table(str(tmp_path), "--what", "metrics")
     assert (said["key"], said["value"], loss["value"]) == (f"'{text}key", f"'{text}", "-1.5")
