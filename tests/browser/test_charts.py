@@ -11,7 +11,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.browser import THEMES, WIDTHS, Visitor
+from tests.support.browser import LOOKS, Visitor
 from tests.support.house import new_run, once, point, post
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def drawn(visitor: Visitor, key: str = "loss") -> None:
     )
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width, theme", LOOKS)
 def test_charts_are_drawn_in_every_size_and_theme(
     visitor: Visitor, client: httpx.Client, width: int, theme: str
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.support.browser import THEMES, WIDTHS, Visitor
+from tests.support.browser import LOOKS, Visitor
 from tests.support.hostile import HOSTILE
 from tests.support.house import new_run, new_trace, point, post, span
 from tests.support.pictures import png
@@ -25,8 +25,7 @@ def press(visitor: Visitor, selector: str) -> None:
     visitor.wait("!window.left && document.readyState === 'complete'")
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width, theme", LOOKS)
 def test_keeping_pages_and_tables_are_read_in_every_size_and_theme(
     visitor: Visitor, client: httpx.Client, width: int, theme: str
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.browser import THEMES, WIDTHS, Visitor
+from tests.support.browser import LOOKS, Visitor
 from tests.support.house import new_run
 from tests.support.pictures import png, wav
 
@@ -24,8 +24,7 @@ def shelf(visitor: Visitor, key: str, part: str) -> list[str]:
     return visitor.texts(f'.shelf[data-key="{key}"] {part}')
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width, theme", LOOKS)
 def test_media_are_shown_in_every_size_and_theme(
     visitor: Visitor, client: httpx.Client, width: int, theme: str
 ) -> None:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.browser import THEMES, WIDTHS, Visitor
+from tests.support.browser import LOOKS, Visitor
 from tests.support.hostile import HOSTILE
 from tests.support.house import new_run, post, span
 
@@ -30,8 +30,7 @@ def fill(client: httpx.Client, steps: int = 4, groups: int = 2, samples: int = 3
     return run
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width, theme", LOOKS)
 def test_rollouts_are_read_in_every_size_and_theme(
     visitor: Visitor, client: httpx.Client, width: int, theme: str
 ) -> None:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.browser import THEMES, WIDTHS, Visitor
+from tests.support.browser import LOOKS, Visitor
 from tests.support.house import new_run, point, post
 
 
@@ -14,8 +14,7 @@ def names(visitor: Visitor) -> list[str]:
     return visitor.texts("#list tbody .name")
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width, theme", LOOKS)
 def test_the_table_fits_every_size_and_theme(visitor: Visitor, client: httpx.Client, width: int, theme: str) -> None:
     for at, status in enumerate(("running", "finished", "failed", "crashed", "killed")):
         run = new_run(client, f"fits-{at}", project=f"project-{at}")

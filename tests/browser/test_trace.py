@@ -9,7 +9,7 @@ import httpx
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.browser import THEMES, WIDTHS, Visitor
+from tests.support.browser import LOOKS, Visitor
 from tests.support.hostile import HOSTILE
 from tests.support.house import new_trace, post, span
 
@@ -46,8 +46,7 @@ def talk(client: httpx.Client, session: str = "talk", **fields: Any) -> str:
     return trace
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("width, theme", LOOKS)
 def test_a_conversation_is_read_in_every_size_and_theme(
     visitor: Visitor, client: httpx.Client, width: int, theme: str
 ) -> None:

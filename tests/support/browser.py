@@ -42,6 +42,8 @@ new PerformanceObserver((list) => {
 _SHOTS = Path(__file__).resolve().parents[2] / "build" / "shots"
 WIDTHS = (375, 1280, 2560)
 THEMES = ("light", "dark")
+# each width and each theme, not each with each: a theme changes no place, a width no colour
+LOOKS = tuple(zip(WIDTHS, ("light", "dark", "light")))
 
 
 class Visitor:
