@@ -128,15 +128,16 @@ def test_sighup_reads_the_configuration_again_and_keeps_the_old_one_when_that_is
     os.kill(pid, signal.SIGHUP)
 
     def spools() -> list[str]:
-        return [spool["path"] for spool in alone.status()["agent"]["spools"]]
+        told = alone.status().get("agent")  # none for a moment, while it begins anew
+        return [spool["path"] for spool in told["spools"]] if told else []
 
     wait_until(lambda: spools() == [f"{alone.home}/one", f"{alone.home}/two-x"], what=lambda: str(spools()))
     config.write_text("jobs = 0")
     os.kill(pid, signal.SIGHUP)
     wait_until(lambda: any("wrong" in line["message"] for line in alone.log()), what="a word on it in the log")
     config.write_text("jobs = 2")
+    wait_until(lambda: len(spools()) == 2, what=lambda: str(spools()))
     assert alone.pidfile()["pid"] == pid
-    assert len(spools()) == 2
 
 
 def test_foreground_ends_by_sigterm_with_0(alone: Site) -> None:
