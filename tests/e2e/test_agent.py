@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import socket
@@ -359,40 +358,6 @@ def test_a8_of_two_agents_one_uploads_and_each_record_is_there_once(
         other.wait()
     with Held(house) as there:
         assert set(there.points("two-agents").values()) == {1}
-
-
-def test_a8_an_agent_that_was_stopped_and_goes_on_repeats_nothing(home: Home, house: House) -> None:
-    """Stopped in the middle of a pass, its lease taken away as if it had expired; another one uploads; then it goes on."""
-    home.job(
-        "run = cm.TrainingRun(client_run_id='stopped-pass', system_metrics=False, capture_env=False)\n"
-        "for step in range(60): run.log({'loss': step})\n"
-        "run.finish()"
-    )
-    small = {"TRACEHOUSE_BATCH_POINTS": "2"}
-    applied, go_on = threading.Event(), threading.Event()
-
-    def hold(proxy: Proxy, connection: socket.socket, request: Received) -> bool:
-        answer = proxy.forward(request)
-        applied.set()
-        go_on.wait(60)
-        connection.sendall(answer)
-        return True
-
-    with proxied(
-        house.url, lambda request: hold if b'"step":20,' in request.body and not applied.is_set() else None
-    ) as proxy:
-        first = home.start("sync", str(home.spool), "--api-base", proxy.url, **small)
-        assert applied.wait(60)
-        first.send_signal(signal.SIGSTOP)
-        os.unlink(home.session() / layout.UPLOAD / "lease")
-        done = home.sync("--api-base", proxy.url, **small)
-        assert done.code == 0, done.err
-        go_on.set()
-        first.send_signal(signal.SIGCONT)
-        first.communicate(timeout=60)
-        with Held(house) as there:
-            assert there.points("stopped-pass") == {("loss", step): 1 for step in range(60)}
-        assert home.sync("--api-base", proxy.url, **small).code == 0
 
 
 def test_a10_an_idle_agent_does_nothing(home: Home, house: House, agent: subprocess.Popen[str]) -> None:

@@ -116,6 +116,22 @@ def test_a8_the_lease_of_a_stopped_agent_expires_and_it_repeats_nothing_when_it_
     assert home.sync("--api-base", house.url, **_SMALL).code == 0
 
 
+def test_a8_an_agent_that_was_stopped_and_lost_its_lease_repeats_nothing_when_it_goes_on(
+    home: Home, house: House
+) -> None:
+    with _in_the_middle(home, house, "stopped-pass") as (first, proxy, go_on):
+        first.send_signal(signal.SIGSTOP)
+        os.unlink(home.session() / layout.UPLOAD / "lease")
+        done = home.sync("--api-base", proxy.url, **_SMALL)
+        assert done.code == 0, done.err
+        go_on.set()
+        first.send_signal(signal.SIGCONT)
+        first.communicate(timeout=60)
+        with Held(house) as there:
+            assert there.points("stopped-pass") == _POINTS
+        assert home.sync("--api-base", proxy.url, **_SMALL).code == 0
+
+
 def test_a8_what_a_stopped_agent_notes_late_of_a_writer_does_not_undo_what_another_learnt(
     home: Home, house: House
 ) -> None:
