@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -142,28 +143,27 @@ def _left(deleted_us: int, now_us: int) -> float:
 
 @shown
 async def delete(request: Request) -> Response:
-    form, caller = await _form(request), await keeper(request)
-    kind, target = form.get("kind", ""), form.get("id", "")
-    house, now_us = house_of(request), house_of(request).store.now_us()
-
-    def change(connection: Connection) -> None:
-        (runs.delete_run if kind == "run" else traces.delete_trace)(connection, caller, target, now_us)
-
-    await run_in_threadpool(lambda: house.store.write(change, (named("id", target),)).result())
+    _, target = await _change(request, {"run": runs.delete_run, "trace": traces.delete_trace})
     return RedirectResponse(f"/deleted?now={target}" if target.isalnum() else "/deleted", 303)
 
 
 @shown
 async def restore(request: Request) -> Response:
+    kind, target = await _change(request, {"run": runs.restore_run, "trace": traces.restore_trace})
+    return RedirectResponse(f"/{'r' if kind == 'run' else 't'}/{target}" if target.isalnum() else "/deleted", 303)
+
+
+async def _change(request: Request, by_kind: dict[str, Callable[..., object]]) -> tuple[str, str]:
+    """Change what a form names; its (kind, id)."""
     form, caller = await _form(request), await keeper(request)
-    kind, target = form.get("kind", ""), form.get("id", "")
+    kind, target = "run" if form.get("kind") == "run" else "trace", form.get("id", "")
     house, now_us = house_of(request), house_of(request).store.now_us()
 
     def change(connection: Connection) -> None:
-        (runs.restore_run if kind == "run" else traces.restore_trace)(connection, caller, target, now_us)
+        by_kind[kind](connection, caller, target, now_us)
 
     await run_in_threadpool(lambda: house.store.write(change, (named("id", target),)).result())
-    return RedirectResponse(f"/{'r' if kind == 'run' else 't'}/{target}" if target.isalnum() else "/deleted", 303)
+    return kind, target
 
 
 @shown
