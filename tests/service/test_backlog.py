@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import datetime, timezone
 
 import httpx
@@ -80,5 +81,7 @@ def test_what_goes_with_a_request_that_is_not_answered_is_not_taken_for_told() -
     asked = backlog.headers(*home)
     assert list(backlog.untold()) == [home]
     assert backlog.due is not None  # told again, though nothing changes
+    backlog.changed(soon := time.monotonic() + 5)
+    assert backlog.due <= soon  # and what changes meanwhile does not wait for that
     backlog.heard(*home, asked)
     assert not list(backlog.untold())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
+import httpx
+
 from tests.support.lanes import needs_module
 
 ENVIRON = {
@@ -22,6 +24,7 @@ class Buckets:
         needs_module("moto", "s3")
         needs_module("s3fs", "s3")
         self._serve(0)
+        httpx.post(f"{self.environ['AWS_ENDPOINT_URL']}/moto-api/reset").raise_for_status()  # moto's stores are the process's
         self.client.create_bucket(Bucket="house")
         return self
 

@@ -70,8 +70,8 @@ class Backlog:
 
     def changed(self, now: float) -> None:
         """Something was recorded, or settled: it is to be counted again soon."""
-        if self._due is None:
-            self._due = max(now, self._free_at)
+        soon = max(now, self._free_at)
+        self._due = soon if self._due is None else min(self._due, soon)
 
     @property
     def due(self) -> float | None:
