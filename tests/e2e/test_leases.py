@@ -58,6 +58,24 @@ while os.stat(file).st_mtime == 0 and time.monotonic() < until:
 print("beats" if os.stat(file).st_mtime else "silent")
 lease.close()
 """
+_PASS_WITHOUT_THREADS = """
+import os, resource, sys, threading
+from tracehoused.config import resolve
+from tracehoused.upload.engine import Engine
+engine = Engine(resolve({}, environ=os.environ), os.environ)
+limits = resource.getrlimit(resource.RLIMIT_AS)
+threading.stack_size(1 << 30)
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28), limits[1]))
+report = engine.drain(sys.argv[1])
+assert not os.path.exists(sys.argv[1] + "/upload/lease")
+assert not report.outcome.complete and not report.outcome.stopped and report.manifest is not None
+print("thread" in report.outcome.trouble)
+resource.setrlimit(resource.RLIMIT_AS, limits)
+threading.stack_size(1 << 20)
+print(engine.drain(sys.argv[1]).outcome.complete)
+"""
 _POINTS = {("loss", step): 1 for step in range(60)}
 
 
@@ -204,3 +222,16 @@ def test_a7_a_process_that_may_begin_no_thread_holds_no_lease_and_has_heartbeats
         [sys.executable, "-c", _NO_THREADS, str(tmp_path)], capture_output=True, text=True, timeout=60
     )
     assert done.stdout.split() == ["refused", "beats"], done.stderr
+
+
+@needs_proc
+def test_a8_a_pass_for_which_there_is_no_thread_is_told_as_its_sessions_trouble_and_tried_again(home: Home) -> None:
+    home.job("run = cm.TrainingRun(client_run_id='no-thread', capture_env=False); run.log({'loss': 1}); run.finish()")
+    done = subprocess.run(
+        [sys.executable, "-c", _PASS_WITHOUT_THREADS, str(home.session())],
+        env=home.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["True", "True"], done.stderr

@@ -128,6 +128,8 @@ class Engine:
             return Report(session, manifest, None, Outcome(False, str(error)))
         except _SENSELESS as error:
             return Report(session, manifest, None, Outcome(False, f"cannot be read: {type(error).__name__}: {error}"))
+        except RuntimeError as error:  # no more threads to be had, now or, at the process's end, ever
+            return Report(session, manifest, None, Outcome(False, str(error)))
 
     def credential(self, manifest: Manifest, *, make: bool = True) -> Credential | NoCredential:
         """The key for a session, or why there is none."""
