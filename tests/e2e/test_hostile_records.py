@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import binascii
+import json
 import os
 import secrets
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +20,9 @@ from tracehouse.spool.manifest import Manifest
 from tracehoused.config import resolve
 from tracehoused.identities.credentials import Credential
 from tracehoused.status import look
+from tracehoused.upload.checkpoint import ASIDE, JOURNAL
 from tracehoused.upload.engine import Engine
+from tracehoused.upload.state import State
 
 _DEEP = '{"a":' + "[" * 5000 + "]" * 5000 + "}"
 _NEARLY_DEEP = '{"a":' + "[" * 400 + "]" * 400 + "}"
@@ -70,21 +75,80 @@ def test_a3_a_hostile_record_costs_itself(home: Home, house: House, kind: str) -
     engine.close()
 
 
-def test_a3_what_nobody_foresaw_of_a_session_is_told_as_its_trouble(home: Home, house: House) -> None:
-    of = Manifest({**manifest("run", "unforeseen", api_base=house.url).to_dict(), "uid": secrets.token_hex(16)})
-    lines = [line(1, "segment", header(of), uid=of.uid), line(2, "run", {"client_run_id": "unforeseen"}, uid=of.uid)]
+SENSELESS_BOUNDS = [
+    ["create", EPOCH, 0, 10, 900, 2, 2],  # of lanes that have no batches
+    ["patches", EPOCH, 0, 10, 900, 4, 4],
+    ["nowhere", EPOCH, 0, 10, 900, 2, 2],
+    ["metrics", "../../x", 0, 10, 900, 3, 3],
+    ["metrics", EPOCH, -1, 10, 900, 3, 3],
+    ["metrics", EPOCH, 0, -10, 900, 3, 3],
+    ["metrics", EPOCH, 0, 10, 10**30, 3, 3],
+    ["metrics", EPOCH, 0, 900, 10, 3, 3],
+    ["metrics", EPOCH, 0, 10, 900, 3, 2],
+]
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+@pytest.mark.parametrize("bounds", SENSELESS_BOUNDS, ids=str)
+def test_a3_a_journalled_batch_that_can_be_none_is_set_aside_told_once_and_costs_nothing(
+    home: Home, house: House, caplog: pytest.LogCaptureFixture, bounds: list[Any], compacted: bool
+) -> None:
+    name = f"set-aside-{secrets.token_hex(4)}"
+    of = Manifest({**manifest("run", name, api_base=house.url).to_dict(), "uid": secrets.token_hex(16)})
+    records = [
+        ("segment", header(of)),
+        ("run", {"client_run_id": name, "name": "r", "started_at": AT}),
+        ("metrics", metrics(1)),
+        ("run_patch", {"hf_model": "m"}),
+        ("metrics", metrics(2)),
+        ("exit", {"status": "finished", "at": AT}),
+    ]
+    lines = [line(seq, kind, data, uid=of.uid) for seq, (kind, data) in enumerate(records, 1)]
+    path = str(session(home.spool, of, lines))
+    engine = Engine(resolve({}, environ=home.environ), home.environ)
+    credential = engine.known_credential(of)
+    assert isinstance(credential, Credential)
+    place = engine.checkpoint(path, of, engine.destination(credential)).directory
+    entry: dict[str, Any] = {"op": "batch", "bounds": bounds}
+    if compacted:
+        entry = {"op": "state", **State().to_dict(), "in_flight": [[*bounds, 1]]}
+    text = json.dumps(entry).encode()
+    os.makedirs(place, 0o700)
+    Path(place, JOURNAL).write_bytes(b"%08x %b\n" % (binascii.crc32(text), text))
+    for _ in range(3):
+        report = engine.drain(path)
+        assert report.outcome.complete, report.outcome.trouble
+    engine.close()
+    with Held(house) as held:
+        assert held.points(name) == {("loss", 1): 1, ("loss", 2): 1}
+        assert held.run(name)["hf_model"] == "m"
+    kept = Path(place, ASIDE).read_text().splitlines()
+    assert [str(bounds[0]) in one for one in kept] == [True], kept
+    assert [record.levelname for record in caplog.records if "set aside" in record.message] == ["WARNING"]
+
+
+def test_a1_a_journalled_batch_of_several_media_is_read_anew_one_by_one(home: Home, house: House) -> None:
+    of = Manifest({**manifest("run", "two-media", api_base=house.url).to_dict(), "uid": secrets.token_hex(16)})
+    records: list[tuple[str, Any]] = [
+        ("segment", header(of)),
+        ("run", {"client_run_id": "two-media", "name": "r", "started_at": AT}),
+        ("artifact", {"name": "one", "kind": "json", "data": {}}),
+        ("artifact", {"name": "two", "kind": "json", "data": {}}),
+    ]
+    lines = [line(seq, kind, data, uid=of.uid) for seq, (kind, data) in enumerate(records, 1)]
     path = str(session(home.spool, of, lines))
     engine = Engine(resolve({}, environ=home.environ), home.environ)
     credential = engine.known_credential(of)
     assert isinstance(credential, Credential)
     journal = engine.checkpoint(path, of, engine.destination(credential))
-    start, end = len(lines[0]), len(lines[0]) + len(lines[1])
-    journal.note({"op": "batch", "bounds": ["create", EPOCH, 0, start, end, 2, 2]})  # of a lane that has no batches
+    start, end = len(lines[0]) + len(lines[1]), sum(map(len, lines))
+    journal.note({"op": "batch", "bounds": ["artifacts", EPOCH, 0, start, end, 3, 4]})
     journal.commit()
     report = engine.drain(path)
     engine.close()
-    assert not report.outcome.complete
-    assert "cannot be read" in report.outcome.trouble
+    assert report.outcome.complete, report.outcome.trouble
+    with Held(house) as held:
+        assert held.artifacts("two-media") == ["one", "two"]
 
 
 def test_a3_a_status_that_is_no_text_is_none(home: Home, house: House) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Callable, NamedTuple, Protocol
 
+from tracehouse.spool import layout
+
 __all__ = ["LANES", "Batch", "Bounds", "Limits", "Planner", "Record", "Render", "batch_key", "halves", "without"]
 
 # what is only bookkeeping of the spool, and never sent
@@ -39,9 +41,10 @@ LANES: dict[bytes, str] = {
     b"config_patch": PATCHES,
     b"push_model_card": PATCHES,
 }
+_FARTHEST = 2**63 - 1
 # these carry many records a request; the other two one
-_JOINED = (SPANS, METRICS)
-_BATCHED = (*_JOINED, MEDIA, ARTIFACTS)
+JOINED = (SPANS, METRICS)
+BATCHED = (*JOINED, MEDIA, ARTIFACTS)
 
 
 class Record(NamedTuple):
@@ -64,6 +67,18 @@ class Bounds(NamedTuple):
     end: int
     first: int
     last: int
+
+    def check(self) -> Bounds:
+        """These bounds; ValueError when no batch can have them."""
+        is_named = layout.parse_segment_name(layout.segment_name(self.epoch, self.n)) == (self.epoch, self.n)
+        if (
+            self.lane in BATCHED
+            and is_named
+            and 0 <= self.start <= self.end <= _FARTHEST
+            and 0 < self.first <= self.last
+        ):
+            return self
+        raise ValueError(f"no batch has these bounds: {tuple(self)}")
 
 
 @dataclass(frozen=True)
@@ -135,7 +150,7 @@ class Planner:
             yield from self.finish()
         self._previous = run.last
         lane = LANES.get(run.type)
-        if lane not in _BATCHED:
+        if lane not in BATCHED:
             return
         if not self._settled.any(lane, run.first, run.last):
             yield from self._add(lane, run)
@@ -179,7 +194,7 @@ class Planner:
         at = 0
         while at < len(rendered):
             batch = self._open.get(lane) or Batch(self._bounds(lane, run, at), self._attempt)
-            to = self._fitting(batch, sizes, units, at) if lane in _JOINED else at + 1
+            to = self._fitting(batch, sizes, units, at) if lane in JOINED else at + 1
             if to > at:
                 batch.parts += [part for part, _ in rendered[at:to]]
                 batch.units += units[to] - units[at]
@@ -187,7 +202,7 @@ class Planner:
                 batch.count += to - at
                 batch.bounds = batch.bounds._replace(end=run.ends[to - 1], last=run.first + to - 1)
                 self._open[lane] = batch
-            if to < len(rendered) or lane not in _JOINED:
+            if to < len(rendered) or lane not in JOINED:
                 yield self._open.pop(lane)
             at = to
 

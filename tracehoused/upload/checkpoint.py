@@ -10,7 +10,8 @@
     <crc> {"op":"fact", "name", "value"}
     <crc> {"op":"state", …}             everything so far (compaction)
 
-A line that fails its checksum is ignored: at worst something is sent again, with the same key and range. A copy of the state lies in the
+A line that fails its checksum is ignored: at worst something is sent again, with the same key and range. One that makes no sense goes to
+``aside.jsonl``, and costs no more than that. A copy of the state lies in the
 agent's own directory by session uid; what is settled is the union of both, so that an rsync over the session loses nothing. What was
 settled at an earlier generation of the server's object counts no more.
 """
@@ -27,10 +28,11 @@ from typing import Any
 
 from tracehouse.spool import durable
 from tracehoused.upload.reader import read_file
-from tracehoused.upload.state import State
+from tracehoused.upload.state import SENSELESS, State
 
 __all__ = ["Checkpoint"]
 
+ASIDE = "aside.jsonl"
 JOURNAL = "journal.jsonl"
 IDS = "ids.jsonl"
 COMPACT_BYTES = 256 * 1024
@@ -38,7 +40,6 @@ _MOST = 256 * 1024 * 1024
 # how lines of facts begin, behind the checksum
 _FACT = b' {"op":"fact",'
 _DEAD = _FACT + b'"name":"dead",'
-_SENSELESS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 class Checkpoint:
@@ -116,6 +117,20 @@ class Checkpoint:
         self._compact()
         self.save_copy()
 
+    def set_aside(self) -> int:
+        """Move the entries that make no sense to ``aside.jsonl``, durably; how many. The caller holds the session's lease."""
+        strange, self.state.strange = self.state.strange, []
+        if not strange:
+            return 0
+        if not self._exists:
+            self._create()
+        data = b"".join(json.dumps(entry, separators=(",", ":")).encode() + b"\n" for entry in strange)
+        _append(os.path.join(self.directory, ASIDE), data, is_durable=True)
+        durable.sync_dir(self.directory)
+        self._compact()
+        self.save_copy()
+        return len(strange)
+
     def save_copy(self) -> None:
         """Bring the agent's own copy up to date."""
         self.commit()
@@ -142,12 +157,7 @@ class Checkpoint:
             return
         if not self._exists:
             self._create()
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(os.path.join(self.directory, IDS), flags, durable.FILE_MODE)
-        try:
-            durable.write_all(fd, b"".join(lines))
-        finally:
-            os.close(fd)
+        _append(os.path.join(self.directory, IDS), b"".join(lines), is_durable=False)
 
     def _create(self) -> None:
         durable.private_dir(os.path.dirname(self.directory))
@@ -194,6 +204,17 @@ class Checkpoint:
         self.trusted = self.trusted or own
 
 
+def _append(path: str, data: bytes, *, is_durable: bool) -> None:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, durable.FILE_MODE)
+    try:
+        durable.write_all(fd, data)
+        if is_durable:
+            durable.sync_data(fd)
+    finally:
+        os.close(fd)
+
+
 def _read_copy(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
@@ -205,7 +226,7 @@ def _read_copy(path: str) -> bytes:
 def _state_of(copy: bytes) -> State | None:
     try:
         return State.from_dict(json.loads(copy))
-    except _SENSELESS:
+    except SENSELESS:
         return None
 
 
@@ -239,5 +260,5 @@ def _entry(line: bytes) -> dict[str, Any] | None:
 def _try_apply(state: State, entry: dict[str, Any]) -> None:
     try:
         state.apply(entry)
-    except _SENSELESS:
-        pass  # written by nobody that knows the format: it settles nothing
+    except SENSELESS:
+        state.strange.append(entry)  # written by nobody that knows the format: it settles nothing

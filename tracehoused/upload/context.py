@@ -16,7 +16,7 @@ from tracehoused.upload.deadletter import DeadLetter, DeadLetters
 if TYPE_CHECKING:
     from tracehoused.http.client import Client
 
-__all__ = ["Context", "Halt"]
+__all__ = ["Context", "Halt", "nonfinite"]
 
 _WAIT = 0.5
 _MOST_WAITS = 20
@@ -118,3 +118,12 @@ class Context:
 
     def count(self, name: str, number: int = 1) -> None:
         self.checkpoint.fact(name, int(self.checkpoint.state.facts.get(name) or 0) + number)
+
+
+def nonfinite(capabilities: Capabilities, checkpoint: Checkpoint) -> bool | None:
+    """What was sent under a key is sent again as it was, whatever the server has learnt since."""
+    if checkpoint.state.in_flight and isinstance(checkpoint.state.facts.get("nonfinite"), bool):
+        return bool(checkpoint.state.facts["nonfinite"])
+    found = capabilities.nonfinite if capabilities.known else None
+    checkpoint.fact("nonfinite", found)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import threading
@@ -16,7 +17,6 @@ from tracehouse.spool.manifest import Manifest
 from tracehoused.config import Settings
 from tracehoused.exceptions import CredentialError, LeaseHeld
 from tracehoused.http.breakers import KEY, SERVER, Breakers
-from tracehoused.http.capabilities import Capabilities
 from tracehoused.http.request import Request
 from tracehoused.identities.credentials import Credential, NoCredential, anonymous, find
 from tracehoused.identities.identity import refuse_plain_http
@@ -24,8 +24,8 @@ from tracehoused.options import Options
 from tracehoused.text import printable
 from tracehoused.upload import otherwise, presence, wire
 from tracehoused.upload.batch import Limits
-from tracehoused.upload.checkpoint import Checkpoint
-from tracehoused.upload.context import Context
+from tracehoused.upload.checkpoint import ASIDE, Checkpoint
+from tracehoused.upload.context import Context, nonfinite
 from tracehoused.upload.deadletter import DeadLetters
 from tracehoused.upload.kept import Kept
 from tracehoused.upload.lease import Lease
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Destination", "Engine", "Options", "Report"]
 
+log = logging.getLogger("tracehoused")
 _CREATORS = 8
 _SPEAKERS = 1000
 # what was not foreseen of a session that somebody else wrote must not end the passes over the others
@@ -219,6 +220,10 @@ class Engine:
         refused = self.refusal(session, destination, checkpoint)
         if refused is not None:
             return Report(session, manifest, None, Outcome(False, refused))
+        strange = checkpoint.set_aside()
+        if strange:
+            place = printable(os.path.join(checkpoint.directory, ASIDE))
+            log.warning("%d entries of a journal make no sense and are set aside, in %s", strange, place)
         checkpoint.fact("to", [destination.api_base, destination.identity])
         context = self._context(session, manifest, destination, client, checkpoint, lease)
         uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
@@ -278,7 +283,7 @@ class Engine:
             capabilities=capabilities,
             checkpoint=checkpoint,
             dead=DeadLetters(checkpoint.directory),
-            renders=wire.renders(_nonfinite(capabilities, checkpoint)),
+            renders=wire.renders(nonfinite(capabilities, checkpoint)),
             still_ours=lease.still_ours,
             sleep=time.sleep,
             sent=self._sent,
@@ -305,15 +310,6 @@ class Engine:
     def liveness(self, session: str) -> Callable[[Epoch], bool | None]:
         """For a session's writers: True it lives, False it is proven dead, None nobody can say."""
         return presence.of_writers(session, dead_after=self._settings.dead_after, close_dead=self._options.close_dead)
-
-
-def _nonfinite(capabilities: Capabilities, checkpoint: Checkpoint) -> bool | None:
-    """What was sent under a key is sent again as it was, whatever the server has learnt since."""
-    if checkpoint.state.in_flight and isinstance(checkpoint.state.facts.get("nonfinite"), bool):
-        return bool(checkpoint.state.facts["nonfinite"])
-    found = capabilities.nonfinite if capabilities.known else None
-    checkpoint.fact("nonfinite", found)
-    return found
 
 
 def _send_for_headers(client: Client) -> None:

@@ -11,6 +11,7 @@ from tracehouse.spool import layout, record
 from tracehoused.upload.batch import (
     ARTIFACTS,
     CREATE,
+    JOINED,
     LANES,
     LOCAL,
     MEDIA,
@@ -246,7 +247,7 @@ def read_batch(session: str, uid: str, bounds: Bounds, attempt: int, renders: di
     records = read_records(session, uid, bounds)
     render = renders.get(bounds.lane)
     rendered = [made for entry in records if (made := render(entry.data) if render else (entry.data, 1)) is not None]
-    if not records or len(rendered) < len(records):
+    if not records or len(rendered) < len(records) or (len(records) > 1 and bounds.lane not in JOINED):
         return None
     parts = [part for part, _ in rendered]
     size = sum(map(len, parts)) + len(parts)

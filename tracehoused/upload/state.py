@@ -9,20 +9,24 @@ from tracehoused.upload.batch import Bounds
 from tracehoused.upload.facts import ENDS, sensible
 from tracehoused.upload.intervals import Intervals
 
-__all__ = ["ENDS", "State"]
+__all__ = ["ENDS", "SENSELESS", "State"]
+
+# what reading a value raises that nobody wrote who knows the format
+SENSELESS = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 @dataclass
 class State:
     """``done``: settled in all lanes, by epoch; ``lanes``: settled beyond that, by (epoch, lane); ``cursors``: by epoch, the (segment
     number, offset) before which all is settled; ``in_flight``: journalled, not settled, with the times the server failed at each;
-    ``facts``: small named values."""
+    ``facts``: small named values; ``strange``: what was journalled and makes no sense."""
 
     done: dict[str, Intervals] = field(default_factory=dict)
     lanes: dict[tuple[str, str], Intervals] = field(default_factory=dict)
     cursors: dict[str, tuple[int, int]] = field(default_factory=dict)
     in_flight: dict[Bounds, int] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    strange: list[Any] = field(default_factory=list, compare=False)
 
     def is_settled(self, epoch: str, lane: str, seq: int) -> bool:
         done = self.done.get(epoch)
@@ -53,7 +57,9 @@ class State:
         elif op == "cut":
             self.in_flight.pop(_bounds(entry["bounds"]), None)
         elif op == "strike":
-            self.in_flight[_bounds(entry["bounds"])] += 1
+            bounds = _bounds(entry["bounds"])
+            if bounds in self.in_flight:  # else it was settled meanwhile, by another agent
+                self.in_flight[bounds] += 1
         elif op == "settle":
             self._settle(str(entry["epoch"]), str(entry["lane"]), entry["ranges"])
         elif op == "done":
@@ -94,7 +100,7 @@ class State:
             else:
                 del self.lanes[key]
         if cursor is not None:
-            self.cursors[epoch] = max(self.cursors.get(epoch, (0, 0)), (int(cursor[0]), int(cursor[1])))
+            self.cursors[epoch] = max(self.cursors.get(epoch, (0, 0)), _cursor(*cursor))
 
     def merge(self, other: State) -> None:
         """The union of what both know to be settled; facts are left alone."""
@@ -105,6 +111,7 @@ class State:
         for bounds, strikes in other.in_flight.items():
             if not any(known is not None and known.covers(bounds.first, bounds.last) for known in self._known(bounds)):
                 self.in_flight[bounds] = max(strikes, self.in_flight.get(bounds, 0))
+        self.strange += other.strange
 
     def _known(self, bounds: Bounds) -> tuple[Intervals | None, Intervals | None]:
         return self.done.get(bounds.epoch), self.lanes.get((bounds.epoch, bounds.lane))
@@ -129,8 +136,12 @@ class State:
             state.done[epoch] = Intervals(ranges)
         for epoch, lane, ranges in fields["lanes"]:
             state.lanes[epoch, lane] = Intervals(ranges)
-        state.cursors = {epoch: (int(n), int(offset)) for epoch, (n, offset) in fields["cursors"].items()}
-        state.in_flight = {_bounds(values[:7]): int(values[7]) for values in fields["in_flight"]}
+        state.cursors = {epoch: _cursor(*cursor) for epoch, cursor in fields["cursors"].items()}
+        for values in fields["in_flight"]:
+            try:
+                state.in_flight[_bounds(values[:7])] = int(values[7])
+            except SENSELESS:
+                state.strange.append({"op": "batch", "bounds": values})  # all else of it holds
         return state
 
 
@@ -143,4 +154,11 @@ def _later(known: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
 
 def _bounds(values: list[Any]) -> Bounds:
     lane, epoch, *numbers = values
-    return Bounds(str(lane), str(epoch), *(int(number) for number in numbers))
+    return Bounds(str(lane), str(epoch), *(int(number) for number in numbers)).check()
+
+
+def _cursor(n: int, offset: int) -> tuple[int, int]:
+    place = int(n), int(offset)
+    if min(place) < 0:
+        raise ValueError(f"no place in a segment: {place}")
+    return place
