@@ -30,15 +30,12 @@ class Retried:
 
 def letters_of(engine: Engine, session: str) -> list[DeadLetter]:
     """Those of its destination, without asking anybody; none where the session cannot be read or has no key."""
-    from tracehoused.upload.deadletter import DeadLetters
-
     try:
         manifest = read_manifest(session)
         credential = engine.known_credential(manifest)
         if isinstance(credential, NoCredential):
             return []
-        checkpoint = engine.checkpoint(session, manifest, Destination.of(credential))
-        return DeadLetters(checkpoint.directory).all()
+        return engine.checkpoint(session, manifest, Destination.of(credential)).dead.all()
     except (TracehouseError, OSError):
         return []
 
@@ -83,6 +80,5 @@ def records_of(engine: Engine, session: str, letters: Iterable[DeadLetter]) -> l
 
 def _keep(context: Context, letters: list[DeadLetter]) -> None:
     context.dead.keep_only(letters)
-    context.checkpoint.fact("dead", len(letters))
     context.checkpoint.commit()
     context.checkpoint.save_copy()

@@ -121,7 +121,7 @@ def _status(
         acknowledged=sum(map(len, state.done.values())) + sum(map(len, state.lanes.values())),
         bytes=size,
         acknowledged_bytes=done,
-        dead_letters=int(facts.get("dead", 0)),
+        dead_letters=len(checkpoint.dead) if checkpoint else 0,
         dropped=state.dropped,
         damaged_bytes=sum(int(place[3]) for place in dict(facts.get("damage") or {}).values()),
         omitted=int(facts.get("omitted") or 0),

@@ -61,7 +61,7 @@ LIFE = [
     settle(5, 6),
     done(1, 9),
     batch(10, 10, "media"),
-    {"op": "fact", "name": "dead", "value": 1},
+    {"op": "fact", "name": "said", "value": 1},
 ]
 
 
@@ -169,7 +169,6 @@ ABSURD: dict[str, list[Any]] = {
     "ends": ["abc", [1], {EPOCH: "x"}, {EPOCH: {"seq": "x"}}, {EPOCH: {"status": ["x"]}}],
     "damage": ["abc", {EPOCH: "abcd"}, {EPOCH: [1, 2]}],
     "dropped": ["abc", {"a": "bcd"}, {"a": ["x", {}]}, {"a": [float("nan"), {}]}],
-    "dead": ["x", None, -1],
     "generation": ["x", float("inf")],
     "said": ["x"],
     "omitted": ["x"],
@@ -252,9 +251,7 @@ def test_a1_of_a_writers_last_signs_of_life_the_later_stays(order: int) -> None:
     assert state.facts["ends"][EPOCH] == {"seq": 7, "last_at": "2026-01-02T03:04:09Z"}
 
 
-def test_a8_who_lost_the_lease_notes_what_is_settled_and_no_facts_but_that_there_are_dead_letters(
-    tmp_path: Path,
-) -> None:
+def test_a8_who_lost_the_lease_notes_what_is_settled_and_no_facts(tmp_path: Path) -> None:
     late = opened(tmp_path)
     late.note(batch(1, 2))
     late.commit()
@@ -262,12 +259,12 @@ def test_a8_who_lost_the_lease_notes_what_is_settled_and_no_facts_but_that_there
     other.fact("damage", {EPOCH: [0, 20, 2, 20]})
     other.commit()
     late.note(settle(1, 2))
-    for name, value in (("damage", {EPOCH: [0, 10, 1, 10]}), ("trouble", "late"), ("dead", 1)):
+    for name, value in (("damage", {EPOCH: [0, 10, 1, 10]}), ("trouble", "late")):
         late.fact(name, value)
     late.commit(leased=False)
     found = opened(tmp_path).state
     assert found.is_settled(EPOCH, "spans", 2)
-    assert found.facts == {"damage": {EPOCH: [0, 20, 2, 20]}, "dead": 1}
+    assert found.facts == {"damage": {EPOCH: [0, 20, 2, 20]}}
 
 
 def test_s1_a_journal_that_an_rsync_put_back_loses_nothing(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a10_a_live_copy_follows_once_in_a_while_and_a_closed_ones_at_once(tmp_p
     session = _live(tmp_path, "s")
     kept.bring_up(session, live=True)
     assert not session.copy_lags()
-    session.fact("dead", 1)
+    session.fact("said", 1)
     kept.bring_up(session, live=True)
     assert session.copy_lags()
     kept.bring_up(session, live=False)

@@ -18,6 +18,7 @@ from tests.support.house import House
 from tests.support.proxy import Fault, cut, held, lost, page, proxied, reset, status
 from tests.support.servers import Received
 from tests.support.waiting import wait_until
+from tracehouse.spool import layout
 from tracehouse.spool.keys import save_key
 
 RUN = """
@@ -216,6 +217,34 @@ def test_a3_a_refused_record_goes_to_the_dead_letters_and_the_others_arrive(home
     assert (letter["type"], letter["status"], letter["parked"]) == ("span", 400, False)
     assert "no such text" in str(letter["reason"])
     assert home.run("status", str(home.spool), "--json", TRACEHOUSE_API_BASE=proxy.url).code == 0
+
+
+def test_a2_refused_records_are_counted_from_the_dead_letters_which_outlive_the_sessions_upload_directory(
+    house: House, tmp_path: Path
+) -> None:
+    fault = status(400, b'{"error":"no such text"}')
+    with proxied(house.url, refusing(b'"text 3"', fault)) as proxy:
+        home = Home(tmp_path, proxy.url).with_key(house.key)
+        home.job(TRACE, "put-back", "5")
+        assert home.sync().code == 1
+        stale = shutil.copytree(home.session() / layout.UPLOAD, tmp_path / "stale")
+        shutil.rmtree(home.session() / layout.UPLOAD)  # as rsync --delete from the job's machine does
+        again = home.sync()
+        assert again.code == 1
+        assert "1 records refused" in again.err
+        proxy.rule = lambda request: None
+        assert home.run("deadletters", "retry", str(home.spool)).out.startswith("1 accepted, 0 left")
+        assert home.status()["dead_letters"] == 0
+        [journal] = stale.glob("*/journal.jsonl")
+        now = home.session() / layout.UPLOAD / journal.parent.name
+        now.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(
+            journal, now / journal.name
+        )  # of before the retry: what it says of how many there are counts no more
+        assert home.status()["dead_letters"] == 0
+        assert home.sync().code == 0
+    with Held(house) as there:
+        assert sorted(there.texts("put-back")) == [f"text {n}" for n in range(5)]
 
 
 def test_a3_several_refused_records_cost_themselves(home: Home, house: House) -> None:

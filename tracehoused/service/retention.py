@@ -134,8 +134,8 @@ def _check(session: str, manifest: Manifest, checkpoint: Checkpoint, epochs: Ite
     state = checkpoint.state
     if state.in_flight or state.facts.get("untold") or state.facts.get("stopped"):
         raise Kept("not everything of it has arrived")
-    if state.facts.get("dead"):
-        raise Kept(f"{state.facts['dead']} records were refused: see `tracehouse deadletters`")
+    if len(checkpoint.dead):
+        raise Kept(f"{len(checkpoint.dead)} records were refused: see `tracehouse deadletters`")
     ends = dict(state.facts.get(ENDS) or {})
     for epoch in epochs:
         if not ends.get(epoch.id, {}).get("done") and lives(epoch) is not False:

@@ -27,6 +27,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from tracehouse.spool import durable
+from tracehoused.upload.deadletter import NAME as DEAD_LETTERS
+from tracehoused.upload.deadletter import DeadLetters
 from tracehoused.upload.reader import read_file
 from tracehoused.upload.state import SENSELESS, State
 
@@ -39,11 +41,11 @@ COMPACT_BYTES = 256 * 1024
 _MOST = 256 * 1024 * 1024
 # how lines of facts begin, behind the checksum
 _FACT = b' {"op":"fact",'
-_DEAD = _FACT + b'"name":"dead",'
 
 
 class Checkpoint:
-    """The journal of one session at one destination. ``state`` is what it says; ``commit`` makes changes durable.
+    """The journal of one session at one destination. ``state`` is what it says; ``commit`` makes changes durable. ``dead``: its dead
+    letters.
 
     ``formerly``: (directory, copy's path) of destinations that were this one under another name. SpoolError when it cannot be read.
     """
@@ -64,8 +66,13 @@ class Checkpoint:
         self._load()
         self._copy = _read_copy(copy_path)
         self._join(_state_of(self._copy), own=True)
-        for other in [Checkpoint(*place) for place in formerly]:
+        others = [Checkpoint(*place) for place in formerly]
+        for other in others:
             self._join(other.state, own=other.trusted)
+        copy = f"{os.path.splitext(copy_path)[0]}.{DEAD_LETTERS}" if copy_path else ""
+        self.dead: DeadLetters = DeadLetters(
+            os.path.join(directory, DEAD_LETTERS), copy, [path for other in others for path in other.dead.paths]
+        )
 
     def is_current(self) -> bool:
         """Nothing is noted that is not durable, and nobody else has written to the journal since: no need to read it again."""
@@ -81,12 +88,10 @@ class Checkpoint:
             self.note({"op": "fact", "name": name, "value": value})
 
     def commit(self, *, leased: bool = True) -> None:
-        """Wait until every noted change is on the disk. Who lost the lease leaves the facts to its holder, who knows later ones, but for
-        dead letters, which are there whoever wrote them; and does not compact, which replaces the journal."""
+        """Wait until every noted change is on the disk. Who lost the lease leaves the facts to its holder, who knows later ones; and
+        does not compact, which replaces the journal."""
         if not leased:
-            self._pending = [
-                line for line in self._pending if line.startswith(_DEAD, 8) or not line.startswith(_FACT, 8)
-            ]
+            self._pending = [line for line in self._pending if not line.startswith(_FACT, 8)]
         if not self._pending:
             return
         if not self._exists:

@@ -111,10 +111,7 @@ class Context:
         letter = DeadLetter(
             epoch, n, record.start, record.end, record.seq, kind, lane, status, reason, self.now(), parked
         )
-        is_new = self.dead.add(letter)
-        if is_new:
-            self.count("dead")
-        return is_new
+        return self.dead.add(letter)
 
     def count(self, name: str, number: int = 1) -> None:
         self.checkpoint.fact(name, int(self.checkpoint.state.facts.get(name) or 0) + number)

@@ -26,7 +26,6 @@ from tracehoused.upload import otherwise, presence, wire
 from tracehoused.upload.batch import Limits
 from tracehoused.upload.checkpoint import ASIDE, Checkpoint
 from tracehoused.upload.context import Context, nonfinite
-from tracehoused.upload.deadletter import DeadLetters
 from tracehoused.upload.kept import Kept
 from tracehoused.upload.lease import Lease
 from tracehoused.upload.reader import Epoch, is_unbegun, read_manifest
@@ -232,11 +231,11 @@ class Engine:
             self._kept.bring_up(checkpoint, live=uploader.live)
         if uploader.live and not uploader.lost:
             self._kept.keep(session, destination.hash, checkpoint)
-        facts = checkpoint.state.facts
         left = 0 if outcome.complete else records_left(session, manifest.uid, checkpoint.state)
-        dead = int(facts.get("dead", 0))
         dropped = checkpoint.state.dropped
-        return Report(session, manifest, destination, outcome, dead, uploader.live, dropped, left, context.heard)
+        return Report(
+            session, manifest, destination, outcome, len(checkpoint.dead), uploader.live, dropped, left, context.heard
+        )
 
     @contextmanager
     def at(self, session: str) -> Iterator[tuple[Manifest, Context]]:
@@ -282,7 +281,7 @@ class Engine:
             client=client,
             capabilities=capabilities,
             checkpoint=checkpoint,
-            dead=DeadLetters(checkpoint.directory),
+            dead=checkpoint.dead,
             renders=wire.renders(nonfinite(capabilities, checkpoint)),
             still_ours=lease.still_ours,
             sleep=time.sleep,

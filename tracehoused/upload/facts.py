@@ -76,7 +76,6 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     ENDS: _of_each(_is_end),
     "create": _is_optional_text,
     "damage": _of_each(_is_damage),
-    "dead": is_count,
     "dropped": _of_each(_is_loss),
     "generation": is_count,
     "given_up": is_count,
