@@ -30,7 +30,8 @@ def last_media(connection: Connection, run: int, keys: Sequence[str]) -> dict[st
     """By key, the media of its last step; of those without steps the newest."""
     last = select(media.c.key, func.max(media.c.step).label("step"), func.max(media.c.n).label("n"))
     newest = last.where(media.c.run == run).group_by(media.c.key).subquery()
-    at_last = and_(newest.c.key == media.c.key, (newest.c.step == media.c.step) | (newest.c.n == media.c.n))
+    without_steps = newest.c.step.is_(None) & (newest.c.n == media.c.n)
+    at_last = and_(newest.c.key == media.c.key, (newest.c.step == media.c.step) | without_steps)
     query = select(media).join(newest, at_last).where(media.c.run == run).order_by(media.c.n.desc())
     found: dict[str, list[Object]] = {key: [] for key in keys}
     for row in connection.execute(query.limit(_MOST_AT_A_STEP * max(1, len(keys)))):
