@@ -21,6 +21,7 @@ import sys
 from time import monotonic
 
 from tracehouse import machine, tools
+from tracehouse.spool.flag import Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ class SystemMonitor:
         self._interval = max(LEAST_INTERVAL, float(interval))
         self._pid = 0
         self._thread: threading.Thread | None = None
-        self._stopping: threading.Event | None = None
+        self._stopping: Flag | None = None
 
     @property
     def is_running(self) -> bool:
@@ -180,7 +181,7 @@ class SystemMonitor:
         if self.is_running:
             return
         self._pid = os.getpid()
-        self._stopping = threading.Event()
+        self._stopping = Flag()
         self._thread = threading.Thread(
             target=self._run, args=(self._stopping,), name="tracehouse-monitor", daemon=True
         )
@@ -194,20 +195,20 @@ class SystemMonitor:
         if self._thread.is_alive():
             self._thread.join(timeout)
 
-    def _run(self, stopping: threading.Event) -> None:
+    def _run(self, stopping: Flag) -> None:
         state = State()
         # rates need a beginning
         _tried(_cpu if sys.platform.startswith("linux") else _psutil, state)
         _tried(_process, state)
         wait = min(1.0, self._interval)
-        while not stopping.wait(wait):
+        while not stopping.take(wait):
             began = monotonic()
             self._once(state, stopping)
             wait = max(0.0, self._interval - (monotonic() - began))
 
-    def _once(self, state: State, stopping: threading.Event) -> None:
+    def _once(self, state: State, stopping: Flag) -> None:
         found = sample(state)
-        if stopping.is_set():
+        if stopping.is_set:
             return
         try:
             self._emit(found)

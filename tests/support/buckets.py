@@ -24,7 +24,9 @@ class Buckets:
         needs_module("moto", "s3")
         needs_module("s3fs", "s3")
         self._serve(0)
-        httpx.post(f"{self.environ['AWS_ENDPOINT_URL']}/moto-api/reset").raise_for_status()  # moto's stores are the process's
+        httpx.post(
+            f"{self.environ['AWS_ENDPOINT_URL']}/moto-api/reset"
+        ).raise_for_status()  # moto's stores are the process's
         self.client.create_bucket(Bucket="house")
         return self
 

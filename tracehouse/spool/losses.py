@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tracehouse.spool.record import MAX_RECORD
+from tracehouse.values import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,18 +35,8 @@ class Losses:
         return freed
 
     def to_json(self, until: str) -> str:
-        from json import dumps
-
-        return dumps(
-            {
-                "records": self.records,
-                "bytes": self.bytes,
-                "reasons": self.reasons,
-                "since": self.since,
-                "until": until,
-            },
-            separators=(",", ":"),
-        )
+        told = {"records": self.records, "bytes": self.bytes, "reasons": self.reasons}
+        return encode({**told, "since": self.since, "until": until})
 
 
 class TooLong(ValueError):

@@ -91,8 +91,7 @@ class SessionLog:
                     if size > self._room:
                         self._seal()
             if not self._dirty:
-                self._dirty = True
-                self.writer.note_dirty(self)
+                self._mark_dirty()
 
     @property
     def has_records(self) -> bool:
@@ -315,6 +314,6 @@ class SessionLog:
             self._mark_dirty()
 
     def _mark_dirty(self) -> None:
-        if not self._dirty:
-            self._dirty = True
-            self.writer.note_dirty(self)
+        # noted first: an interrupt between the two has it noted again
+        self.writer.note_dirty(self)
+        self._dirty = True

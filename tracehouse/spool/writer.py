@@ -12,6 +12,7 @@ import time
 from weakref import WeakValueDictionary
 
 from tracehouse.spool import durable, headers, layout, liveness, manifest
+from tracehouse.spool.flag import Flag
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ class Writer:
         self._open: dict[SessionLog, None] = {}  # least recently looked at first
         self._dirty: dict[SessionLog, None] = {}
         self._thread: threading.Thread | None = None
-        self._wake = threading.Event()
-        self._stop = threading.Event()
+        self._wake, self._stop = Flag(), Flag()
 
     def forget_parent(self) -> None:
         """In a forked child: a new writer, without the parent's lock (closing it here leaves it to the parent)."""
@@ -150,7 +150,7 @@ class Writer:
     def note_dirty(self, log: SessionLog) -> None:
         with self._lock:
             self._dirty[log] = None
-            if self._thread is None:
+            if self._thread is None or self._thread.ident is None:
                 self._start()
             self._wake.set()
 
@@ -227,9 +227,9 @@ class Writer:
         self._wake.set()
         with self._lock:
             thread, self._thread = self._thread, None
-        if thread is not None and thread is not threading.current_thread():
+        if thread is not None and thread.ident is not None and thread is not threading.current_thread():
             thread.join(5)
-        self._stop = threading.Event()
+        self._stop = Flag()
         if self._lock_fd >= 0:
             path = os.path.join(self._writers_dir, layout.lock_name(self.epoch))
             try:
@@ -240,19 +240,22 @@ class Writer:
             self._lock_fd = -1
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._run, args=(self._stop,), name="tracehouse-sync", daemon=True)
+        run = (self._wake, self._stop)
+        # before it is started: an interrupt may end the wait for its start, not the start
+        self._thread = threading.Thread(target=self._run, args=run, name="tracehouse-sync", daemon=True)
         try:
-            thread.start()
+            self._thread.start()
         except RuntimeError:
-            return  # the interpreter is shutting down: its exit handler syncs
-        self._thread = thread
+            pass  # the interpreter is shutting down: its exit handler syncs
 
-    def _run(self, stop: threading.Event) -> None:
+    def _run(self, wake: Flag, stop: Flag) -> None:
         beat_at = time.monotonic()
-        while not stop.is_set():
-            self._wake.wait(max(0.0, beat_at + liveness.HEARTBEAT_SECONDS - time.monotonic()))
-            if self._wake.is_set() and not stop.wait(SYNC_SECONDS):
-                self._wake.clear()
+        while not stop.is_set:
+            if wake.take(beat_at + liveness.HEARTBEAT_SECONDS - time.monotonic()):
+                if stop.take(SYNC_SECONDS):
+                    stop.set()
+                    return
+                wake.take(0)
                 self._try(self.sync_dirty)
             self._try(self._keep_to_budget)
             if time.monotonic() - beat_at >= liveness.HEARTBEAT_SECONDS:
