@@ -51,7 +51,7 @@ class AddressError(AgentError):
 
 
 class BodyError(AgentError):
-    """The file at ``path`` was to be sent, and is missing, not a regular file, or not of the expected size."""
+    """The file at ``path`` was to be sent, and is missing, not a regular file, or not of the expected size or content."""
 
     def __init__(self, message: str, *, path: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)

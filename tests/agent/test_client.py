@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -305,6 +306,20 @@ def test_s5_only_a_regular_file_of_the_right_size_is_sent(tmp_path: Path) -> Non
         assert sender.send(POST).verdict is Verdict.ACCEPTED
         assert [got.target for got in server.received] == ["/v1/spans"]
         assert server.connections == 1
+
+
+def test_s5_of_a_file_with_another_content_the_last_bytes_are_never_sent(tmp_path: Path) -> None:
+    held = os.urandom(3_000_001)
+    (tmp_path / "good").write_bytes(held)
+    (tmp_path / "bad").write_bytes(bytes([held[0] ^ 1]) + held[1:])
+    name = sha256(held).hexdigest()
+    with serving(reply(200)) as server, client(server) as sender:
+        with pytest.raises(BodyError) as caught:
+            sender.send(Request("POST", "/v1/m", body=FileBody(str(tmp_path / "bad"), len(held), sha256=name)))
+        assert caught.value.path == str(tmp_path / "bad")
+        good = Request("POST", "/v1/m", body=FileBody(str(tmp_path / "good"), len(held), sha256=name))
+        assert sender.send(good).verdict is Verdict.ACCEPTED
+        assert [got.body for got in server.received] == [held]
 
 
 def still_open(fd: int, path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -82,3 +83,32 @@ def test_a1_ranges_interleave_metrics_and_media(home: Home, house: House, tmp_pa
     _assert_each_record_once(house)
     assert home.sync().code == 0
     _assert_each_record_once(house)
+
+
+def test_a3_a_picture_that_is_not_as_recorded_is_never_taken_and_the_others_arrive(home: Home, house: House) -> None:
+    """Its size is right, so that what is wrong shows only once its bytes were read."""
+    job = """
+    run = cm.TrainingRun(client_run_id="flipped", name="r", system_metrics=False, capture_env=False)
+    for step in range(9):
+        run.log_image("grid", b"\\x89PNG\\r\\n\\x1a\\n" + bytes([step]) * 700_000, step=step)
+    run.finish()
+    """
+    home.job(job)
+    flipped = hashlib.sha256(b"\x89PNG\r\n\x1a\n" + b"\x04" * 700_000).hexdigest()
+    with (home.session() / "media" / f"{flipped}.png").open("r+b") as file:
+        file.seek(600_000)
+        file.write(b"\x05")
+    with proxied(house.url) as proxy:
+        home.sync("--api-base", proxy.url)
+        sent = [one.target for one in proxy.received if "/media?" in one.target]
+    [letter] = [
+        json.loads(line)
+        for path in home.spool.glob("*/upload/*/deadletters.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert (letter["type"], letter["status"], letter["parked"]) == ("media", None, True)
+    assert "media file damaged" in letter["reason"]
+    assert len(sent) == 8
+    with Held(house) as held:
+        assert held.media("flipped") == [("grid", step) for step in range(9) if step != 4]
+        assert held.run("flipped")["status"] == "finished"

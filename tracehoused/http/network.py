@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Backend", "Exchange", "Pace", "connection_pool"]
 
 SLOWEST = 2048.0  # bytes per second: a link below this is as good as none
-_WRITE = 256 * 1024
+_WRITE = 512 * 1024
 _PACES = 10  # parts per second under a speed limit
 
 

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256 as digest
 from typing import Callable
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from tracehoused.exceptions import BodyError
 
 __all__ = ["FileBody", "Request", "Upload", "api_path"]
 
-_READ = 256 * 1024
+_READ = 512 * 1024
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,13 @@ class FileBody:
     """The bytes of a regular file, streamed from disk; ``size`` is what it must hold.
 
     ``opener`` returns a file descriptor that this takes over, for a caller with checks of its own; ``path`` then only names it.
+    ``sha256``: what the bytes must have, in hex; those of any other are never sent to the end.
     """
 
     path: str
     size: int
     opener: Callable[[], int] | None = None
+    sha256: str | None = None
 
     def open(self) -> int:
         """A file descriptor for reading. BodyError where there is no regular file of that size; no link is followed."""
@@ -45,14 +48,18 @@ class FileBody:
         return fd
 
     def read(self, fd: int) -> Iterator[bytes]:
-        """Exactly ``size`` bytes from ``fd``, in parts; closes it. BodyError when they cannot be had."""
-        left = self.size
+        """Exactly ``size`` bytes from ``fd``, in parts; closes it. BodyError, before the last, when they cannot be had."""
+        left, found = self.size, digest()
         try:
             while left:
                 part = os.read(fd, min(left, _READ))
                 if not part:
                     raise BodyError(f"{self.path} became shorter while it was sent", path=self.path)
                 left -= len(part)
+                if self.sha256 is not None:
+                    found.update(part)
+                    if not left and found.hexdigest() != self.sha256:
+                        raise BodyError(f"{self.path} does not hold what it should", path=self.path)
                 yield part
         except OSError as error:
             raise BodyError(f"cannot read {self.path}: {error.strerror}", path=self.path) from error

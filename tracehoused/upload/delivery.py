@@ -43,8 +43,8 @@ _MOST_PARTS = 16
 _UNSUPPORTED = "unsupported"
 
 
-# the server's answer; why a record can never be sent as it is; or None to leave it for later
-Reply = Union[Answer, str, None]
+# the server's answer; why a record can never be sent as it is; what went wrong with its file; or None to leave it for later
+Reply = Union[Answer, str, BodyError, None]
 
 # of points that the server could not hold there are none to send
 _NOTHING = Answer(Verdict.ACCEPTED, 204, None, "")
@@ -97,8 +97,8 @@ class Delivery:
             for batch in batches:
                 if self.waits(batch.bounds):
                     continue
-                # its body is made, and its file checked, while those before it are under way
-                ready = self._prepared(batch)
+                # its body is made while those before it are under way; a file is read once, and checked as it goes out
+                ready = self._prepared(batch, read=False)
                 while not _may_join(batch, [other for other, _ in under_way]):
                     if idle:
                         idle.pop()()
@@ -117,7 +117,10 @@ class Delivery:
 
     def _take(self, under_way: deque[tuple[Batch, Future[Reply]]], delivered: list[Bounds]) -> None:
         batch, future = under_way.popleft()
-        if self._settle_reply(batch, future.result()):
+        reply = future.result()
+        if isinstance(reply, BodyError):
+            reply = self._ask(batch)
+        if self._settle_reply(batch, reply):
             delivered.append(batch.bounds)
         batch.parts = []  # a round's texts need not all stay in memory until its end
 
@@ -128,23 +131,27 @@ class Delivery:
     def _settle_reply(self, batch: Batch, reply: Reply) -> bool:
         if isinstance(reply, str):
             return self._bury(batch, None, reply, parked=True)
+        if isinstance(reply, BodyError):
+            self._context.troubles.append(str(reply))
+            return False
         settled = reply is not None and self._settle(batch, reply)
         if not settled and batch.bounds.lane == SPANS:
             self.hold_spans()
         return settled
 
     def _ask(self, batch: Batch) -> Reply:
-        return self._send(self._prepared(batch))
+        """What may have failed before: nothing goes out unless all of it can."""
+        return self._send(self._prepared(batch, read=True))
 
-    def _prepared(self, batch: Batch) -> Request | Reply:
-        """The request, or what stands in for its answer where there is nothing to send."""
+    def _prepared(self, batch: Batch, *, read: bool) -> Request | Reply:
+        """The request, or what stands in for its answer where there is nothing to send. ``read``: as of ``checked_media``."""
         context = self._context
         bounds = batch.bounds
         if bounds.lane == METRICS and batch.units == 0:
             return _NOTHING
         media = None
         if bounds.lane == MEDIA:
-            found = media_of(context, batch)
+            found = media_of(context, batch, read=read)
             if isinstance(found, str) and may_come(found) and not self._has_ended(bounds.epoch):
                 context.troubles.append(found)
                 self.awaited.add(bounds)
@@ -161,8 +168,7 @@ class Delivery:
         try:
             return self._context.ask(ready)
         except BodyError as error:
-            self._context.troubles.append(str(error))
-            return None
+            return error
 
     def _settle(self, batch: Batch, answer: Answer) -> bool:
         verdict = answer.verdict
@@ -259,8 +265,11 @@ class Delivery:
         return True
 
 
-def media_of(context: Context, batch: Batch) -> FileBody | str | None:
-    """The file of a media record; a reason when it can never be sent as it is; None to leave it for later."""
+def media_of(context: Context, batch: Batch, *, read: bool = True) -> FileBody | str | None:
+    """The file of a media record; a reason when it can never be sent as it is; None to leave it for later.
+
+    ``read``: as of ``checked_media``.
+    """
     fields = json.loads(batch.parts[0])
     name, size = fields.get("file"), fields.get("size")
     if not isinstance(name, str) or not layout.is_media_name(name) or not isinstance(size, int):
@@ -272,11 +281,11 @@ def media_of(context: Context, batch: Batch) -> FileBody | str | None:
             return None
         return f"{_UNSUPPORTED}: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
     path = os.path.join(context.session, layout.MEDIA, name)
-    return checked_media(path, size, name.partition(".")[0])
+    return checked_media(path, size, name.partition(".")[0], read=read)
 
 
 def _may_join(batch: Batch, under_way: list[Batch]) -> bool:
-    """Whether a batch may go out beside those: points of one step, and media of one key, must keep their order."""
+    """Whether a batch may go out beside those: points of one step, and media of one key and step, must keep their order."""
     beside = [other for other in under_way if other.bounds.lane == batch.bounds.lane]
     if len(beside) >= _AT_ONCE[batch.bounds.lane]:
         return False
@@ -284,12 +293,12 @@ def _may_join(batch: Batch, under_way: list[Batch]) -> bool:
 
 
 def _marks(batch: Batch) -> set[object]:
-    """What two batches have in common when their order matters: a step, a key, an artifact's name."""
+    """What two batches have in common when their order matters: a step, a key and its step, an artifact's name."""
     if batch.bounds.lane == METRICS:
         return {part.partition(b',"step":')[2].partition(b",")[0] for part in batch.parts}
     if batch.bounds.lane in (MEDIA, ARTIFACTS):
         fields = json.loads(batch.parts[0])
-        return {str(fields.get("key", fields.get("name")))}
+        return {(str(fields.get("key", fields.get("name"))), str(fields.get("step")))}
     return set()
 
 

@@ -6,6 +6,7 @@ import os
 from hashlib import sha256 as digest
 
 from tracehouse.exceptions import SpoolError
+from tracehoused.exceptions import BodyError
 from tracehoused.http.request import FileBody
 from tracehoused.upload.reader import open_checked
 
@@ -15,8 +16,8 @@ _READ = 256 * 1024
 _OF_FILE = "media file "
 
 
-def checked_media(path: str, size: int, sha256: str) -> FileBody | str:
-    """The file, or why it can never be sent."""
+def checked_media(path: str, size: int, sha256: str, *, read: bool = True) -> FileBody | str:
+    """The file, or why it can never be sent. ``read``: its content is looked at now, and not only as it is sent."""
     try:
         fd = open_checked(path)
     except FileNotFoundError:
@@ -28,13 +29,20 @@ def checked_media(path: str, size: int, sha256: str) -> FileBody | str:
         if os.fstat(fd).st_size != size:
             return f"{_OF_FILE}damaged: {os.fstat(fd).st_size} bytes, its record says {size}"
         part = bytearray(_READ)
-        while count := os.readv(fd, [part]):
+        while read and (count := os.readv(fd, [part])):
             found.update(memoryview(part)[:count])
     finally:
         os.close(fd)
-    if found.hexdigest() != sha256:
+    if read and found.hexdigest() != sha256:
         return f"{_OF_FILE}damaged: its content does not match its name"
-    return FileBody(path, size, opener=lambda: open_checked(path))
+    return FileBody(path, size, opener=lambda: _reopened(path), sha256=sha256)
+
+
+def _reopened(path: str) -> int:
+    try:
+        return open_checked(path)
+    except SpoolError as error:
+        raise BodyError(f"{path} changed before it was sent: {error}", path=path) from error
 
 
 def may_come(reason: str) -> bool:
