@@ -147,6 +147,17 @@ def test_the_keyboard_reads_values(visitor: Visitor, client: httpx.Client) -> No
     visitor.wait("document.querySelector('.tip').hidden")
 
 
+def test_the_ticks_of_an_axis_are_worded_alike(visitor: Visitor) -> None:
+    visitor.open("/")
+    script = """return import("/static/scale.js").then(({ linearTicks, tickText }) => arguments[0].map((most) => {
+      const ticks = linearTicks(0, most, 3);
+      return ticks.map((tick) => tickText(tick, ticks[1], ticks.at(-1)));
+    }))"""
+    assert visitor.run(script, [1e-4, 1e-3, 2.5, 3e4]) == [
+        ["0", "5e-5", "1e-4"], ["0", "0.0005", "0.0010"], ["0", "1", "2"], ["0", "10k", "20k", "30k"],
+    ]  # fmt: skip
+
+
 def test_smoothing_scale_and_axis_are_kept_in_the_address(visitor: Visitor, client: httpx.Client) -> None:
     run = new_run(client)
     log(client, run)

@@ -85,7 +85,8 @@ export class Chart {
     const many = Math.max(2, Math.floor(this.high / 36));
     this.yTicks = this.view.log ? logTicks(this.least, this.most, many) : linearTicks(this.least, this.most, many);
     const gap = this.yTicks.length > 1 ? this.yTicks[1] - this.yTicks[0] : 0;
-    this.yTexts = this.yTicks.map((tick) => tickText(tick, this.view.log ? tick : gap));
+    const most = Math.max(...this.yTicks.map(Math.abs));
+    this.yTexts = this.yTicks.map((tick) => this.view.log ? tickText(tick, tick) : tickText(tick, gap, most));
   }
 
   draw() {

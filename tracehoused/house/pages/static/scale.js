@@ -42,11 +42,11 @@ export function timeTicks(from, to, count, offset = 0) {
   return multiples(from, to, TIMES.find((one) => one >= raw) ?? niceStep(to - from, count), offset);
 }
 
-/** The text of a tick, as short as the distance to its neighbours allows. */
-export function tickText(value, gap) {
+/** The text of a tick, as short as the distance to its neighbours allows; an axis up to `most` is all in powers or all not. */
+export function tickText(value, gap, most) {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e15 || size < 1e-4) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
+  if (size >= 1e15 || (most === undefined ? size < 1e-4 : most < 1e-3)) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
   for (const [unit, name] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
     if (size >= unit && (unit > 1e3 || size >= 1e4)) return trimmed(value / unit, gap / unit) + name;
   }
