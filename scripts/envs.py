@@ -65,8 +65,15 @@ class Interpreter:
 
 
 def clean_environ(**extra: str) -> dict[str, str]:
-    """This process's environment without what would lead a child to another Python's packages."""
-    dropped = {"PYTHONPATH", "PYTHONHOME", "PYENV_VERSION", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"}
+    """This process's environment without what would lead a child to another Python's packages, or have it compile all anew."""
+    dropped = {
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PYENV_VERSION",
+        "VIRTUAL_ENV",
+        "__PYVENV_LAUNCHER__",
+        "PYTHONDONTWRITEBYTECODE",
+    }
     return {**{key: value for key, value in os.environ.items() if key not in dropped}, **extra}
 
 

@@ -25,6 +25,7 @@ import debian
 import envs
 
 LANE_SUITES = ("tests/emitter", "tests/agent")
+COMPILED = ("tracehouse", "tracehoused", "tests/support", "scripts")
 MOST_JOBS = 4
 
 
@@ -75,8 +76,15 @@ def _read_report(path: Path, lane: str, code: int) -> Outcome:
     return outcome
 
 
+def _compile(python: Path) -> None:
+    # Tests start some thousands of processes: each that had to compile what it imports would take twice as long.
+    words = [str(python), "-m", "compileall", "-qq", *COMPILED]
+    subprocess.run(words, cwd=envs.ROOT, stdin=subprocess.DEVNULL, check=False, env=envs.clean_environ())
+
+
 def run_pytest(python: Path, lane: str, arguments: Sequence[str], **environ: str) -> Outcome:
     """Run pytest in one environment; a run that ends in any way but well counts at least one failure."""
+    _compile(python)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         done = subprocess.run(
