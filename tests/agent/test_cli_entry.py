@@ -42,6 +42,15 @@ def test_commands_that_only_look_load_no_http_client(tmp_path: Path) -> None:
         assert _run("tracehouse", *words, str(tmp_path), without="httpx").returncode == 0
 
 
+def test_an_upload_imports_nothing_that_only_happens_to_be_installed(tmp_path: Path) -> None:
+    for name in ("trio", "rich"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(f'{__name__} was imported')")
+    code = "import tracehoused.http.client, sys; sys.exit(('trio' in sys.modules) + ('rich' in sys.modules))"
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(_ROOT)])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_defect_of_ours_is_no_missing_dependency(tmp_path: Path) -> None:
     done = _run("tracehouse", "sync", str(tmp_path), without="tracehoused.upload.engine")
     assert "Traceback" in done.stderr

@@ -12,17 +12,19 @@ from functools import lru_cache, partial
 from typing import Any, cast
 from urllib.parse import urlencode
 
-import httpcore
-import httpx
-
 from tracehouse.exceptions import ArgumentError
 from tracehouse.spool.keys import is_loopback, normalise_api_base
 from tracehoused.exceptions import AddressError, ConfigError, CredentialError
 from tracehoused.http.capabilities import Capabilities, capabilities_of
+from tracehoused.http.lean import without
 from tracehoused.http.network import Backend, Pace, connection_pool
 from tracehoused.http.request import FileBody, Request, Upload
 from tracehoused.http.retry import Answer, Verdict, judge
 from tracehoused.text import header_value, printable
+
+with without("trio", "rich"):  # another event loop, and httpx's own command: half the time that a sync takes to start
+    import httpcore
+    import httpx
 
 __all__ = ["Capabilities", "Client", "Pace"]
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Callable, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import httpcore
-
 from tracehouse.spool.keys import is_loopback
 from tracehoused.exceptions import ConfigError
+from tracehoused.http.lean import without
+
+with without("trio"):
+    import httpcore
 
 if TYPE_CHECKING:
     import ssl
