@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import Callable, Union
 
@@ -19,7 +19,6 @@ from tracehoused.http.request import FileBody, Request
 from tracehoused.http.retry import Answer, Verdict
 from tracehoused.upload import wire
 from tracehoused.upload.batch import (
-    ARTIFACTS,
     MEDIA,
     METRICS,
     SPANS,
@@ -33,6 +32,7 @@ from tracehoused.upload.batch import (
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.mediafiles import checked_media, may_come
 from tracehoused.upload.rounds import read_batch, read_records
+from tracehoused.upload.together import may_join, work_until_done
 
 __all__ = ["Delivery"]
 
@@ -48,9 +48,6 @@ Reply = Union[Answer, str, BodyError, None]
 
 # of points that the server could not hold there are none to send
 _NOTHING = Answer(Verdict.ACCEPTED, 204, None, "")
-
-# requests of one lane under way at once: the order in which a conversation's spans arrive is its order
-_AT_ONCE = {SPANS: 1, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
 
 
 class Delivery:
@@ -87,27 +84,26 @@ class Delivery:
         return self._spans_wait and bounds.lane == SPANS
 
     def deliver_all(
-        self, batches: list[Batch], pool: Executor, delivered: list[Bounds], meanwhile: Sequence[Callable[[], object]]
+        self, batches: list[Batch], pool: Executor, delivered: list[Bounds], meanwhile: Iterator[object]
     ) -> None:
         """Send batches, several at once where their order does not matter. ``delivered`` grows by what is settled, also when one halts;
-        ``meanwhile`` are called in turn, each when there is nothing to do but wait for an answer."""
+        ``meanwhile`` is taken from as long as there is nothing to do but wait for an answer, and to its end before this one has."""
         under_way: deque[tuple[Batch, Future[Reply]]] = deque()
-        idle = list(reversed(meanwhile))
         try:
             for batch in batches:
                 if self.waits(batch.bounds):
                     continue
                 # its body is made while those before it are under way; a file is read once, and checked as it goes out
                 ready = self._prepared(batch, read=False)
-                while not _may_join(batch, [other for other, _ in under_way]):
-                    if idle:
-                        idle.pop()()
+                while not may_join(batch, [other for other, _ in under_way]):
+                    work_until_done(under_way[0][1], meanwhile)
                     self._take(under_way, delivered)
                 if not self.waits(batch.bounds):
                     under_way.append((batch, pool.submit(self._send, ready)))
             while under_way:
-                while idle:
-                    idle.pop()()
+                work_until_done(under_way[0][1], meanwhile)
+                if len(under_way) == 1:
+                    deque(meanwhile, maxlen=0)
                 self._take(under_way, delivered)
         finally:
             for batch, future in under_way:
@@ -282,24 +278,6 @@ def media_of(context: Context, batch: Batch, *, read: bool = True) -> FileBody |
         return f"{_UNSUPPORTED}: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
     path = os.path.join(context.session, layout.MEDIA, name)
     return checked_media(path, size, name.partition(".")[0], read=read)
-
-
-def _may_join(batch: Batch, under_way: list[Batch]) -> bool:
-    """Whether a batch may go out beside those: points of one step, and media of one key and step, must keep their order."""
-    beside = [other for other in under_way if other.bounds.lane == batch.bounds.lane]
-    if len(beside) >= _AT_ONCE[batch.bounds.lane]:
-        return False
-    return all(_marks(batch).isdisjoint(_marks(other)) for other in beside)
-
-
-def _marks(batch: Batch) -> set[object]:
-    """What two batches have in common when their order matters: a step, a key and its step, an artifact's name."""
-    if batch.bounds.lane == METRICS:
-        return {part.partition(b',"step":')[2].partition(b",")[0] for part in batch.parts}
-    if batch.bounds.lane in (MEDIA, ARTIFACTS):
-        fields = json.loads(batch.parts[0])
-        return {(str(fields.get("key", fields.get("name"))), str(fields.get("step")))}
-    return set()
 
 
 def _is_accepted(reply: Reply) -> bool:

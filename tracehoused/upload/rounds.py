@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tracehouse.spool import layout, record
@@ -88,29 +89,39 @@ class Reading:
         self._renders = renders
         self._at = state.cursors.get(epoch.id, (0, 0))
         self._seen = Intervals()  # of this pass: of several valid lines of one seq the first counts
-        self._kept: list[Round | None] = []
+        self._coming: Round | None = None
+        self._steps: Iterator[None] | None = None
 
     def next(self) -> Round | None:
         """The next round; None when all is read."""
-        return self._kept.pop() if self._kept else self._next()
+        found = self.peek()
+        self._steps = None
+        return found
 
     def peek(self) -> Round | None:
-        """What ``next`` is going to return: reading takes as long as sending does, and can be done while something is sent."""
-        if not self._kept:
-            self._kept.append(self._next())
-        return self._kept[0]
+        """What ``next`` is going to return."""
+        for _ in self.ahead():
+            pass
+        return self._coming
 
-    def _next(self) -> Round | None:
+    def ahead(self) -> Iterator[None]:
+        """Reads on in the round that ``next`` is going to return, about a millisecond's worth a step: all of it takes as long as several
+        requests do, none of whose answers is to lie waiting for it."""
+        if self._steps is None:
+            self._steps = self._round()
+        return self._steps
+
+    def _round(self) -> Iterator[None]:
         found = Round(self._epoch, self._at)
         for n in sorted(self._epoch.sizes):
             if n < self._at[0] or found.size >= ROUND_BYTES:
                 continue
             start = self._at[1] if n == self._at[0] else 0
-            self._read(found, n, start)
+            yield from self._read(found, n, start)
             self._at = found.end
-        return found if found.size or found.damaged_bytes else None
+        self._coming = found if found.size or found.damaged_bytes else None
 
-    def _read(self, found: Round, n: int, start: int) -> None:
+    def _read(self, found: Round, n: int, start: int) -> Iterator[None]:
         size = self._epoch.sizes[n]
         found.end = (n, start)
         if start >= size:
@@ -124,6 +135,7 @@ class Reading:
                     self._sort(found, planner, run, n)
                 elif not self._fill(found, planner, run, n, result):
                     break
+                yield
         finally:
             os.close(fd)
         found.batches += planner.finish()

@@ -7,6 +7,7 @@ settled and no writer lives, the closing patch.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -177,14 +178,15 @@ class Uploader:
         created = self._create(found)
         ready = self._journal(found)
 
-        def journal_ahead() -> None:
+        def prepare_next() -> Iterator[None]:
+            yield from reading.ahead()
             coming = reading.peek()
             # spans whose traces are yet to be made may not be what is sent first the next time
             self._ahead = set() if coming is None or coming.creates else {b.bounds for b in self._journal(coming)}
 
         delivered: list[Bounds] = []
         try:
-            self._delivery.deliver_all(ready, self._pool, delivered, [reading.peek, journal_ahead])
+            self._delivery.deliver_all(ready, self._pool, delivered, prepare_next())
             patched = self._patching.apply(found)
         except BaseException:
             # what was acknowledged before the trouble must not go out again
