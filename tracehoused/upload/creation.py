@@ -56,7 +56,11 @@ class Creation:
             kind = "unavailable" if answer.verdict is Verdict.RETRY else "paused"
             raise Halt(kind, f"the server does not create it: {answer.reason}", scope="session")
         server_id = str(answer.body["id"])
-        if self._checkpoint.state.facts.get("server_id") != server_id:
+        known = self._checkpoint.state.facts.get("server_id")
+        if known is not None and known != server_id:
+            # what was acknowledged went to another, which is there no more: a resumed session may be the first to notice
+            raise Halt("forgotten", f"the server knows it as {server_id}, no more as {known}", scope="session")
+        if known is None:
             self._checkpoint.fact("server_id", server_id)
             self._checkpoint.fact("create", data.decode("utf-8", "replace"))
             # durable with what is sent first: an upsert that is forgotten is made again, and gives the same id
