@@ -60,6 +60,11 @@ TABLE = {
         [end(A), end(B, attempt=2, claim=2, status="finished", done=True)],
         "finished",
     ),
+    "a word of a later version": ([end(A, status="perhaps", done=True)], "perhaps"),
+    "a word of a later version hides none that is known": (
+        [end(A, status="perhaps", done=True), end(B, claim=2, status="finished", done=True)],
+        "finished",
+    ),
     "explicitly still running": ([end(A, status="running", explicit=True, done=True)], "running"),
 }
 

@@ -292,6 +292,25 @@ def test_a3_nothing_is_parked_for_an_outage(home: Home, house: House) -> None:
         assert there.texts("outage-500") == ["text 0"]
 
 
+def test_a3_a_last_word_that_is_refused_is_a_dead_letter_and_told_when_it_is_taken(
+    house: House, tmp_path: Path
+) -> None:
+    with proxied(house.url, refusing(b'"status":"finished"', status(422, b'{"error":"no such status"}'))) as proxy:
+        home = Home(tmp_path, proxy.url).with_key(house.key)
+        home.job(RUN, "unheard")
+        for _ in range(2):
+            done = home.sync()
+            assert (done.code, "1 records refused" in done.err) == (1, True), done.err
+        assert sum(b'"status":"finished"' in request.body for request in proxy.received) == 1
+        [letter] = letters(home)
+        assert (letter["lane"], letter["type"], letter["status"]) == ("closing", "run_patch", 422)
+        assert home.run("deadletters", "retry", str(home.spool)).code == 1
+        proxy.rule = lambda request: None
+        assert home.run("deadletters", "retry", str(home.spool)).code == 0
+        assert home.sync().code == 0
+    assert_all_of_run(house, "unheard")
+
+
 def test_a3_a_run_whose_creation_is_refused_still_arrives(home: Home, house: House) -> None:
     script = RUN.replace('name="r"', 'name="r", config={"bad": "unacceptable"}')
     home.job(script, "no-config")
@@ -377,6 +396,21 @@ class TestForgetting:
             assert len(there.media("wiped")) == 4
             assert len(there.texts("wiped-roll")) == 6
             assert there.run("wiped")["status"] == "finished"
+
+    def test_a4_what_a_wiped_house_had_refused_and_takes_now_is_no_dead_letter_any_more(
+        self, own_house: House, tmp_path: Path
+    ) -> None:
+        with proxied(own_house.url, refusing(b'"text 3"', status(400))) as proxy:
+            home = Home(tmp_path, proxy.url).with_key(own_house.key)
+            home.job(TRACE, "taken", "5")
+            assert home.sync().code == 1
+            wiped(own_house)
+            proxy.rule = lambda request: None
+            home.job("cm.init(session_id='taken').log_user('text 5')")
+            done = home.sync()
+            assert done.code == 0, done.err
+        with Held(own_house) as there:
+            assert there.texts("taken") == [f"text {n}" for n in range(6)]
 
     def test_a4_what_was_deleted_there_stops(self, own_house: House, tmp_path: Path) -> None:
         home = Home(tmp_path, own_house.url).with_key(own_house.key)

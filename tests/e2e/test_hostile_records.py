@@ -14,11 +14,12 @@ import pytest
 
 from tests.support.home import Held, Home
 from tests.support.house import House
-from tests.support.segments import AT, EPOCH, header, line, manifest, metrics, session
+from tests.support.segments import AT, EPOCH, header, line, manifest, metrics, session, span
 from tracehouse.spool import layout
 from tracehouse.spool.manifest import Manifest
 from tracehoused.config import resolve
 from tracehoused.identities.credentials import Credential
+from tracehoused.letters import letters_of, records_of, retry
 from tracehoused.status import look
 from tracehoused.upload.checkpoint import ASIDE, JOURNAL
 from tracehoused.upload.engine import Engine
@@ -166,3 +167,47 @@ def test_a3_a_status_that_is_no_text_is_none(home: Home, house: House) -> None:
     assert report.outcome.complete, report.outcome.trouble
     with Held(house) as held:
         assert held.run("no-status")["status"] == "finished"
+
+
+UNKNOWN = {
+    "trace_patch": {"outcome": "perhaps"},
+    "run_patch": {"status": "perhaps", "ended_at": AT},
+    "exit": {"status": "perhaps", "at": AT},
+}
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+def test_a3_a_status_that_the_server_does_not_know_is_a_dead_letter_and_all_else_arrives(
+    home: Home, house: House, kind: str
+) -> None:
+    name = f"perhaps-{kind}"
+    is_run = kind in ("run_patch", "exit")
+    of = manifest("run" if is_run else "trace", name, api_base=house.url)
+    of = Manifest({**of.to_dict(), "uid": secrets.token_hex(16)})
+    created = {"client_run_id": name, "name": "r", "started_at": AT}
+    if not is_run:
+        created = {"session_id": name, "scaffold": "s", "started_at": AT}
+    records: list[tuple[str, Any]] = [
+        ("segment", header(of)),
+        ("run" if is_run else "trace", created),
+        (kind, UNKNOWN[kind]),
+        ("metrics", metrics(1)) if is_run else ("span", span(1, name)),
+    ]
+    if kind != "exit":
+        records.append(("close", {"at": AT}))
+    lines = [line(seq, kind, data, uid=of.uid) for seq, (kind, data) in enumerate(records, 1)]
+    path = str(session(home.spool, of, lines))
+    engine = Engine(resolve({}, environ=home.environ), home.environ)
+    for _ in range(2):
+        report = engine.drain(path)
+        assert report.outcome.complete, report.outcome.trouble
+        assert report.dead == 1
+    [letter] = letters_of(engine, path)
+    assert (letter.seq, letter.type, letter.status, letter.parked) == (3, kind, 422, False)
+    assert "perhaps" in str(records_of(engine, path, [letter])[0][1])
+    again = retry(engine, path, lambda letter: True)
+    assert (again.accepted, again.left, again.trouble) == (0, 1, "")
+    assert look(engine, path).uploaded
+    engine.close()
+    with Held(house) as held:
+        assert held.points(name) if is_run else held.texts(name), "all else of it is there"

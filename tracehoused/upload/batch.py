@@ -24,6 +24,8 @@ METRICS = "metrics"
 MEDIA = "media"
 ARTIFACTS = "artifacts"
 PATCHES = "patches"
+# of dead letters only: the session's last word, which comes from a record and is sent by itself
+CLOSING = "closing"
 
 LANES: dict[bytes, str] = {
     b"segment": LOCAL,

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["End", "final"]
+__all__ = ["RUNNING", "End", "final"]
 
+RUNNING = "running"
 # of several writers' ends without an explicit word of the creator's, the gravest counts
 _GRAVITY = ("finished", "killed", "failed", "crashed")
 
@@ -52,7 +53,7 @@ def final(ends: Iterable[End]) -> End | None:
         # the creator is the attempt's first writer; without a word of its own, the last word counts
         chosen = explicit[0] if explicit[0] is last[0] else explicit[-1]
         return End(chosen.epoch, chosen.attempt, chosen.claim, chosen.status, True, True, False, chosen.at or at)
-    said = [end for end in last if end.dead or end.status in _GRAVITY]
+    said = [end for end in last if end.dead or end.status not in (None, "", RUNNING)]
     if not said:
         return None
     worst = max(said, key=_gravity)
@@ -61,4 +62,5 @@ def final(ends: Iterable[End]) -> End | None:
 
 
 def _gravity(end: End) -> int:
-    return len(_GRAVITY) if end.dead else _GRAVITY.index(end.status or "finished")
+    """A word that is not known here weighs least, and is told as it is."""
+    return len(_GRAVITY) if end.dead else _GRAVITY.index(end.status) if end.status in _GRAVITY else -1

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from hashlib import sha256
 from typing import Any, Callable
 
+from tracehouse.spool import layout
+from tracehouse.spool import record as framing
 from tracehoused.http.retry import Verdict
 from tracehoused.upload import wire
-from tracehoused.upload.batch import Record
-from tracehoused.upload.closing import End, final
+from tracehoused.upload.batch import CLOSING, Record
+from tracehoused.upload.closing import RUNNING, End, final
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.facts import is_count
-from tracehoused.upload.reader import Epoch
-from tracehoused.upload.rounds import Round
+from tracehoused.upload.reader import Epoch, Scan, open_checked, scan
+from tracehoused.upload.rounds import Round, is_object
 from tracehoused.upload.state import ENDS
 
 __all__ = ["Endings", "end_of", "heard", "word_due"]
-
-RUNNING = "running"
 
 # what tells a record's time, the later of two first
 _TIMES = ("end_at", "ended_at", "wall_time", "start_at", "started_at", "at")
@@ -76,7 +77,7 @@ class Endings:
         due = word_due(ends, self._kind, self._context.checkpoint.state.facts)
         told = True
         if due == RUNNING:
-            told = self._send({"status": RUNNING}, RUNNING)
+            told = self._send({"status": RUNNING}, RUNNING, epochs[-1].id)
         elif isinstance(due, End) and complete:
             told = self._close(due)
         still_due = word_due(ends, self._kind, self._context.checkpoint.state.facts) is not None
@@ -86,9 +87,9 @@ class Endings:
     def _close(self, end: End) -> bool:
         mark = [end.status, end.at]
         if self._kind == "run":
-            return self._send({"status": end.status, "ended_at": end.at or self._context.now()}, mark)
+            return self._send({"status": end.status, "ended_at": end.at or self._context.now()}, mark, end.epoch)
         error = end.error or "the process ended without finishing the trace"
-        return self._send({"outcome": "bad", "metadata": {"error": error}}, mark)
+        return self._send({"outcome": "bad", "metadata": {"error": error}}, mark, end.epoch)
 
     def _known(self) -> dict[str, dict[str, Any]]:
         return dict(self._context.checkpoint.state.facts.get(ENDS) or {})
@@ -103,7 +104,8 @@ class Endings:
         dropped[f"{epoch.id}-{record.seq}"] = loss
         checkpoint.fact("dropped", dropped)
 
-    def _send(self, fields: dict[str, Any], mark: Any) -> bool:
+    def _send(self, fields: dict[str, Any], mark: Any, epoch: str) -> bool:
+        """Whether it is told, or, refused, lies in the dead letters: with the record of that writer that it comes from."""
         context = self._context
         # a run may end and come back any number of times: the same word later is another request
         said = int(context.checkpoint.state.facts.get("said") or 0)
@@ -111,15 +113,36 @@ class Endings:
         key = f"{context.uid}-{context.generation}-close-{said}-{digest}"
         server_id = str(context.checkpoint.state.facts["server_id"])
         answer = context.ask(wire.patch_request(self._kind, server_id, fields, key))
-        if answer.verdict is Verdict.ACCEPTED:
+        is_refused = answer.verdict is Verdict.REFUSED or answer.status == 501
+        record = self._last_word(epoch) if is_refused else None
+        if record is not None:
+            context.checkpoint.fact("refused", {"mark": mark, "fields": fields})
+            context.bury(epoch, record[0], record[1], CLOSING, answer.status, answer.reason, False)
+        if answer.verdict is Verdict.ACCEPTED or record is not None:
             context.checkpoint.fact("status_sent", mark)
             context.checkpoint.fact("said", said + 1)
-        elif answer.verdict in (Verdict.MISSING, Verdict.DELETED):
+            return True
+        if answer.verdict in (Verdict.MISSING, Verdict.DELETED):
             kind = "forgotten" if answer.verdict is Verdict.MISSING else "deleted"
             raise Halt(kind, answer.reason, scope="session")
-        else:
-            context.troubles.append(f"its status could not be told: {answer.reason}")
-        return answer.verdict is Verdict.ACCEPTED
+        context.troubles.append(f"its status could not be told: {answer.reason}")
+        return False
+
+    def _last_word(self, epoch: str) -> tuple[int, Record] | None:
+        """The record that tells how a writer ended, or else its last one, and the segment's number."""
+        own = [(segment.n, name) for segment, name in _segments(self._context.session) if segment.epoch == epoch]
+        last: tuple[int, tuple[int, Record]] | None = None
+        for n, name in sorted(own):
+            fd = open_checked(os.path.join(self._context.session, name))
+            try:
+                seed = framing.checksum_seed(self._context.uid, epoch)
+                for record in scan(fd, seed, 0, os.fstat(fd).st_size, Scan(0)):
+                    weight = _weight(record)
+                    if last is None or weight >= last[0]:
+                        last = weight, (n, record)
+            finally:
+                os.close(fd)
+        return last[1] if last else None
 
 
 def word_due(ends: list[End], kind: str, facts: dict[str, Any]) -> End | str | None:
@@ -132,6 +155,17 @@ def word_due(ends: list[End], kind: str, facts: dict[str, Any]) -> End | str | N
     if end is None or sent == [end.status, end.at]:
         return None
     return end if kind == "run" or (end.status == "crashed" and not facts.get("outcome_sent")) else None
+
+
+def _segments(session: str) -> list[tuple[layout.SegmentName, str]]:
+    return [(found, name) for name in os.listdir(session) if (found := layout.parse_segment_name(name)) is not None]
+
+
+def _weight(record: Record) -> int:
+    """How much of a last word a record is: the job's explicit one is the most."""
+    if record.type == b"run_patch" and b'"status"' in record.data and is_object(record.data):
+        return 2
+    return int(record.type in (b"exit", b"close"))
 
 
 def _time_of(record: Record) -> str:

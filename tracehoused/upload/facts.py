@@ -64,6 +64,11 @@ def _is_end(end: object) -> bool:
     return all(isinstance(end[name], kind) for name, kind in _END.items() if name in end)
 
 
+def _is_refused(word: object) -> bool:
+    """A session's last word that its server refused: what was to be sent, and what it is known by."""
+    return word is None or (isinstance(word, dict) and isinstance(word.get("fields"), dict) and "mark" in word)
+
+
 def _is_damage(place: object) -> bool:
     return isinstance(place, list) and len(place) == 4 and all(map(is_count, place))
 
@@ -80,6 +85,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "generation": is_count,
     "given_up": is_count,
     "omitted": _is_optional_count,
+    "refused": _is_refused,
     "said": is_count,
     "server_id": _is_optional_text,
     "status_sent": _is_word,

@@ -11,7 +11,7 @@ from tracehouse.spool.manifest import Manifest
 from tracehoused.http.request import Request
 from tracehoused.http.retry import Verdict
 from tracehoused.upload import wire
-from tracehoused.upload.batch import CREATE, MEDIA, PATCHES, Batch, Bounds, Record, batch_key
+from tracehoused.upload.batch import CLOSING, CREATE, LANES, MEDIA, PATCHES, Batch, Bounds, Record, batch_key
 from tracehoused.upload.context import Context
 from tracehoused.upload.deadletter import DeadLetter
 from tracehoused.upload.delivery import media_of
@@ -45,7 +45,8 @@ def record_of(context: Context, letter: DeadLetter) -> Record | None:
 
 
 def _bounds(letter: DeadLetter) -> Bounds:
-    return Bounds(letter.lane, letter.epoch, letter.n, letter.start, letter.end, letter.seq, letter.seq)
+    lane = LANES.get(letter.type.encode(), letter.lane) if letter.lane == CLOSING else letter.lane
+    return Bounds(lane, letter.epoch, letter.n, letter.start, letter.end, letter.seq, letter.seq)
 
 
 def _request(context: Context, manifest: Manifest, letter: DeadLetter) -> Request | str | None:
@@ -60,6 +61,8 @@ def _request(context: Context, manifest: Manifest, letter: DeadLetter) -> Reques
     key = sha256(
         f"{batch_key(context.uid, context.generation, context.destination, _bounds(letter))}{letter.at}".encode()
     )
+    if letter.lane == CLOSING:
+        return _last_word(context, manifest.kind, str(server_id), key.hexdigest()[:40])
     if letter.lane == CREATE:
         run_id = str(server_id) if manifest.kind == "run" and record.type == b"trace" else None
         return wire.create_request(record.type.decode(), record.data, run_id, key.hexdigest()[:40])
@@ -69,6 +72,15 @@ def _request(context: Context, manifest: Manifest, letter: DeadLetter) -> Reques
     if batch is None:
         return "it cannot be read any more"
     return _batch(context, batch, str(server_id), key.hexdigest()[:40])
+
+
+def _last_word(context: Context, kind: str, server_id: str, key: str) -> Request | None:
+    """None where another one has been told since."""
+    facts = context.checkpoint.state.facts
+    refused = facts.get("refused") or {}
+    if not refused or facts.get("status_sent") != refused["mark"]:
+        return None
+    return wire.patch_request(kind, server_id, refused["fields"], key)
 
 
 def _patch(

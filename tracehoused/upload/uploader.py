@@ -94,9 +94,10 @@ class Uploader:
             return Outcome(False, f"the server forgot this session again: {halt.reason}")
         self._started_again = True
         self._checkpoint.fact("generation", self._context.generation + 1)
-        for name in ("server_id", "status_sent", ENDS, "outcome_sent", "damage", "omitted"):
+        for name in ("server_id", "status_sent", ENDS, "outcome_sent", "damage", "omitted", "refused"):
             self._checkpoint.fact(name, None)
         self._checkpoint.reset()
+        self._context.dead.keep_only([])  # what was refused is sent again too
         self._rollouts.forget()
         self._creation.confirmed = False
         try:
