@@ -7,24 +7,27 @@ from pathlib import Path
 
 from tests.support.lanes import needs_linux, needs_tool
 
+# stopped at the calls named only, not at each of the thousands that a start of Python makes; a signal cannot be sent from there
+_QUICKLY = "--seccomp-bpf"
+
 
 def killing(call: str, when: int) -> tuple[str, ...]:
     """The words before a command that is to be killed at its ``when``-th ``call`` (before it takes effect), in any thread."""
-    return _injecting(call, f"signal=KILL:when={when}")
+    return (*_strace(), *_injecting(call, f"signal=KILL:when={when}"))
 
 
 def failing(call: str, error: str, when: str) -> tuple[str, ...]:
     """The words before a command whose ``call`` is to fail with an errno's name; ``when`` as strace has it: 3, 3+, 2+2."""
-    return _injecting(call, f"error={error}:when={when}")
+    return (*_strace(), _QUICKLY, *_injecting(call, f"error={error}:when={when}"))
 
 
 def _injecting(call: str, how: str) -> tuple[str, ...]:
-    return (*_strace(), "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{how}")
+    return ("-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{how}")
 
 
 def counting(log: Path, *calls: str) -> tuple[str, ...]:
     """The words before a command whose calls are to be written down."""
-    return (*_strace(), "-o", str(log), "-e", f"trace={','.join(calls)}")
+    return (*_strace(), _QUICKLY, "-o", str(log), "-e", f"trace={','.join(calls)}")
 
 
 def counts(log: Path) -> dict[str, int]:
