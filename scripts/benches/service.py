@@ -14,7 +14,7 @@ from benches.agents import agent, cpu_seconds, settle
 from benches.measure import Report, median, rss_mb
 from benches.procs import KEY, SCRIPTS, Worker, clean, null_server
 
-_LAST_THREADS = 16  # seconds after which those have ended that uploads needed
+_REST = 65  # seconds after which threads have ended that uploads needed, and sessions count as recording no more
 _STATUS = "from tracehoused.cli.main import tracehoused; tracehoused()"
 
 
@@ -46,7 +46,7 @@ def _at_rest(report: Report, home: Path, what: str, way: str) -> None:
             with agent(home / "spool", environ, home / "agent.log") as pid:
                 if not (_is_settled(environ, count) and settle(pid, 60)):
                     report.note(f"beside {count:,} {what} sessions the agent did not come to rest")
-                time.sleep(_LAST_THREADS)
+                time.sleep(_REST)
                 seconds = report.size(20, 130)
                 before = cpu_seconds(pid)
                 time.sleep(seconds)

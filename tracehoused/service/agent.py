@@ -123,6 +123,8 @@ class Agent:
             for session in self.lookout.rescan(now):
                 self._want(session, now, hot=session.state == "live")
             self._beat()
+        for session in self.lookout.watches.at_rest(now):
+            self._look_later(session, now)
         for session in self._schedule.due(now):
             self._on_time(session, now)
         self._begin_passes()
@@ -139,7 +141,8 @@ class Agent:
 
     def until_due(self) -> float:
         """Seconds until there is something to do without a hint."""
-        times = (self._schedule.next_due(), self.backlog.due, self.lookout.next_look)
+        lookout = self.lookout
+        times = (self._schedule.next_due(), self.backlog.due, lookout.next_look, lookout.watches.next_rest)
         return max(0.0, min(at for at in times if at is not None) - time.monotonic())
 
     def _is_drained(self) -> bool:
@@ -167,7 +170,7 @@ class Agent:
             if fingerprint(session.path) == session.mark:
                 self._schedule.at(session, session.next_look(self.lookout.next_poll(session, now)))
                 return
-            self._watch(session, now)
+            session.grew = now
         session.again = False
         hot = session.state == "live"
         if session.state == "parked":
@@ -182,9 +185,14 @@ class Agent:
             self._pool.submit(self._pass, session)
 
     def _watch(self, session: Tracked, now: float) -> None:
-        loser = self.lookout.watch(session)
-        if loser is not None and loser.state == "live":
-            self._schedule.at(loser, loser.next_look(self.lookout.next_poll(loser, now)))
+        loser = self.lookout.watches.give(session, now)
+        if loser is not None:
+            self._look_later(loser, now)
+
+    def _look_later(self, session: Tracked, now: float) -> None:
+        """By the clock, for it has no watch any more."""
+        if session.state == "live":
+            self._schedule.at(session, session.next_look(self.lookout.next_poll(session, now)))
 
     def _pass(self, session: Tracked) -> None:
         mark, epochs, report = fingerprint(session.path), segments(session.path), None

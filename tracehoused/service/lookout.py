@@ -11,7 +11,6 @@ import logging
 import math
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 
 from tracehouse.spool import layout, liveness
@@ -20,6 +19,7 @@ from tracehoused.service.ledger import Note, Odometer, directory_mark
 from tracehoused.service.spools import Spool, expand, fingerprint
 from tracehoused.service.tracked import Tracked
 from tracehoused.service.watcher import Hints, Watcher
+from tracehoused.service.watches import LATELY, Watches
 
 __all__ = ["Lookout"]
 
@@ -27,7 +27,6 @@ log = logging.getLogger("tracehoused")
 
 _POLL = 0.5
 _REMOTE_POLL = 1.0
-_LATELY = 60.0
 _COST = 0.006  # seconds between two looks at idle sessions, so that they take less than a hundredth of a core
 _BLIND_RESCAN = 30.0
 _MEASURED = 20_000
@@ -64,7 +63,7 @@ class Lookout:
         self.sessions: dict[str, Tracked] = {}
         self._by_epoch: dict[str, set[str]] = {}
         self._beats: dict[str, tuple[float, float]] = {}
-        self._watched: OrderedDict[str, Tracked] = OrderedDict()
+        self.watches = Watches(self.watcher, self.sessions)
         self._waiting: set[str] = set()
         self._problem_told = ""
         self.has_looked = False
@@ -205,7 +204,7 @@ class Lookout:
     def waits(self, session: Tracked) -> None:
         """It has no key, or cannot be read: tried again when keys change, or by the next start."""
         self._waiting.add(session.path)
-        self._unwatch(session)
+        self.watches.take(session)
 
     def settled(self, session: Tracked, mark: tuple[int, int]) -> None:
         """Nothing is left to do with it: a note takes its place."""
@@ -227,37 +226,14 @@ class Lookout:
         """A pruned session: its receipt is there, its records are not."""
         return os.path.isdir(os.path.join(path, layout.UPLOAD))
 
-    def watch(self, session: Tracked) -> Tracked | None:
-        """Give it a watch; one that did not grow for longer may have given up its own for it, and is returned."""
-        if session.watched:
-            self._watched.move_to_end(session.path)
-            return None
-        loser = None
-        if not self.watcher.watch(session.path):
-            loser = self._loser(session)
-            if loser is None:
-                return None
-            self._unwatch(loser)
-            if not self.watcher.watch(session.path):
-                return loser
-        session.watched = True
-        self._watched[session.path] = session
-        return loser
-
-    def _loser(self, session: Tracked) -> Tracked | None:
-        if self.watcher.problem or os.path.dirname(session.path) in self.watcher.polled or not self._watched:
-            return None
-        oldest = next(iter(self._watched.values()))
-        return None if oldest.running or oldest.grew >= session.grew else oldest
-
     def next_poll(self, session: Tracked, now: float) -> float | None:
         """When a live session is to be looked at without a hint."""
         if session.watched:
-            self._watched.move_to_end(session.path)
+            self.watches.renew(session)
             return None
         if os.path.dirname(session.path) in self.watcher.polled:
             return now + _REMOTE_POLL
-        if now - session.grew < _LATELY and len(self.sessions) < 1000:
+        if now - session.grew < LATELY and len(self.sessions) < 1000:
             return now + _POLL
         # on whole seconds: those of one second share a wake-up
         return math.ceil(now + len(self.sessions) * _COST)
@@ -286,14 +262,8 @@ class Lookout:
             known = self.sessions[path] = Tracked(path, now)
         return known
 
-    def _unwatch(self, session: Tracked) -> None:
-        if session.watched:
-            session.watched = False
-            self._watched.pop(session.path, None)
-            self.watcher.unwatch(session.path)
-
     def _forget(self, session: Tracked) -> None:
-        self._unwatch(session)
+        self.watches.take(session)
         self.set_epochs(session, ())
         self._waiting.discard(session.path)
         session.due = None

@@ -1,6 +1,6 @@
 """File events as hints that a session may have something new. They may be missed: the agent's rescan finds everything anyway.
 
-On Linux each spool has two watches (its sessions coming, its writers ending) and some live sessions one each, all on one
+On Linux each spool has two watches (its sessions coming, its writers ending) and many live sessions one each, all on one
 descriptor. A new segment touches its session's directory, so that a session without a watch gives a hint then too.
 Elsewhere (macOS) watchdog's observer watches each spool as a whole.
 """
@@ -18,7 +18,7 @@ from tracehoused.service import inotify
 
 __all__ = ["MOST_WATCHES", "Hints", "Watcher"]
 
-MOST_WATCHES = 64
+MOST_WATCHES = 1024
 _ROOT = inotify.CREATE | inotify.MOVED_TO | inotify.ATTRIB
 _WRITERS = inotify.CLOSE_WRITE | inotify.DELETE
 _SESSION = inotify.MODIFY | inotify.CREATE | inotify.MOVED_TO
