@@ -227,7 +227,7 @@ def test_a_connection_closed_while_idle_is_opened_again() -> None:
 
     with serving(once, reply(200)) as server, client(server) as sender:
         assert sender.send(POST).verdict is Verdict.ACCEPTED
-        assert closed.wait(30)
+        assert closed.wait(60)
         assert sender.send(POST).verdict is Verdict.ACCEPTED
         assert server.connections == 2
 
@@ -272,7 +272,7 @@ def test_a_client_can_be_shared_by_threads() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
     assert verdicts == [Verdict.ACCEPTED] * 160
 
 

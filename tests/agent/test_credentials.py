@@ -201,7 +201,7 @@ def test_a9_one_anonymous_identity_covers_a_server_and_is_kept_private(tmp_path:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
         assert len(server.received) == 1
         assert anonymous(server.url, state, None) in results
     (result,) = set(results)

@@ -92,7 +92,7 @@ class Terminal:
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(30)
+        self.process.wait(60)
         os.close(self._theirs)
         os.close(self.ours)
 
@@ -174,7 +174,7 @@ def test_it_is_redrawn_as_the_job_goes_on_and_q_ends_it(run: cm.TrainingRun, tmp
         shown.wait_for("7.25  step 40")
         shown.wait_for("records/s")
         os.write(shown.ours, b"q")
-        assert shown.process.wait(30) == 0
+        assert shown.process.wait(60) == 0
         shown.frames()
         assert shown.seen.endswith("\x1b[?25h\x1b[?1049l")
         assert shown.has_its_modes_back()
@@ -185,7 +185,7 @@ def test_a_signal_ends_it_and_gives_the_terminal_back(run: cm.TrainingRun, tmp_p
     with terminal(tmp_path) as shown:
         shown.wait_for("live-run")
         shown.process.send_signal(number)
-        assert shown.process.wait(30) == 0
+        assert shown.process.wait(60) == 0
         shown.frames()
         assert shown.seen.endswith("\x1b[?25h\x1b[?1049l")
         assert shown.has_its_modes_back()

@@ -11,7 +11,7 @@ from tests.support.trials import hold
 from tortures import agent_kills
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a1_an_agent_killed_at_any_system_call_repeats_and_loses_nothing(tmp_path: Path) -> None:
     needs_house()
     hold(agent_kills.run, tmp_path, "strace", count=60)

@@ -11,7 +11,7 @@ from tests.support.trials import hold
 from tortures import agents
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_a8_an_agent_stopped_beyond_its_lease_and_a_copy_synced_beside_repeat_nothing(tmp_path: Path) -> None:
     needs_house()
     hold(agents.run, tmp_path, "rsync", count=6)

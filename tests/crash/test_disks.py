@@ -14,7 +14,7 @@ def test_e3_on_a_full_disk_nothing_is_lost_untold_and_all_goes_on_with_space(tmp
     hold(full_disk.run, tmp_path, "root", count=6)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_e2_what_flush_was_true_for_survives_a_power_failure(tmp_path: Path) -> None:
     """One point for each of ext4's data modes, and xfs."""
     hold(power_loss.run, tmp_path, "root", count=len(power_loss.KINDS), seed=2)

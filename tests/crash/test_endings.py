@@ -11,7 +11,7 @@ from tests.support.trials import hold
 from tortures import endings
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_e4_whatever_processes_are_made_and_end_all_they_logged_arrives_once(tmp_path: Path) -> None:
     """Every start with two or three of the endings."""
     needs_house()

@@ -11,7 +11,7 @@ from tests.support.trials import hold
 from tortures import forgetting
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a2_what_is_deleted_here_is_there_once_and_a_session_goes_on_from_it(tmp_path: Path, seed: int) -> None:
     needs_house()

@@ -11,7 +11,7 @@ from tests.support.trials import hold
 from tortures import model
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a1_a_crash_between_any_two_steps_loses_and_repeats_nothing(tmp_path: Path) -> None:
     needs_house()

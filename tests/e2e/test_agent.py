@@ -61,7 +61,7 @@ class Job:
         self.process.communicate()
 
     def end(self) -> None:
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=60)
 
 
 @pytest.fixture
@@ -140,14 +140,14 @@ def test_sigterm_stops_it_cleanly_and_the_next_one_goes_on(
     job.tell("log")
     until_held(house, home, "stopped", 1)
     agent.send_signal(signal.SIGTERM)
-    assert agent.wait(30) == 0, told(home)
+    assert agent.wait(60) == 0, told(home)
     job.tell("log")
     again = home.start_agent()
     try:
         until_held(house, home, "stopped", 2)
     finally:
         again.send_signal(signal.SIGTERM)
-        assert again.wait(30) == 0
+        assert again.wait(60) == 0
     job.kill()
     assert "Traceback" not in told(home)
 

@@ -187,7 +187,7 @@ def test_a_killed_view_leaves_the_way_free(home: Home) -> None:
     home.job(TWO)
     with viewed(home) as shown:
         shown.process.kill()
-        assert shown.process.wait(30) == -9
+        assert shown.process.wait(60) == -9
     with viewed(home) as shown, shown.browser() as browser:
         wait_until(lambda: is_complete(browser), what="both runs shown")
 

@@ -131,7 +131,7 @@ def test_e7_a_signal_kills_as_it_would_without_us(tmp_path: Path) -> None:
     assert job.stdout is not None
     assert job.stdout.readline() == "ready\n"
     job.send_signal(signal.SIGTERM)
-    assert job.wait(timeout=30) == -signal.SIGTERM
+    assert job.wait(timeout=60) == -signal.SIGTERM
     job.communicate()
     session = jobs.only_session(tmp_path)
     assert not jobs.of_type(session, "exit")

@@ -31,6 +31,6 @@ def test_the_description_is_served_without_a_key(house: House) -> None:
     assert httpx.get(f"{house.url}/openapi.json").json()["openapi"].startswith("3.1")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_requests_made_from_the_description_never_make_the_house_fail(tmp_path: Path) -> None:
     hold(house_schema.run, tmp_path, "schemathesis", count=3)

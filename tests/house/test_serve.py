@@ -100,7 +100,7 @@ def test_a_house_that_nobody_listens_to_serves(tmp_path: Path, how: str) -> None
         assert process.poll() is None, errors.read_text()
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert errors.read_text() == ""
 
 

@@ -160,7 +160,7 @@ def _house(command: Path, data: Path) -> Iterator[str]:
         yield found[1]
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(60)
 
 
 @pytest.mark.heavy

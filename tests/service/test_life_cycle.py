@@ -150,7 +150,7 @@ def test_foreground_ends_by_sigterm_with_0(alone: Site) -> None:
     while b"started" not in (line := process.stderr.readline()):
         assert line, "it ended before it said so"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     process.stderr.close()
 
 

@@ -82,7 +82,7 @@ def test_the_agent_tells_its_manager_when_it_is_ready_and_that_it_lives(alone: S
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(address))
-        manager.settimeout(30)
+        manager.settimeout(60)
         alone.environ.update(NOTIFY_SOCKET=str(address), WATCHDOG_USEC="3000000")
         code = "from tracehoused.cli.main import tracehoused; tracehoused()"
         process = subprocess.Popen([sys.executable, "-c", code, "start", "--foreground"], env=alone.environ)
@@ -93,7 +93,7 @@ def test_the_agent_tells_its_manager_when_it_is_ready_and_that_it_lives(alone: S
             process.terminate()
             wait_until(lambda: b"STOPPING=1" in manager.recv(4096), what="its end being told")
         finally:
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
 
 
 def test_without_a_manager_nothing_is_told() -> None:

@@ -101,7 +101,7 @@ def _scrape(port: int) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
         pytest.skip("[prometheus] needs prometheus_client")
     from prometheus_client.parser import text_string_to_metric_families
 
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         families = list(text_string_to_metric_families(answer.read().decode()))
     assert all(family.documentation and family.type in ("gauge", "counter") for family in families)
@@ -137,7 +137,7 @@ def test_a_scrape_tells_what_waits_what_became_of_requests_what_was_lost_and_how
     assert found["tracehouse_spool_bytes"][("spool", str(site.spool)),] == segments
     assert found["tracehouse_sessions"][("state", "pending"),] == 1
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30)
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60)
     assert refused.value.code == 404
 
 

@@ -45,7 +45,7 @@ class Viewed:
     def end(self) -> int:
         """Ctrl-C; the exit code."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(30)
+        return self.process.wait(60)
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def viewed(home: Home, *words: str, **more: str) -> Iterator[Viewed]:
     finally:
         if process.poll() is None:
             process.kill()
-            process.wait(30)
+            process.wait(60)
 
 
 def _start(home: Home, output: IO[str], words: tuple[str, ...], more: dict[str, str]) -> subprocess.Popen[str]:

@@ -12,7 +12,7 @@ _FIRST_PAUSE = 0.001
 _LONGEST_PAUSE = 0.05
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 30.0, what: str | Callable[[], str] = "") -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = 60.0, what: str | Callable[[], str] = "") -> T:
     """Call `predicate` until it returns something true, and return that.
 
     `timeout` is in seconds and only bounds a failure: it is generous, and no test may be slower for it.
