@@ -7,7 +7,7 @@ import re
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from tracehoused.house.auth import Principal
+from tracehoused.house.auth import Auth, Principal
 from tracehoused.house.errors import Refusal, malformed
 from tracehoused.house.state import house_of
 from tracehoused.house.store.once import Caller
@@ -84,17 +84,22 @@ async def _principal(request: Request) -> Principal:
     header = request.headers.get("authorization")
     if header is not None:
         scheme, _, secret = header.partition(" ")
-        found = await run_in_threadpool(auth.principal, secret.strip()) if scheme.lower() == "bearer" else None
+        found = await _found(auth, secret.strip()) if scheme.lower() == "bearer" else None
         if found is None or found.scope == "browser":
             raise Refusal(401, "unauthorized", "the key is not one of this house's")
         return found
     cookie = request.cookies.get(auth.cookie)
-    found = await run_in_threadpool(auth.principal, cookie) if cookie else None
+    found = await _found(auth, cookie) if cookie else None
     if found is None or found.scope != "browser":
         raise Refusal(401, "unauthorized", "a key is needed: Authorization: Bearer ba_…")
     if request.method in _UNSAFE:
         check_origin(request)
     return found
+
+
+async def _found(auth: Auth, secret: str) -> Principal | None:
+    """Most are remembered, and then no other thread is waited for, which may be behind a busy one."""
+    return auth.remembered(secret) or await run_in_threadpool(auth.principal, secret)
 
 
 def check_origin(request: Request) -> None:

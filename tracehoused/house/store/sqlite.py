@@ -32,7 +32,8 @@ _PRAGMAS = (
     "temp_store=MEMORY",
 )
 _OLDEST_SQLITE = (3, 24)
-_MOST_VALUES = 999
+# values in a statement, by default
+_MOST_VALUES = 32766 if sqlite3.sqlite_version_info >= (3, 32) else 999
 
 
 def open_engine(url: URL, *, writes: bool) -> Engine:
@@ -71,8 +72,8 @@ def refusal_of(error: Exception) -> Refusal | None:
     return None
 
 
-# SQLite's default allows 999 values in a statement; a few sizes, so that prepared statements are found again.
-_ROWS = (96, 24, 6, 1)
+# A few sizes, so that prepared statements are found again.
+_ROWS = (1000, 96, 24, 6, 1)
 
 
 def insert_many(connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> None:
@@ -81,6 +82,8 @@ def insert_many(connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ..
     cursor = connection.connection.cursor()
     at = 0
     for size in _ROWS:
+        if size * len(bulk.columns) > _MOST_VALUES or size > len(rows) - at:
+            continue
         sql = _text(bulk, connection.dialect, size)
         while len(rows) - at >= size:
             cursor.execute(sql, tuple(chain.from_iterable(rows[at : at + size])))
@@ -92,6 +95,6 @@ def insert_many(connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ..
 def _text(bulk: Bulk, dialect: Dialect, size: int) -> str:
     text = str(bulk.statement(dialect).compile(dialect=dialect))
     one = f"({', '.join('?' * len(bulk.columns))})"
-    if text.count(f"VALUES {one}") != 1 or size * len(bulk.columns) > _MOST_VALUES:
+    if text.count(f"VALUES {one}") != 1:
         raise ValueError(f"not a statement for many rows: {text}")
     return text.replace(one, ", ".join([one] * size), 1)
