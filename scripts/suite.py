@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,8 @@ import envs
 LANE_SUITES = ("tests/emitter", "tests/agent")
 COMPILED = ("tracehouse", "tracehoused", "tests/support", "scripts")
 MOST_JOBS = 4
+# each process of a lane begins by importing all of its tests: two lanes at once need half as many as one after the other
+LANES_AT_ONCE = 2
 
 
 @dataclass
@@ -54,9 +57,9 @@ def say(text: str) -> None:
     print(f"\n── {text}", flush=True)
 
 
-def _jobs() -> list[str]:
+def _jobs(share: int) -> list[str]:
     # two for each core: most tests wait for processes of their own. Files in the order collected: those that take longest are first.
-    jobs = os.environ.get("TRACEHOUSE_TEST_JOBS") or str(min(2 * (os.cpu_count() or 1), MOST_JOBS))
+    jobs = os.environ.get("TRACEHOUSE_TEST_JOBS") or str(max(1, min(2 * (os.cpu_count() or 1), MOST_JOBS) // share))
     return ["-n", jobs, "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
@@ -82,18 +85,27 @@ def _compile(python: Path) -> None:
     subprocess.run(words, cwd=envs.ROOT, stdin=subprocess.DEVNULL, check=False, env=envs.clean_environ())
 
 
-def run_pytest(python: Path, lane: str, arguments: Sequence[str], **environ: str) -> Outcome:
-    """Run pytest in one environment; a run that ends in any way but well counts at least one failure."""
+def run_pytest(python: Path, lane: str, arguments: Sequence[str], share: int = 1, **environ: str) -> Outcome:
+    """Run pytest in one environment; a run that ends in any way but well counts at least one failure.
+
+    ``share``: how many such runs there are at once; what one of several prints is printed when it is over.
+    """
     _compile(python)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         done = subprocess.run(
-            [str(python), "-m", "pytest", "-q", *_jobs(), *arguments],
+            [str(python), "-m", "pytest", "-q", *_jobs(share), *arguments],
             cwd=envs.ROOT,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if share > 1 else None,
+            stderr=subprocess.STDOUT if share > 1 else None,
+            text=True,
+            errors="replace",
             check=False,
             env=envs.clean_environ(TRACEHOUSE_TEST_REPORT=str(report), PATH=debian.search_path(), **environ),
         )
+        if done.stdout:
+            print(f"\n── {lane}\n{done.stdout}", end="", flush=True)
         return _read_report(report, lane, done.returncode)
 
 
@@ -124,14 +136,15 @@ def run_lane(interpreter: envs.Interpreter) -> Outcome:
         return Outcome(failed=1)
     # The house belongs to the main environment, so here its absence is no failing.
     required = ",".join(sorted(required_lanes() - {"house", "all"}))
-    return run_pytest(python, interpreter.lane, suites or ["tests/emitter"], TRACEHOUSE_REQUIRE=required)
+    return run_pytest(python, interpreter.lane, suites or ["tests/emitter"], LANES_AT_ONCE, TRACEHOUSE_REQUIRE=required)
 
 
 def run_other_pythons(found: dict[int, envs.Interpreter], main: envs.Interpreter) -> Outcome:
     total = Outcome()
-    for minor in envs.MINORS:
-        if minor != main.minor:
-            total.add(run_lane(found[minor]) if minor in found else _absent(minor))
+    minors = [minor for minor in envs.MINORS if minor != main.minor]
+    with ThreadPoolExecutor(LANES_AT_ONCE) as pool:
+        for outcome in pool.map(lambda minor: run_lane(found[minor]) if minor in found else _absent(minor), minors):
+            total.add(outcome)
     return total
 
 
