@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from tracehouse.session import Session
-    from tracehouse.spool.segment import SessionLog
+    from tracehouse.spool.log import SessionLog
 
 _UNKNOWN = object()
 # the last instructions of functions that return a constant, and a variable

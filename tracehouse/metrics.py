@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tracehouse.redact import Redactor
     from tracehouse.session import NoLog, NoSession, Session
-    from tracehouse.spool.segment import SessionLog
+    from tracehouse.spool.log import SessionLog
 
     Media = list[tuple[str, Any]]
 

@@ -8,8 +8,8 @@ import threading
 from tracehouse import clock, exits, ids
 from tracehouse.exceptions import ArgumentError
 from tracehouse.spool import layout
+from tracehouse.spool.log import SessionLog
 from tracehouse.spool.manifest import Manifest
-from tracehouse.spool.segment import SessionLog
 from tracehouse.spool.writer import Writer, writer_of
 from tracehouse.values import encode
 from tracehouse.version import VERSION
@@ -51,8 +51,8 @@ class Session:
         self.directory = self.log.directory
         self.log.prepare()
         self._opening = self.log.openings
-        self.resumed = self.log.resumed or self._opening > 1
-        self.began_attempt = self.log.began_attempt
+        self.resumed = self.log.files.resumed or self._opening > 1
+        self.began_attempt = self.log.files.began_attempt
         self.tells: tuple[str, ...] = ()  # which statuses the end of this process may give the run
         self._is_open = True
         exits.watch(self)
@@ -63,8 +63,8 @@ class Session:
         if not self.resumed and not self.in_child:
             return ""
         log = self.log
-        is_first = log.opened_at == 0 and self._opening == 1
-        return log.writer.epoch if is_first else f"{log.writer.epoch}-{log.opened_at}-{self._opening}"
+        is_first = log.files.opened_at == 0 and self._opening == 1
+        return log.writer.epoch if is_first else f"{log.writer.epoch}-{log.files.opened_at}-{self._opening}"
 
     @property
     def in_child(self) -> bool:

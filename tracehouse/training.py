@@ -119,7 +119,7 @@ class TrainingRun(RunFacts):
         starting.tell(self._session)
 
     def _begin(self, session: Session | NoSession, project: str | None, name: str | None) -> None:
-        known = session.log.manifest if isinstance(session, Session) and session.resumed else None
+        known = session.log.files.manifest if isinstance(session, Session) and session.resumed else None
         settings = session.settings
         self.machine_id = settings.machine_id
         self.hostname = settings.hostname

@@ -44,3 +44,80 @@ def test_e1_no_interrupt_leaves_a_lock_held_or_takes_what_was_logged(tmp_path: P
     steps = Counter(point["step"] for point in jobs.of_type(session, "metrics") if point["step"] >= 0)
     assert set(returned) <= set(steps) <= set(range(1, last + 1))
     assert set(steps.values()) == {1}
+
+
+# segments of a few kB, so that many interrupts come while one is opened or sealed
+HANDLER = """
+import itertools, json, signal
+from tracehouse.clock import now
+from tracehouse.spool.writer import writer_of
+
+writer_of(os.environ["TRACEHOUSE_SPOOL_DIR"], now, segment_bytes=8192)
+run = cm.TrainingRun(capture_env=False, system_metrics=False)
+chat = cm.Run(session_id="chat")
+numbers, counts = [itertools.count(1), itertools.count(1)], [0, 0]
+
+def log(who):
+    number = next(numbers[who])
+    counts[who] = max(counts[who], number)
+    run.log({"who": who, "n": number}, step=number)
+    chat.log_user(f"{who} {number}")
+
+signal.signal(signal.SIGALRM, lambda *_: log(1))
+signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+while counts[0] < 8000 or counts[1] < 500:
+    log(0)
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(json.dumps([counts, run.flush(), chat.flush()]))
+"""
+
+
+def test_e1_what_a_signal_handler_logs_in_the_middle_of_a_call_is_recorded_once(tmp_path: Path) -> None:
+    job = jobs.run(HANDLER, tmp_path)
+    assert (job.code, job.err) == (0, "")
+    counts, *flushed = json.loads(job.out)
+    assert flushed == [True, True]
+    wanted = Counter((who, n) for who in (0, 1) for n in range(1, counts[who] + 1))
+    of_run, of_chat = jobs.sessions(tmp_path)
+    points = [point["values"] for point in jobs.of_type(of_run, "metrics")]
+    assert Counter((values["who"], values["n"]) for values in points) == wanted
+    texts = [span["attributes"]["text"] for span in jobs.of_type(of_chat, "span")]
+    assert Counter(tuple(map(int, text.split())) for text in texts) == wanted
+    for session in (of_run, of_chat):
+        seqs = [record.seq for record in jobs.records(session)]
+        assert sorted(seqs) == list(range(1, len(seqs) + 1))
+
+
+LAST_WORDS = """
+import json, random, signal
+
+run = cm.TrainingRun(capture_env=False, system_metrics=False)
+chance = random.Random(5)
+
+def child(number):
+    run.log({"first": number})
+
+    def end(*_):
+        run.log({"last": number})
+        os._exit(0)
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.001))
+    while True:
+        run.log({"more": number})
+
+for number in range(100):
+    chance.random()
+    pid = os.fork()
+    if not pid:
+        child(number)
+    os.waitpid(pid, 0)
+"""
+
+
+def test_e1_what_a_signal_handler_logged_is_recorded_though_it_ends_the_process(tmp_path: Path) -> None:
+    job = jobs.run(LAST_WORDS, tmp_path)
+    assert job.code == 0, job.err
+    points = [point["values"] for point in jobs.of_type(jobs.only_session(tmp_path), "metrics")]
+    for key in ("first", "last"):
+        assert Counter(values[key] for values in points if key in values) == Counter(range(100))

@@ -37,6 +37,12 @@ class Unsynced:
         taken._refused, self._refused = self._refused, {}
         return taken
 
+    def add(self, taken: Unsynced) -> None:
+        """All of it again, after a sync that was interrupted."""
+        self.files = [*taken.files, *self.files]
+        self.add_dirs(*taken._dirs)
+        self._refused.update(taken._refused)
+
     def put_back(self, taken: Unsynced, current: str) -> None:
         """After a failed sync of ``taken`` and an open segment: all but segments, which are abandoned."""
         self.files = [*(path for path in taken.files if not _is_segment(path)), *self.files]

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tracehouse.spool.budget import Budget
+    from tracehouse.spool.log import SessionLog
     from tracehouse.spool.losses import Losses
     from tracehouse.spool.manifest import Manifest
-    from tracehouse.spool.segment import SessionLog
 
 SEGMENT_BYTES = 32 * 1024 * 1024
 MEMORY_BYTES = 8 * 1024 * 1024
@@ -174,7 +174,7 @@ class Writer:
             while len(self._open) >= MAX_OPEN and chances:
                 chances -= 1
                 other = next(iter(self._open))
-                del self._open[other]
+                self._open.pop(other, None)
                 if other is log or not other.seal_if_idle():
                     self._open[other] = None
             self._open[log] = None
