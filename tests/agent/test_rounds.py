@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -12,7 +13,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.support.segments import header, line, manifest, session, span
-from tests.support.servers import Received, Server, reply
+from tests.support.servers import Behaviour, Received, Server, reply
 from tracehoused.config import resolve
 from tracehoused.options import Options
 from tracehoused.upload import rounds
@@ -23,26 +24,41 @@ _RANGE = re.compile(r".*:([0-9]+)-([0-9]+)")
 
 
 class Kept:
-    """Spans in the order of their acceptance; at each request for them, what the journal held. ``refused``: ordinals that get a 503."""
+    """Spans in the order of their acceptance; at each request for them, what the journal held. ``refused``: ordinals that get a 503.
+    ``ordered``: it heeds X-Tracehouse-After; ``after``: what was asked so, and whether it was granted."""
 
-    def __init__(self, spool: Path, refused: tuple[int, ...] = ()) -> None:
+    def __init__(self, spool: Path, refused: tuple[int, ...] = (), *, ordered: bool = False) -> None:
+        self.ordered = ordered
+        self.after: list[bool] = []
+        self._accepted: set[str] = set()
+        self._lock = threading.Lock()
         self.texts: list[str] = []
         self.requests: list[tuple[tuple[int, int], set[tuple[int, int]]]] = []
         self._spool = spool
         self._refused = refused
 
     def __call__(self, connection: socket.socket, received: Received) -> bool:
+        with self._lock:
+            return self._answer(received)(connection, received)
+
+    def _answer(self, received: Received) -> Behaviour:
         if received.method == "GET":
-            return reply(404)(connection, received)
+            return reply(200, b'{"after":true}') if self.ordered else reply(404)
         if received.target != "/v1/spans":
-            return reply(200, b'{"id":"t1","created":true}')(connection, received)
+            return reply(200, b'{"id":"t1","created":true}')
         found = _RANGE.fullmatch(received.headers["x-tracehouse-range"])
         assert found is not None
         self.requests.append(((int(found[1]), int(found[2])), self._journalled()))
         if len(self.requests) in self._refused:
-            return reply(503)(connection, received)
+            return reply(503)
+        after = received.headers.get("x-tracehouse-after")
+        if after is not None:
+            self.after.append(after in self._accepted)
+            if after not in self._accepted:
+                return reply(425, b'{"reason":"after"}')
+        self._accepted.add(received.headers["idempotency-key"])
         self.texts += [each["attributes"]["text"] for each in json.loads(received.body)["spans"]]
-        return reply(200)(connection, received)
+        return reply(200)
 
     def _journalled(self) -> set[tuple[int, int]]:
         lines = [one for path in self._spool.glob("*/upload/*/journal.jsonl") for one in path.read_text().splitlines()]
@@ -96,3 +112,21 @@ def test_a13_no_span_overtakes_one_that_is_left_for_later(tmp_path: Path, refuse
     kept = Kept(tmp_path / "spool", (refused,))
     assert drained(tmp_path, kept, 2) == [False, True]
     assert kept.texts == [f"text {number}" for number in range(COUNT)]
+
+
+@pytest.mark.parametrize("refused", [(), (1,), (2,), (3,), (5, 6), (7, 9, 12)])
+def test_a13_requests_beside_one_another_keep_the_order_where_the_server_sees_to_it(
+    tmp_path: Path, refused: tuple[int, ...]
+) -> None:
+    kept = Kept(tmp_path / "spool", refused, ordered=True)
+    passes = drained(tmp_path, kept, 1 + len(refused))
+    assert passes[-1]
+    assert kept.texts == [f"text {number}" for number in range(COUNT)]
+    assert all(bounds in journalled for bounds, journalled in kept.requests)
+    assert kept.after, "some were sent before the answer to those before them"
+
+
+def test_a13_only_a_server_that_sees_to_the_order_is_sent_spans_beside_others(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "spool")
+    assert drained(tmp_path, kept, 1) == [True]
+    assert kept.after == []

@@ -138,6 +138,8 @@ def test_depth_is_kept_or_refused_and_always_readable(target: tuple[httpx.Client
         {"X-Tracehouse-Range": "u/s:9-1"},
         {"X-Tracehouse-Range": "u/s:0-9223372036854775807"},
         {"X-Tracehouse-Range": "u/../s:1-2"},
+        {"X-Tracehouse-After": "two words"},
+        {"X-Tracehouse-After": "k" * 256},
         {"X-Tracehouse-Attempt": "-1"},
         {"X-Tracehouse-Attempt": "1" * 30},
         {"X-Claude-Monitor-Machine-Id": "m" * 5000},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -91,6 +92,60 @@ def test_a_patch_known_by_its_range_does_not_undo_a_later_one(client: httpx.Clie
     client.patch(f"/v1/runs/{run_id}", json={"status": "finished"}, headers=once("patch", 2, 2, key="p2"))
     client.patch(f"/v1/runs/{run_id}", json={"status": "running"}, headers=once("patch", 1, 1, key="p3"))
     assert client.get(f"/v1/runs/{run_id}").json()["status"] == "finished"
+
+
+def spans(uid: str, number: int, *, after: int | None = None, text: str = "") -> tuple[dict[str, Any], dict[str, str]]:
+    """The body and the headers of a batch with one span; ``after``: the number of the one it is to come after."""
+    headers = once(uid, number, number, key=f"{uid}-{number}")
+    if after is not None:
+        headers["X-Tracehouse-After"] = f"{uid}-{after}"
+    return {"traces": [], "spans": [span(number, attributes={"text": text or str(number)})]}, headers
+
+
+def test_a13_what_is_to_come_after_another_request_has_no_effect_without_that_one(client: httpx.Client) -> None:
+    trace_id = new_trace(client)
+    body, headers = spans("after", 2, after=1)
+    for _ in range(2):
+        answer = post(client, "/v1/spans", body, **headers)
+        assert (answer.status_code, answer.json()["reason"]) == (425, "after")
+    refused, first = spans("after", 1)
+    assert post(client, "/v1/spans", {**refused, "spans": [{"id": "x"}]}, **first).status_code == 422
+    assert post(client, "/v1/spans", body, **headers).status_code == 425, "a refused one has no effect"
+    assert all_spans(client, trace_id) == []
+    assert post(client, "/v1/spans", refused, **first).is_success
+    assert post(client, "/v1/spans", body, **headers).is_success
+    assert post(client, "/v1/spans", body, **headers).headers["idempotency-replayed"] == "true"
+    assert [one["attributes"]["text"] for one in all_spans(client, trace_id)] == ["1", "2"]
+
+
+def test_a13_a_small_request_sent_beside_a_large_one_does_not_overtake_it(client: httpx.Client) -> None:
+    trace_id = new_trace(client)
+
+    def send(number: int, after: int | None, text: str) -> httpx.Response:
+        body, headers = spans("beside", number, after=after, text=text)
+        return post(client, "/v1/spans", body, **headers)
+
+    with ThreadPoolExecutor(2) as threads:
+        for number in range(1, 40, 2):
+            large = threads.submit(send, number, None, "x" * 300_000)
+            small = threads.submit(send, number + 1, number, "y")
+            assert large.result().is_success
+            if not small.result().is_success:
+                assert small.result().status_code == 425
+                assert send(number + 1, number, "y").is_success
+    assert [one["attributes"]["text"][0] for one in all_spans(client, trace_id)] == ["x", "y"] * 20
+
+
+def test_requests_that_are_each_to_come_after_the_other_are_both_answered(client: httpx.Client) -> None:
+    trace_id = new_trace(client)
+
+    def send(pair: tuple[int, int]) -> int:
+        body, headers = spans("circle", pair[0], after=pair[1])
+        return post(client, "/v1/spans", body, **headers).status_code
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(send, [(1, 2), (2, 1), (3, 3)])) == [425] * 3
+    assert all_spans(client, trace_id) == []
 
 
 def test_points_of_attempts_and_writers_are_never_merged(client: httpx.Client) -> None:

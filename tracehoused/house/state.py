@@ -22,25 +22,44 @@ from tracehoused.house.store.store import Store
 log = logging.getLogger("tracehouse.house")
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A request's place behind the one that it names, where that began before it: so none waits for one that waits for it."""
+
+    ours: asyncio.Event
+    before: asyncio.Event | None
+
+    async def come(self) -> None:
+        """Wait until that one is on its way to the database, or has ended."""
+        if self.before is not None:
+            await self.before.wait()
+
+    def pass_on(self) -> None:
+        """What is written to the database from now on is written behind this one."""
+        self.ours.set()
+
+
 class InFlight:
     """Idempotency keys in use; touched by the server's one event loop only."""
 
     def __init__(self) -> None:
-        self._keys: set[tuple[str, str]] = set()
+        self._keys: dict[tuple[str, str], asyncio.Event] = {}
 
     @contextmanager
-    def hold(self, identity: str, key: str | None) -> Iterator[None]:
+    def hold(self, identity: str, key: str | None, after: str | None = None) -> Iterator[Turn]:
+        turn = Turn(asyncio.Event(), None if after is None else self._keys.get((identity, after)))
         if key is None:
-            yield
+            yield turn
             return
         held = (identity, key)
         if held in self._keys:
             raise Refusal(409, "in_flight", "a request with this key is being handled")
-        self._keys.add(held)
+        self._keys[held] = turn.ours
         try:
-            yield
+            yield turn
         finally:
-            self._keys.discard(held)
+            turn.pass_on()
+            del self._keys[held]
 
 
 @dataclass(frozen=True)

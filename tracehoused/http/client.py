@@ -262,6 +262,7 @@ def _own_headers(request: Request) -> list[tuple[str, str]]:
         ("Idempotency-Key", request.key),
         ("X-Tracehouse-Range", request.range),
         ("X-Tracehouse-Attempt", None if request.attempt is None else str(request.attempt)),
+        ("X-Tracehouse-After", request.after),
     ]
     mine = [(name, header_value(value)) for name, value in told if value is not None]
     return [*mine, *((name, header_value(value)) for name, value in request.headers)]

@@ -74,7 +74,8 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 class Request:
     """``path`` is percent-encoded (see ``api_path``) and below the api_base; ``query`` is not encoded yet.
 
-    ``key``, ``range`` and ``attempt`` become Idempotency-Key, X-Tracehouse-Range and X-Tracehouse-Attempt.
+    ``key``, ``range``, ``attempt`` and ``after`` become Idempotency-Key, X-Tracehouse-Range, X-Tracehouse-Attempt and
+    X-Tracehouse-After: the key of a request without whose effect this one is to have none.
     ``expect`` is what a 2xx must bring to count: see ``retry.judge``. ``headers`` go with it besides those of the client.
     """
 
@@ -86,6 +87,7 @@ class Request:
     key: str | None = None
     range: str | None = None
     attempt: int | None = None
+    after: str | None = None
     expect: str = "object"
     headers: tuple[tuple[str, str], ...] = ()
 

@@ -10,7 +10,8 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Callable, Union
 
 from tracehouse.spool import layout
@@ -32,7 +33,7 @@ from tracehoused.upload.batch import (
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.mediafiles import checked_media, may_come
 from tracehoused.upload.rounds import read_batch, read_records
-from tracehoused.upload.together import may_join, work_until_done
+from tracehoused.upload.together import Sent, may_join, spans_before, work_until_done
 
 __all__ = ["Delivery"]
 
@@ -88,33 +89,43 @@ class Delivery:
     ) -> None:
         """Send batches, several at once where their order does not matter. ``delivered`` grows by what is settled, also when one halts;
         ``meanwhile`` is taken from as long as there is nothing to do but wait for an answer, and to its end before this one has."""
-        under_way: deque[tuple[Batch, Future[Reply]]] = deque()
+        under_way: deque[Sent] = deque()
         try:
             for batch in batches:
                 if self.waits(batch.bounds):
                     continue
                 # its body is made while those before it are under way; a file is read once, and checked as it goes out
                 ready = self._prepared(batch, read=False)
-                while not may_join(batch, [other for other, _ in under_way]):
-                    work_until_done(under_way[0][1], meanwhile)
+                while not may_join(batch, under_way, ordered=self._context.capabilities.after):
+                    work_until_done(under_way[0].reply, meanwhile)
                     self._take(under_way, delivered)
                 if not self.waits(batch.bounds):
-                    under_way.append((batch, pool.submit(self._send, ready)))
+                    under_way.append(self._begin(batch, ready, spans_before(batch, under_way), pool))
             while under_way:
-                work_until_done(under_way[0][1], meanwhile)
+                work_until_done(under_way[0].reply, meanwhile)
                 if len(under_way) == 1:
                     deque(meanwhile, maxlen=0)
                 self._take(under_way, delivered)
         finally:
-            for batch, future in under_way:
-                if future.exception() is None and _is_accepted(future.result()):
-                    self._count_omitted(batch)
-                    delivered.append(batch.bounds)
+            for sent in under_way:
+                if sent.reply.exception() is None and _is_accepted(sent.reply.result()):
+                    self._count_omitted(sent.batch)
+                    delivered.append(sent.batch.bounds)
 
-    def _take(self, under_way: deque[tuple[Batch, Future[Reply]]], delivered: list[Bounds]) -> None:
-        batch, future = under_way.popleft()
+    def _begin(self, batch: Batch, ready: Request | Reply, before: Bounds | None, pool: Executor) -> Sent:
+        if before is not None and isinstance(ready, Request):
+            ready = replace(ready, after=self._key(before))
+        return Sent(batch, before is not None, pool.submit(self._send, ready))
+
+    def _key(self, bounds: Bounds) -> str:
+        return batch_key(self._context.uid, self._context.generation, self._context.destination, bounds)
+
+    def _take(self, under_way: deque[Sent], delivered: list[Bounds]) -> None:
+        batch, is_ahead, future = under_way.popleft()
         reply = future.result()
-        if isinstance(reply, BodyError):
+        if is_ahead and self.waits(batch.bounds) and not _is_accepted(reply):
+            reply = None  # what it was to come after is not there
+        elif isinstance(reply, BodyError) or (is_ahead and _is_early(reply)):
             reply = self._ask(batch)
         if self._settle_reply(batch, reply):
             delivered.append(batch.bounds)
@@ -155,8 +166,7 @@ class Delivery:
             if not isinstance(found, FileBody):
                 return found
             media = found
-        key = batch_key(context.uid, context.generation, context.destination, bounds)
-        return wire.batch_request(batch, self._server_id, uid=context.uid, key=key, media=media)
+        return wire.batch_request(batch, self._server_id, uid=context.uid, key=self._key(bounds), media=media)
 
     def _send(self, ready: Request | Reply) -> Reply:
         if not isinstance(ready, Request):
@@ -278,6 +288,10 @@ def media_of(context: Context, batch: Batch, *, read: bool = True) -> FileBody |
         return f"{_UNSUPPORTED}: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
     path = os.path.join(context.session, layout.MEDIA, name)
     return checked_media(path, size, name.partition(".")[0], read=read)
+
+
+def _is_early(reply: Reply) -> bool:
+    return isinstance(reply, Answer) and reply.status == 425
 
 
 def _is_accepted(reply: Reply) -> bool:

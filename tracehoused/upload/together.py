@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, wait
-from typing import Any
+from typing import Any, NamedTuple
 
-from tracehoused.upload.batch import ARTIFACTS, MEDIA, METRICS, SPANS, Batch
+from tracehoused.upload.batch import ARTIFACTS, MEDIA, METRICS, SPANS, Batch, Bounds
 
-__all__ = ["may_join", "work_until_done"]
+__all__ = ["Sent", "may_join", "spans_before", "work_until_done"]
 
-# requests of one lane under way at once: the order in which a conversation's spans arrive is its order
-_AT_ONCE = {SPANS: 1, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
+# requests of one lane under way at once
+_AT_ONCE = {SPANS: 2, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
 # seconds that a request's thread is left alone for: one that needs the interpreter beside a busy thread waits 5 ms for each turn
 _HANDOVER = 0.001
 
 
-def may_join(batch: Batch, under_way: list[Batch]) -> bool:
-    """Whether a batch may go out beside those: points of one step, and media of one key and step, must keep their order."""
-    beside = [other for other in under_way if other.bounds.lane == batch.bounds.lane]
-    if len(beside) >= _AT_ONCE[batch.bounds.lane]:
+class Sent(NamedTuple):
+    """A batch under way; ``is_ahead``: of the answer to those that it is to come after, whose key went with it."""
+
+    batch: Batch
+    is_ahead: bool
+    reply: Future[Any]
+
+
+def may_join(batch: Batch, under_way: Iterable[Sent], *, ordered: bool) -> bool:
+    """Whether a batch may go out beside those: points of one step, and media of one key and step, must keep their order. That in which
+    spans arrive is their conversation's: ``ordered`` is what a server sees to that is told which ones are to be there before."""
+    lane = batch.bounds.lane
+    beside = [sent.batch for sent in under_way if sent.batch.bounds.lane == lane]
+    if len(beside) >= _AT_ONCE[lane] or (beside and lane == SPANS and not ordered):
         return False
     return all(_marks(batch).isdisjoint(_marks(other)) for other in beside)
+
+
+def spans_before(batch: Batch, under_way: Iterable[Sent]) -> Bounds | None:
+    """Of the spans under way the last ones, where the batch has spans too."""
+    before = [sent.batch.bounds for sent in under_way if sent.batch.bounds.lane == batch.bounds.lane == SPANS]
+    return before[-1] if before else None
 
 
 def _marks(batch: Batch) -> set[object]:

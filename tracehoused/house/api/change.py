@@ -45,7 +45,7 @@ async def change_json(
     """`parse(body, now_us)` checks the JSON object; `apply` has the effect; `known` answers what was applied before."""
     house = house_of(request)
     caller, once = await writer(request), once_of(request, endpoint)
-    with house.in_flight.hold(caller.identity, once.key):
+    with house.in_flight.hold(caller.identity, once.key, once.after) as turn:
         raw = await read_body(request, house.options.body_limit)
         now_us = house.store.now_us()
         empty = b"{}" if request.method == "DELETE" else b""
@@ -56,13 +56,20 @@ async def change_json(
 
         body, digest = await run_in_threadpool(decode)
         change = Change(caller, replace(once, digest=digest), now_us, body)
-        return await commit(request, change, apply, known)
+        await turn.come()
+        return await commit(request, change, apply, known, begun=turn.pass_on)
 
 
 async def commit(
-    request: Request, change: Change[T], apply: Step[T], known: Step[T], names: tuple[str, ...] = ()
+    request: Request,
+    change: Change[T],
+    apply: Step[T],
+    known: Step[T],
+    names: tuple[str, ...] = (),
+    begun: Callable[[], None] = lambda: None,
 ) -> Response:
-    """Apply a change once and answer when it is durable. `names`: what it looks at beside what every request does."""
+    """Apply a change once and answer when it is durable. `names`: what it looks at beside what every request does. `begun` is
+    called when no later change can come before it."""
 
     def run(connection: Connection) -> Answer:
         return apply_once(
@@ -75,6 +82,8 @@ async def commit(
         )
 
     names += names_of(change.caller, change.once, request.path_params.get("id"))
-    answer = await asyncio.wrap_future(house_of(request).store.write(run, names))
+    result = house_of(request).store.write(run, names)
+    begun()
+    answer = await asyncio.wrap_future(result)
     headers = {"Idempotency-Replayed": "true"} if answer.replayed else None
     return json_answer(answer.body, answer.status, headers)

@@ -49,6 +49,7 @@ async def capabilities(request: Request) -> Response:
             "verify": True,
             "gzip": True,
             "ranges": True,
+            "after": True,
             "trace_batch": chat.MOST_TRACES,
             "version": house.options.version,
             "max_media_bytes": house.blobs.limit,

@@ -24,11 +24,14 @@ def once_of(request: Request, endpoint: str) -> Once:
     key = request.headers.get("idempotency-key")
     if key is not None and not _KEY.fullmatch(key):
         raise malformed("Idempotency-Key must be 1 to 255 visible ASCII characters")
+    after = request.headers.get("x-tracehouse-after")
+    if after is not None and not _KEY.fullmatch(after):
+        raise malformed("X-Tracehouse-After must be the key of another request")
     held = _range(request.headers.get("x-tracehouse-range"))
     attempt = request.headers.get("x-tracehouse-attempt", "0")
     if not re.fullmatch(r"[0-9]{1,18}", attempt):
         raise malformed("X-Tracehouse-Attempt must be a whole number")
-    return Once(endpoint, key, "", held, int(attempt), writer_of(held.segment) if held else "")
+    return Once(endpoint, key, "", held, int(attempt), writer_of(held.segment) if held else "", after)
 
 
 def writer_of(segment: str) -> str:

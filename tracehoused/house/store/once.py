@@ -2,7 +2,8 @@
 
 Both are recorded in the transaction of the data they speak of. A key that comes back with the same request gets the
 stored answer, with another one 422 `key_reused`. A range that is wholly known gets the answer of a success without
-effect; one that is partly known 409 `overlap` with what is held.
+effect; one that is partly known 409 `overlap` with what is held. A request may name the key of one that it comes after
+(X-Tracehouse-After), to be sent before that is answered: without that one's effect it has none, and gets 425 `after`.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Caller:
 
 @dataclass(frozen=True)
 class Once:
-    """What makes a request recognisable. `endpoint` names the interval set; `attempt` and `writer` go with points."""
+    """What makes a request recognisable. `endpoint` names the interval set; `attempt` and `writer` go with points. `after`: the
+    key of a request without whose effect this one has none."""
 
     endpoint: str
     key: str | None = None
@@ -62,6 +64,7 @@ class Once:
     range: Range | None = None
     attempt: int = 0
     writer: str = ""
+    after: str | None = None
 
 
 def named(kind: str, *parts: object) -> str:
@@ -74,8 +77,7 @@ def names_of(caller: Caller, once: Once, target: str | None) -> tuple[str, ...]:
     names = [named("machine", caller.identity, caller.machine)]
     if target is not None:
         names.append(named("id", target))
-    if once.key is not None:
-        names.append(named("key", caller.identity, once.key))
+    names += [named("key", caller.identity, key) for key in (once.key, once.after) if key is not None]
     if once.range is not None:
         names.append(named("session", caller.identity, once.range.uid))
     return tuple(names)
@@ -101,11 +103,18 @@ def apply_once(connection: Connection, caller: Caller, once: Once, now_us: int, 
     if near is None:
         answer = replace(known(connection), replayed=True)
     else:
+        _check_after(connection, caller, once)
         answer = apply(connection)
         if place is not None and once.range is not None:
             ranges.add(connection, place, once.range.first, once.range.last, near)
     _store_answer(connection, caller, once, now_us, answer)
     return answer
+
+
+def _check_after(connection: Connection, caller: Caller, once: Once) -> None:
+    asked = {"of": caller.identity, "asked": once.after}
+    if once.after is not None and connection.execute(_ANSWER, asked).first() is None:
+        raise Refusal(425, "after", f"the request with the key {once.after!r} has had no effect here")
 
 
 def _place(caller: Caller, once: Once, held: Range) -> ranges.Place:
