@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -157,6 +160,118 @@ def test_a_file_that_goes_while_it_is_sent_again_is_not_acknowledged(tmp_path: P
         assert client.get(f"/v1/media/{answer.json()['id']}").content == data
 
 
+class Killed(BaseException):
+    pass
+
+
+class Far:
+    """Files somewhere far away: it takes as long as one likes until one is gone. `at`: where its house is killed."""
+
+    def __init__(self, house: House, at: str = "") -> None:
+        self.house, self.at = house, at
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def at_once(self) -> Far:
+        self.go_on.set()
+        return self
+
+    def forget(self, sha256: str) -> bool:
+        self.asked.set()
+        if self.at == "before":
+            raise Killed
+        assert self.go_on.wait(60)
+        blob(self.house, sha256).unlink(missing_ok=True)
+        if self.at == "after":
+            raise Killed
+        return True
+
+
+@contextmanager
+def later(house: House, seconds: float = 0.0) -> Iterator[Any]:
+    """The database of a house that is stopped, so long after eight days from now."""
+    from tracehoused.house.store.store import Store
+
+    store = Store(f"sqlite:///{house.data / 'house.db'}", clock=lambda: time.time() + 8 * 86400 + seconds)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def with_a_deleted_run(path: Path, data: bytes) -> tuple[House, str]:
+    """A house that is stopped, and the hash of the file of a run that was deleted there."""
+    with House(path) as house, house.client() as client:
+        run = new_run(client, "gone")
+        params = {"key": "k", "media_type": "file"}
+        assert client.post(f"/v1/runs/{run}/media", params=params, content=data).is_success
+        assert client.delete(f"/v1/runs/{run}").is_success
+    return house, sha256(data).hexdigest()
+
+
+def test_while_a_file_goes_far_away_nobody_waits_and_no_run_comes_to_name_it(tmp_path: Path) -> None:
+    from tracehoused.house.errors import Refusal
+    from tracehoused.house.store import removals
+    from tracehoused.house.store.purging import purge
+
+    house, name = with_a_deleted_run(tmp_path / "data", b"far away")
+    far = Far(house)
+    with later(house) as store, ThreadPoolExecutor(1) as thread:
+
+        def check(since: int) -> None:
+            store.write(lambda connection: removals.check(connection, name, since, store.now_us())).result(60)
+
+        purging = thread.submit(purge, store, far)
+        assert far.asked.wait(60)
+        since = store.read(removals.so_far)
+        with pytest.raises(Refusal, match="removed meanwhile"):
+            check(since)
+        purge(store, Far(house, "before"))  # another house leaves it to the first
+        with pytest.raises(Refusal):
+            check(since)
+        far.go_on.set()
+        purging.result()
+        with pytest.raises(Refusal):
+            check(since)  # it was seen to be there before it went
+        check(store.read(removals.so_far))
+    assert rows(house)["media"] == 0
+
+
+@pytest.mark.parametrize("at", ["before", "after"])
+def test_a_house_killed_while_a_file_goes_ends_that_the_next_time(tmp_path: Path, at: str) -> None:
+    from tracehoused.house.store.purging import purge
+    from tracehoused.house.store.removals import STALE_US
+
+    data, params = b"half gone", {"key": "k", "media_type": "file"}
+    house, name = with_a_deleted_run(tmp_path / "data", data)
+    far = Far(house, at)
+    far.go_on.set()
+    with later(house) as store, pytest.raises(Killed):
+        purge(store, far)
+    assert rows(house)["media"] == 1
+    with later(house, STALE_US / 1e6) as store:
+        purge(store, Far(house).at_once())
+    assert rows(house)["media"] == 0
+    assert not blob(house, name).exists()
+    with house, house.client() as client:
+        answer = client.post(f"/v1/runs/{new_run(client, 'other')}/media", params=params, content=data)
+        assert client.get(f"/v1/media/{answer.json()['id']}").content == data
+
+
+@pytest.mark.parametrize("state", ["going", "gone"])
+def test_a_file_that_goes_somewhere_else_while_it_is_sent_again_is_not_acknowledged(own: House, state: str) -> None:
+    data, params = b"sent again", {"key": "k", "media_type": "file"}
+    note = ("removal/" + sha256(data).hexdigest(), json.dumps([7, state, int(time.time() * 1e6)]))
+    with own.client() as client, closing(sqlite3.connect(own.data / "house.db", isolation_level=None)) as database:
+        run = new_run(client)
+        database.execute("INSERT INTO house VALUES (?, ?)", note)
+        answer = client.post(f"/v1/runs/{run}/media", params=params, content=data)
+        assert (answer.status_code, answer.json()["reason"]) == (503, "storage")
+        database.execute("INSERT INTO house VALUES ('removals', '7')")
+        database.execute("UPDATE house SET value = replace(value, 'going', 'gone') WHERE name = ?", note[:1])
+        answer = client.post(f"/v1/runs/{run}/media", params=params, content=data)
+        assert client.get(f"/v1/media/{answer.json()['id']}").content == data
+
+
 def test_a_file_that_cannot_be_removed_keeps_only_its_own_run(tmp_path: Path) -> None:
     with House(tmp_path / "data") as house, house.client() as client, browser(house) as owner:
         (stuck, _, name), (other, _, _), lone = fill(client, "stuck"), fill(client, "other"), new_trace(client, "lone")
@@ -167,7 +282,7 @@ def test_a_file_that_cannot_be_removed_keeps_only_its_own_run(tmp_path: Path) ->
         for kind, target in (("run", stuck), ("run", other), ("trace", lone)):
             assert client.delete(f"/v1/{kind}s/{target}").is_success
             assert owner.post("/purge", data={"kind": kind, "id": target}).status_code == 303
-        wait_until(lambda: rows(house)["media"] == 3 and not rows(house)["spans"], what=lambda: f"{rows(house)}")
+        wait_until(lambda: rows(house)["media"] == 2 and not rows(house)["spans"], what=lambda: f"{rows(house)}")
         (blob(house, name) / "in the way").rmdir()
         blob(house, name).rmdir()
         assert owner.post("/purge", data={"kind": "run", "id": stuck}).status_code == 303

@@ -125,6 +125,9 @@ class Blobs:
         """Those of these SHA-256 that are not kept."""
         return {sha256 for sha256 in hashes if not self.path(sha256).is_file()}
 
+    def is_lost(self, sha256: str) -> bool:
+        return not self.path(sha256).is_file()
+
     def answer(self, _request: Request, found: Object, headers: dict[str, str]) -> Response | None:
         """The blob of a medium, or the part of it that is asked for; None where it is not kept."""
         path = self.path(found["sha256"])

@@ -107,6 +107,9 @@ class Bucket:
     def free(self) -> None:
         return None
 
+    def is_lost(self, _sha256: str) -> bool:
+        return False
+
     def answer(self, request: Request, found: dict[str, Any], headers: dict[str, str]) -> Response | None:
         path, size = self._path(found["sha256"]), int(found["size"])
         etag = f'"{found["sha256"]}"'

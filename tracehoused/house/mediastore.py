@@ -43,6 +43,9 @@ class Media(Protocol):
     def missing(self, hashes: Sequence[str]) -> set[str]:
         """Those of these that are not kept."""
 
+    def is_lost(self, sha256: str) -> bool:
+        """Whether it is seen at once, without asking anybody, that one is not kept."""
+
     def answer(self, request: Request, found: dict[str, Any], headers: dict[str, str]) -> Response | None:
         """The bytes of a medium, or the part that is asked for; None where it is not kept."""
 

@@ -16,8 +16,8 @@ from tracehoused.house.api.identify import writer
 from tracehoused.house.api.receive import check_length, digest_of, once_of, query_of
 from tracehoused.house.errors import Refusal, StorageFailure
 from tracehoused.house.mediastore import Media
-from tracehoused.house.state import house_of
-from tracehoused.house.store import points, runs
+from tracehoused.house.state import House, house_of
+from tracehoused.house.store import points, removals, runs
 from tracehoused.house.store.once import named
 
 
@@ -87,13 +87,15 @@ async def post_media(request: Request) -> Response:
         await run_in_threadpool(house.store.read, lambda connection: runs.run_row(connection, caller, run_id))
         sha256, size = await _stream(request, house.blobs)
         once = replace(once, digest=digest_of(request, sha256))
+        since = await run_in_threadpool(_found, house, sha256)
         stored: dict[str, Any] = {"sha256": sha256, "size": size}
 
         def apply(connection: Connection, change: Change[training.NewMedia]) -> dict[str, Any]:
             row = runs.run_row(connection, caller, run_id)
             # A run that went for good just now may have taken the file with it, which this request found there.
-            if house.blobs.missing([sha256]):
-                raise StorageFailure("the file was removed meanwhile; send it again")
+            removals.check(connection, sha256, since, house.store.now_us())
+            if house.blobs.is_lost(sha256):
+                raise _removed()
             media_id = runs.add_media(connection, row.pk, once, change.body, sha256, size, change.now_us)
             return {"id": media_id, **stored}
 
@@ -103,6 +105,18 @@ async def post_media(request: Request) -> Response:
 
         change = Change(caller, once, house.store.now_us(), new)
         return await commit(request, change, apply, known, (named("blob", sha256),))
+
+
+def _found(house: House, sha256: str) -> int:
+    """How many files had gone before this one was seen to be there; StorageFailure where it is not."""
+    since = house.store.read(removals.so_far)
+    if house.blobs.missing([sha256]):
+        raise _removed()
+    return since
+
+
+def _removed() -> StorageFailure:
+    return StorageFailure("the file was removed meanwhile; send it again")
 
 
 async def _stream(request: Request, blobs: Media) -> tuple[str, int]:

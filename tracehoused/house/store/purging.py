@@ -1,20 +1,22 @@
 """What was deleted goes for good once the time to undo it is over: all its content. Its row stays, emptied, and answers 410 for ever.
 
-In steps of some thousand rows or a few files each, so that nobody who writes waits long. A file goes when no run shows it any more, and not
-while somebody may be sending the same bytes just now: then its run waits for the next time.
+In steps of some thousand rows or a few files each, so that nobody who writes waits long, and for no file at all
+(`removals`). A file goes when no run shows it any more, and not while somebody may be sending the same bytes just now: then
+its run waits for the next time.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection, Table, delete, select, text, update
 
 from tracehoused.house.errors import Refusal, StorageFailure
+from tracehoused.house.store import removals
 from tracehoused.house.store.once import named
 from tracehoused.house.store.schema import (
     artifacts,
@@ -37,8 +39,7 @@ PURGED = 0
 NOW = 1
 _ROWS = 20_000
 _TRACES = 200
-# The files of a step are removed while everybody who writes waits, and may be far away.
-_MEDIA = 4
+_MEDIA = 16
 # One house at a time: two that remove runs with a file in common would each leave it to the other.
 _PURGE = named("purge")
 _NO_RUN: dict[str, Any] = dict.fromkeys(
@@ -65,6 +66,7 @@ def purge(store: Store, files: Files, stopping: Callable[[], bool] = lambda: Fal
     """Everything that was deleted so long ago, or, not `aged`, only what is to go without waiting. May take long; other
     writes go between its steps, after any of which it stops when it is told to. A run that cannot go now is logged and
     waits for the next time."""
+    store.write(partial(removals.forget_old, now_us=store.now_us()), (_PURGE,)).result()
     before_us = store.now_us() - UNDO_US if aged else NOW + 1
     gone = runs.c.deleted_us > PURGED, runs.c.deleted_us < before_us
     for pk in store.read(lambda connection: connection.execute(select(runs.c.pk).where(*gone)).scalars().all()):
@@ -80,42 +82,78 @@ def purge(store: Store, files: Files, stopping: Callable[[], bool] = lambda: Fal
 
 
 def _next_step(store: Store, files: Files, run: int, before_us: int) -> bool:
-    """One portion of a run; whether there is more to do for it now. Nobody names its files while they are removed."""
+    """One portion of a run; whether there is more to do for it now."""
     some = select(media.c.sha256).where(media.c.run == run).order_by(media.c.n).limit(_MEDIA)
     hashes = store.read(lambda connection: connection.execute(some).scalars().all())
-    step = partial(_run_step, run=run, before_us=before_us, files=files, hashes=hashes)
-    return store.write(step, (_PURGE, *(named("blob", sha256) for sha256 in hashes))).result()
+    names = _PURGE, *(named("blob", sha256) for sha256 in hashes)
+    step = partial(_run_step, run=run, before_us=before_us, hashes=set(hashes), now_us=store.now_us())
+    portion = store.write(step, names).result()
+    gone, doubtful, failure = _remove(files, portion.going)
+    if portion.going:
+        end = partial(_end_step, run=run, going=portion.going - doubtful, gone=gone, now_us=store.now_us())
+        store.write(end, names).result()
+    if failure is not None:
+        raise failure
+    return portion.more and gone == portion.going
 
 
-def _run_step(connection: Connection, *, run: int, before_us: int, files: Files, hashes: Sequence[str]) -> bool:
+def _remove(files: Files, hashes: set[str]) -> tuple[set[str], set[str], Exception | None]:
+    """What is gone, what may yet go since its store did not answer, and why not all is."""
+    gone: set[str] = set()
+    failure: Exception | None = None
+    for sha256 in sorted(hashes):
+        try:
+            if files.forget(sha256):
+                gone.add(sha256)
+        except OSError as error:
+            failure = error
+        except StorageFailure as error:
+            return gone, {sha256}, error
+    return gone, set(), failure
+
+
+class _Portion(NamedTuple):
+    """Whether there is more to do for a run, once the files that are ``going`` have been removed."""
+
+    more: bool
+    going: set[str]
+
+
+def _run_step(connection: Connection, *, run: int, before_us: int, hashes: set[str], now_us: int) -> _Portion:
     deleted_us = connection.execute(select(runs.c.deleted_us).where(runs.c.pk == run)).scalar()
     if deleted_us is None or not PURGED < deleted_us < before_us:
-        return False
+        return _Portion(False, set())
     with _overwriting(connection):
-        return _portion(connection, run, files, hashes)
+        return _portion(connection, run, hashes, now_us)
 
 
-def _portion(connection: Connection, run: int, files: Files, hashes: Sequence[str]) -> bool:
+def _portion(connection: Connection, run: int, hashes: set[str], now_us: int) -> _Portion:
     if _traces_step(connection, where=(traces.c.run == run, traces.c.deleted_us > PURGED)):
-        return True
+        return _Portion(True, set())
     first = connection.execute(select(series.c.id).where(series.c.run == run).limit(1)).scalar()
     if first is not None:
         _series_step(connection, first)
-        return True
+        return _Portion(True, set())
     if hashes:
-        free = [sha256 for sha256 in set(hashes) if _is_free(connection, run, sha256, files)]
-        connection.execute(delete(media).where(media.c.run == run, media.c.sha256.in_(free)))
-        return len(free) == len(set(hashes))
+        unused = {sha256 for sha256 in hashes if not _is_shown_elsewhere(connection, run, sha256)}
+        connection.execute(delete(media).where(media.c.run == run, media.c.sha256.in_(hashes - unused)))
+        going = removals.begin(connection, unused, now_us)
+        return _Portion(going == unused, going)
     connection.execute(delete(artifacts).where(artifacts.c.run == run))
     _unshare(connection, "run", [run])
     connection.execute(update(runs).where(runs.c.pk == run).values(**_NO_RUN, name="", deleted_us=PURGED))
-    return False
+    return _Portion(False, set())
 
 
-def _is_free(connection: Connection, run: int, sha256: str, files: Files) -> bool:
-    """Whether a run's medium can go: another run shows the file too, or the file has gone now."""
+def _end_step(connection: Connection, *, run: int, going: set[str], gone: set[str], now_us: int) -> None:
+    with _overwriting(connection):
+        connection.execute(delete(media).where(media.c.run == run, media.c.sha256.in_(gone)))
+    removals.end(connection, going, gone, now_us)
+
+
+def _is_shown_elsewhere(connection: Connection, run: int, sha256: str) -> bool:
     other = select(media.c.n).where(media.c.sha256 == sha256, media.c.run != run).limit(1)
-    return connection.execute(other).first() is not None or files.forget(sha256)
+    return connection.execute(other).first() is not None
 
 
 def _series_step(connection: Connection, number: int) -> None:
