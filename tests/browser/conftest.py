@@ -23,15 +23,22 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def visitor(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
-    """A browser that is signed in."""
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Visitor]:
+    """One for all houses: each time it starts takes longer than most tests."""
     from tests.support.browser import Visitor
 
     made = Visitor(lanes.needs_browser(), tmp_path_factory.mktemp("browser"))
-    made.sign_in(house)
     yield made
     made.quit()
+
+
+@pytest.fixture(scope="module")
+def visitor(house: House, browser: Visitor) -> Iterator[Visitor]:
+    """A browser that is signed in."""
+    browser.sign_in(house)
+    yield browser
+    browser.leave()
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_a_link_shows_a_run_with_its_charts_and_media_to_a_stranger(
     press(visitor, ".actions button[value='7']")
     link = visitor.find("#secret").text
     cookies = visitor.driver.get_cookies()
-    visitor.driver.delete_all_cookies()
+    visitor.leave()
     try:
         visitor.driver.get(link)
         visitor.wait("document.querySelector('.chart canvas')?.width > 0")

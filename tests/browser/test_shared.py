@@ -46,10 +46,7 @@ def token(visitor: Visitor, house: House, run: str) -> Iterator[str]:
     found = re.search(r"\?t=(share_[\w-]+)<", page)
     assert found
     cookies = visitor.driver.get_cookies()
-    # from no page: one that is still open asks for what is new, and the browser tells that it was turned away
-    visitor.driver.get("about:blank")
-    visitor.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
-    visitor.driver.get_log("browser")
+    visitor.leave()
     yield found[1]
     visitor.driver.delete_all_cookies()
     for cookie in cookies:

@@ -72,6 +72,14 @@ class Visitor:
         wait_until(lambda: self.driver.current_url == f"{house.url}/", what=lambda: f"signed in, but: {self.said()}")
         self.driver.get_log("browser")
 
+    def leave(self) -> None:
+        """Go from the house's pages, with nothing of it kept: one that is still open asks on, and tells that it is turned away."""
+        assert self.house is not None
+        self.driver.get("about:blank")
+        self.driver.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": self.house.url, "storageTypes": "all"})
+        self.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+        self.driver.get_log("browser")
+
     def said(self) -> str:
         """Where the browser is, and what stands there."""
         return f"{self.driver.current_url}: {self.run('return document.body.innerText')}"
