@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import os
+import re
 import signal
 import sqlite3
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
@@ -155,10 +158,16 @@ def test_the_browser_opens_at_the_run(home: Home) -> None:
     program.write_text(f'#!/bin/sh\nprintf %s "$1" > {opened}\n')
     program.chmod(0o700)
     with viewed(home, str(home.spool), BROWSER=str(program)) as shown:
-        link = wait_until(lambda: opened.exists() and opened.read_text(), what="a browser")
-        assert str(link).startswith(f"{shown.url}/signin/")
+        told = str(wait_until(lambda: opened.exists() and opened.read_text(), what="a browser"))
+        # everybody on the machine sees what a program is begun with
+        assert (told[:8], "signin" in told) == ("file:///", False)
+        page = Path(unquote(urlsplit(told).path))
+        assert [path.stat().st_mode & 0o777 for path in (page, page.parent)] == [0o600, 0o700]
+        [link] = set(re.findall(rf"{shown.url}/signin/[^\"]+", html.unescape(page.read_text())))
         assert link != shown.link
-        assert httpx.get(str(link)).status_code == 200
+        assert f"url={shown.page}" in httpx.get(link).text
+        assert shown.end() == 0
+        assert not page.parent.exists()
 
 
 def test_what_is_shown_already_is_not_shown_twice(home: Home) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ import click
 
 from tracehouse.spool import layout
 from tracehoused.cli.common import resolve_spools, say
+from tracehoused.cli.handing import Handing
 from tracehoused.cli.serve import check_needs, house_version
 from tracehoused.config import resolve
 from tracehoused.service import logfile
@@ -58,7 +60,9 @@ def view(spool: str | None, no_browser: bool, port: int, data: Path | None) -> N
     forget_gone(settings)
     shown = View(roots, settings, os.environ, data or view_dir(settings, roots))
     try:
-        shown.run(port, house_version(), lambda address: _announce(shown, roots, address, not no_browser))
+        with closing(Handing()) as browser:
+            given = None if no_browser else browser
+            shown.run(port, house_version(), lambda address: _announce(shown, roots, address, given))
     except AlreadyViewed as other:
         _point_to(other.address, str(other), not no_browser)
     except NotAView as error:
@@ -72,7 +76,7 @@ def view(spool: str | None, no_browser: bool, port: int, data: Path | None) -> N
         raise click.ClickException(f"cannot show it: {error}") from None
 
 
-def _announce(shown: View, roots: list[str], address: str, opening: bool) -> None:
+def _announce(shown: View, roots: list[str], address: str, browser: Handing | None) -> None:
     found = len(shown.sessions())
     what = "a session" if layout.is_session_dir(os.path.basename(roots[0])) else f"{found} session{'s' * (found != 1)}"
     say(f"{', '.join(map(printable, roots))}: {what}, shown at {address} as jobs write; Ctrl-C ends it")
@@ -81,8 +85,11 @@ def _announce(shown: View, roots: list[str], address: str, opening: bool) -> Non
     if "SSH_CONNECTION" in os.environ:
         port = address.rpartition(":")[2]
         say(f"from your own machine, first: ssh -L {port}:127.0.0.1:{port} {os.uname().nodename}")
-    if opening and _has_screen(os.environ):
-        webbrowser.open(f"{shown.new_link()}?{query}")  # may last as long as the browser
+    if browser is not None and _has_screen(os.environ):
+        try:
+            browser.open(f"{shown.new_link()}?{query}")
+        except OSError as error:
+            say(f"no browser was opened: {error}")
 
 
 def _point_to(address: str | None, message: str, opening: bool) -> None:
