@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tracehouse.exceptions import TracehouseError
-from tracehouse.spool import layout
 from tracehouse.spool.manifest import Manifest
 from tracehoused.identities.credentials import Credential, NoCredential
 from tracehoused.service.retention import receipt_of
-from tracehoused.upload import presence
+from tracehoused.upload import otherwise, presence
 from tracehoused.upload.batch import Record
 from tracehoused.upload.checkpoint import Checkpoint
 from tracehoused.upload.closing import End, final
@@ -74,7 +73,7 @@ def look(engine: Engine, session: str) -> SessionStatus:
             if public is not None and os.path.isdir(_place(session, public)):
                 credential = public  # it went out without an account, because somebody asked for that
         if isinstance(credential, NoCredential):
-            trouble = f"{credential.reason}; {credential.hint}{_elsewhere(session)}"
+            trouble = f"{credential.reason}; {credential.hint}{otherwise.word(session)}"
             return _status(engine, session, manifest, epochs, None, None, trouble)
         destination = Destination.of(credential)
         checkpoint = engine.checkpoint(session, manifest, destination)
@@ -82,13 +81,6 @@ def look(engine: Engine, session: str) -> SessionStatus:
         return _status(engine, session, manifest, epochs, destination, checkpoint, refused or "")
     except (TracehouseError, OSError) as error:
         return _unreadable(session, str(error))
-
-
-def _elsewhere(session: str) -> str:
-    """A word on what another server has of it, where something was sent to one."""
-    place = os.path.join(session, layout.UPLOAD)
-    is_known = os.path.isdir(place) and any(entry.is_dir(follow_symlinks=False) for entry in os.scandir(place))
-    return "; what another server has of it: `tracehouse status --api-base URL`" if is_known else ""
 
 
 def _place(session: str, credential: Credential) -> str:

@@ -110,14 +110,19 @@ def test_a_dry_run_ends_with_1_where_something_would_be_left(home: Home) -> None
     assert home.sync("--dry-run", "--json").code == 1
 
 
-def test_status_tells_what_another_server_has(home: Home, house: House) -> None:
+def test_a5_status_and_sync_tell_what_another_server_has(home: Home, house: House) -> None:
     home.job(TRACE, "elsewhere", "3", TRACEHOUSE_API_BASE="http://127.0.0.1:9")
     assert home.sync("--api-base", house.url).code == 0
     spool = str(home.spool)
     [there] = home.run("status", spool, "--api-base", house.url, "--json").json["sessions"]
     assert (there["destination"], there["acknowledged"], there["uploaded"]) == (house.url, 7, True)
     [own] = home.run("status", spool, "--json").json["sessions"]
-    assert "`tracehouse status --api-base URL`" in own["trouble"]
+    left = home.sync()
+    assert left.code == 1, "its own server has nothing of it"
+    for told in (own["trouble"], left.err):
+        assert f"it was sent to {house.url} as 'key-" in told
+        assert "`tracehouse login --api-base http://127.0.0.1:9`" in told
+        assert f"`tracehouse sync --api-base {house.url}` sends what is new" in told
     assert (own["destination"], own["acknowledged"], own["uploaded"]) == ("http://127.0.0.1:9", 0, False)
     [nowhere] = home.run("status", spool, "--api-base", "http://127.0.0.1:10/", "--json").json["sessions"]
     assert (nowhere["destination"], nowhere["acknowledged"]) == ("http://127.0.0.1:10", 0)
