@@ -73,7 +73,7 @@ def look(engine: Engine, session: str) -> SessionStatus:
             if public is not None and os.path.isdir(_place(session, public)):
                 credential = public  # it went out without an account, because somebody asked for that
         if isinstance(credential, NoCredential):
-            trouble = f"{credential.reason}; {credential.hint}{otherwise.word(session)}"
+            trouble = f"{credential.reason}{otherwise.word(session)}; {credential.hint}"
             return _status(engine, session, manifest, epochs, None, None, trouble)
         destination = Destination.of(credential)
         checkpoint = engine.checkpoint(session, manifest, destination)

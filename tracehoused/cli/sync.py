@@ -20,6 +20,7 @@ from tracehoused.cli.progress import Progress
 from tracehoused.cli.public import tell_public
 from tracehoused.config import resolve
 from tracehoused.status import SessionStatus, look
+from tracehoused.text import printable
 from tracehoused.upload.engine import Engine, Options, Report
 from tracehoused.upload.reader import session_dirs
 
@@ -31,6 +32,7 @@ _LEASE_WAIT = 30.0
 _ENDED = ("finished", "failed", "crashed", "killed", "ended")
 _LONGEST_WAIT = 30.0
 _MOST_ALIKE = 3
+_LONGEST_REASON = 1000
 
 
 @dataclass
@@ -208,7 +210,7 @@ def _tell_left(work: _Work, left: list[SessionStatus]) -> None:
         by_reason.setdefault(_reason(work, s), []).append(s)
     for reason, found in by_reason.items():
         for s in found[:_MOST_ALIKE]:
-            click.echo(f"left: {s.kind} {_safe(s.id)}: {_safe(reason)}", err=True)
+            click.echo(f"left: {s.kind} {_safe(s.id)}: {printable(reason, _LONGEST_REASON)}", err=True)
         if len(found) > _MOST_ALIKE:
             click.echo(
                 f"left: {len(found) - _MOST_ALIKE:,} more for the same reason; `tracehouse status` lists them", err=True
@@ -244,6 +246,4 @@ def _reason(work: _Work, status: SessionStatus) -> str:
 
 
 def _safe(text: str) -> str:
-    from tracehoused.text import printable
-
     return printable(text)

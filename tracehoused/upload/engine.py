@@ -118,7 +118,7 @@ class Engine:
             manifest = read_manifest(session)
             credential = self.credential(manifest)
             if isinstance(credential, NoCredential):
-                told = Outcome(False, f"{credential.reason}; {credential.hint}{otherwise.word(session)}")
+                told = Outcome(False, f"{credential.reason}{otherwise.word(session)}; {credential.hint}")
                 return Report(session, manifest, None, told, left=records_left(session, manifest.uid, State()))
             destination = self.destination(credential)
             return self._drain_to(session, manifest, credential, destination)

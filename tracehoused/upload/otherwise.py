@@ -37,8 +37,7 @@ def word(session: str) -> str:
     if not found:
         return ""
     there = printable(found[0][0])
-    what_is_new = f"`tracehouse sync --api-base {there}` sends what is new"
-    return f"; it was sent to {told}: {what_is_new}, `tracehouse status --api-base {there}` tells how much there is"
+    return f"; it was sent to {told}: `tracehouse sync --api-base {there}` sends what is new"
 
 
 def _acknowledged(session: str, own: Iterable[str]) -> Iterator[tuple[str, str]]:
