@@ -109,10 +109,21 @@ def run_pytest(python: Path, lane: str, arguments: Sequence[str], share: int = 1
         return _read_report(report, lane, done.returncode)
 
 
-def run_checks() -> Outcome:
-    """`scripts/check`, counted as one test."""
+def _prepare(python: Path) -> None:
+    # Of tests that were not run before, each of pytest's processes would make its own readable form.
+    _compile(python)
+    words = [str(python), "-m", "pytest", "-qq", "--collect-only", "-p", "no:cacheprovider"]
+    subprocess.run(
+        words, cwd=envs.ROOT, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=envs.clean_environ()
+    )
+
+
+def run_checks(python: Path) -> Outcome:
+    """`scripts/check`, counted as one test; what tests need is made meanwhile, for most of it keeps one core busy."""
     say("checks")
-    done = subprocess.run(["bash", "scripts/check"], cwd=envs.ROOT, stdin=subprocess.DEVNULL, check=False)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(_prepare, python)
+        done = subprocess.run(["bash", "scripts/check"], cwd=envs.ROOT, stdin=subprocess.DEVNULL, check=False)
     return Outcome(passed=1) if done.returncode == 0 else Outcome(failed=1)
 
 
@@ -160,7 +171,7 @@ def run_all(full: bool, fast: bool, arguments: Sequence[str]) -> Outcome:
         say(f"Python {main.label}; also found: {', '.join(others) or 'none'}; not found: {', '.join(absent) or 'none'}")
         for line in debian.install_missing(full=full):
             print(line, flush=True)
-        total.add(run_checks())
+        total.add(run_checks(python))
     say(f"the whole suite on Python {main.label}" + (", heavy lanes too" if full else ""))
     total.add(run_pytest(python, "main", arguments))
     if not fast:
