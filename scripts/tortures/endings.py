@@ -39,6 +39,7 @@ def forked(work, tag):
     return pid
 
 def main(ledger, name, how, ending):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where all this runs in a shell's background
     book = Ledger(ledger)
     work = Work(book, name, "main", name)
     work.some(10)
@@ -144,7 +145,11 @@ def _job(trial: Trial, home: Home, script: Path, number: int, chance: random.Ran
         wanted = chance.randint(1, 20_000)
         wait_until(lambda: ledger.stat().st_size - size > wanted or job.poll() is not None, what="more records")
         job.send_signal(_SIGNALS[ending])
-    _, err = job.communicate(timeout=60)
+    try:
+        _, err = job.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        job.kill()
+        raise
     trial.require(ready == "ready\n", number, f"{how}, {ending}: {err[-800:]}")
     trial.require("cannot write" not in err and "deadlock" not in err, number, err[-800:])
     return f"{how}, {ending}"

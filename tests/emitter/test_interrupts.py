@@ -99,7 +99,7 @@ def child(number):
 
     def end(*_):
         run.log({"last": number})
-        os._exit(0)
+        os._exit(0 if run.flush() else 1)
 
     signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.001))
@@ -111,7 +111,7 @@ for number in range(100):
     pid = os.fork()
     if not pid:
         child(number)
-    os.waitpid(pid, 0)
+    assert os.waitpid(pid, 0)[1] == 0, "flush() was False"
 """
 
 

@@ -172,7 +172,10 @@ class SessionLog:
                 return False
             self._is_syncing = True
             try:
-                taken = self._alone(self._take, None)
+                with self.lock:
+                    # all is written but the record of the call around this one
+                    as_it_is = self._at == _WRITING and self.files.fd >= 0 and not self._waiting
+                    taken = self._take() if as_it_is else self._alone(self._take, None)
                 return taken is not None and self._sync(*taken)
             finally:
                 self._is_syncing = False
@@ -182,11 +185,11 @@ class SessionLog:
             taken.sync(fd)
         except OSError as error:
             failure = error
-            self._alone(lambda: self._rewrite(taken, path, start, failure), None)
+            if not self._alone(lambda: self._rewrite(taken, path, start, failure), False):
+                self._untake(taken)
             return False
         except BaseException:
-            self.files.unsynced.add(taken)
-            self._mark_dirty()
+            self._untake(taken)
             raise
         finally:
             if fd >= 0:
@@ -195,7 +198,7 @@ class SessionLog:
             self._synced_seq = seq
             if path == self.files.path:
                 self.files.synced_size = size
-            if self._waiting.records or self._waiting.has_left:
+            if self._waiting:
                 self._mark_dirty()
         return is_written
 
@@ -298,7 +301,11 @@ class SessionLog:
         path = files.path if fd >= 0 else ""
         return files.unsynced.take(), fd, path, files.synced_size, files.size, self._seq, not self._waiting.records
 
-    def _rewrite(self, taken: Unsynced, current: str, start: int, error: OSError) -> None:
+    def _untake(self, taken: Unsynced) -> None:
+        self.files.unsynced.add(taken)
+        self._mark_dirty()
+
+    def _rewrite(self, taken: Unsynced, current: str, start: int, error: OSError) -> bool:
         """After a failed fsync the disk may lack what was written since the last good one: write it again elsewhere."""
         waiting = self._waiting
         waiting.failed(error)
@@ -311,3 +318,4 @@ class SessionLog:
             # neither surely on the disk nor in memory: given up, at most so many
             waiting.lose(0, self._seq - self._synced_seq - len(waiting.records))
         self._mark_dirty()
+        return True

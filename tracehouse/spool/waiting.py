@@ -42,9 +42,8 @@ class Waiting:
         """For the call that is at work here to keep. ``seq``: 0 where it has none yet."""
         self._left.append((seq, kind, data))
 
-    @property
-    def has_left(self) -> bool:
-        return bool(self._left)
+    def __bool__(self) -> bool:
+        return bool(self.records or self._left or self.losses.records)
 
     def keep_left(self, next_seq: Callable[[], int]) -> None:
         while self._left:
