@@ -7,7 +7,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.support.browser import LOOKS, Visitor
-from tests.support.house import new_run, point, post
+from tests.support.house import new_run, new_trace, point, post
 
 
 def names(visitor: Visitor) -> list[str]:
@@ -82,6 +82,20 @@ def test_a_new_run_appears_by_itself(visitor: Visitor, client: httpx.Client) -> 
     assert visitor.run("return document.querySelectorAll('#list input:checked').length") == 1
     assert names(visitor) == ["appears-second", "appears-first"]
     visitor.run("sessionStorage.clear()")
+
+
+def test_traces_and_agents_keep_up_by_themselves(visitor: Visitor, client: httpx.Client) -> None:
+    new_trace(client, "keeps-up-first")
+    visitor.open("/traces?q=keeps-up-")
+    assert len(visitor.texts("#list tbody tr")) == 1
+    new_trace(client, "keeps-up-second")
+    visitor.wait("document.querySelectorAll('#list tbody tr').length === 2")
+    visitor.open("/agents")
+    before = len(visitor.texts("#list tbody tr"))
+    body = {"session_id": "of-another-machine", "started_at": "2026-01-01T00:00:00Z", "scaffold": "s"}
+    assert post(client, "/v1/traces", body, X_Claude_Monitor_Machine_Id="keeps-up").is_success
+    visitor.wait(f"document.querySelectorAll('#list tbody tr').length === {before + 1}")
+    assert visitor.texts("#total") == [str(before + 1)]
 
 
 def test_metrics_are_chosen_as_columns(visitor: Visitor, client: httpx.Client) -> None:

@@ -1,7 +1,7 @@
 // The table of runs: search as one types, choice over several pages, and a table that keeps up by itself.
-import { getPage, say, settled } from "./app.js";
+import { settled } from "./app.js";
+import { keepUp } from "./keep_up.js";
 
-const REFRESH_MS = 4000;
 const STORE = "chosen-runs";
 const list = document.getElementById("list");
 const filter = document.getElementById("filter");
@@ -35,35 +35,6 @@ function showChoice() {
   document.getElementById("clear").hidden = chosen.size === 0;
 }
 
-function adopt(page) {
-  const fresh = page.getElementById("list");
-  if (!fresh || fresh.innerHTML === list.dataset.shown) return;
-  const focused = document.activeElement?.closest("#list") ? document.activeElement : null;
-  const scrolled = list.querySelector(".wide")?.scrollLeft ?? 0;
-  list.dataset.shown = fresh.innerHTML;
-  list.replaceChildren(...[...fresh.childNodes].map((node) => document.adoptNode(node)));
-  const wide = list.querySelector(".wide");
-  if (wide) wide.scrollLeft = scrolled;
-  const total = page.getElementById("total");
-  if (total) document.getElementById("total").textContent = total.textContent;
-  showChoice();
-  if (focused) {
-    const same = focused.matches("a[href]") ? `a[href="${CSS.escape(focused.getAttribute("href"))}"]` : `input[value="${CSS.escape(focused.value ?? "")}"]`;
-    list.querySelector(same)?.focus({ preventScroll: true });
-  }
-}
-
-let asking = null;
-async function refresh(loud) {
-  asking?.abort();
-  asking = new AbortController();
-  try {
-    adopt(await getPage(location.href, { signal: asking.signal }));
-  } catch (error) {
-    if (error.name !== "AbortError" && loud) say(`Could not load: ${error.message}`);
-  }
-}
-
 function search() {
   const url = new URL(filter.action);
   for (const [name, value] of new FormData(filter)) if (value) url.searchParams.append(name, value);
@@ -93,6 +64,5 @@ document.getElementById("clear").addEventListener("click", () => {
   showChoice();
 });
 
-list.dataset.shown = list.innerHTML;
+const refresh = keepUp(list, showChoice);
 showChoice();
-setInterval(() => document.hidden || refresh(false), REFRESH_MS);
