@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 
 from tests.support.home import Held, Home
 from tests.support.house import House
-from tests.support.proxy import Fault, cut, held, lost, page, proxied, reset, status
+from tests.support.proxy import Fault, Proxy, cut, held, lost, page, proxied, reset, status
 from tests.support.servers import Received
 from tests.support.waiting import wait_until
 from tracehouse.spool import layout
@@ -105,6 +106,49 @@ def test_a1_whatever_happens_to_every_fourth_request_each_record_is_there_once(
                 break
         assert done.code == 0, done.err
     assert_all_of_run(house, job)
+
+
+@pytest.mark.parametrize("name", ["lost", "reset", "cut-in-body", "500", "503"])
+def test_a13_spans_keep_their_order_whatever_happens_to_every_fifth_request(
+    home: Home, house: House, name: str
+) -> None:
+    job = f"order-{name}"
+    home.job(TRACE, job, "60")
+    with proxied(house.url, nth(3, FAULTS[name], every=5)) as proxy:
+        for _ in range(20):
+            done = home.sync("--api-base", proxy.url, **SMALL)
+            if done.code == 0:
+                break
+        assert done.code == 0, done.err
+    with Held(house) as held_there:
+        assert held_there.texts(job) == [f"text {number}" for number in range(60)]
+
+
+def test_a13_spans_that_reach_the_house_before_those_that_they_follow_wait_for_them(home: Home, house: House) -> None:
+    home.job(TRACE, "overtaken", "30")
+    second = threading.Event()
+
+    def follower(proxy: Proxy, connection: socket.socket, request: Received) -> bool:
+        connection.sendall(proxy.forward(request))
+        second.set()
+        return True
+
+    def leader(proxy: Proxy, connection: socket.socket, request: Received) -> bool:
+        assert second.wait(60), "the next request comes while this one is under way"
+        connection.sendall(proxy.forward(request))
+        return True
+
+    def rule(request: Received) -> Fault | None:
+        if request.target != "/v1/spans":
+            return None
+        return follower if "x-tracehouse-after" in request.headers else leader
+
+    with proxied(house.url, rule) as proxy:
+        assert home.sync("--api-base", proxy.url, **SMALL).code == 0
+        sent = [(one.headers["idempotency-key"], one.body) for one in proxy.received if one.target == "/v1/spans"]
+    assert len(sent) > len(set(sent)) == 10, "what came too early came again, the same"
+    with Held(house) as held_there:
+        assert held_there.texts("overtaken") == [f"text {number}" for number in range(30)]
 
 
 @pytest.mark.parametrize("number", range(1, 16, 2))
