@@ -14,7 +14,6 @@ import threading
 from itertools import count
 from os import write
 
-from tracehouse.spool import headers
 from tracehouse.spool.losses import Losses, TooLong
 from tracehouse.spool.record import MAX_RECORD, frame
 from tracehouse.spool.segment import Segments
@@ -311,7 +310,7 @@ class SessionLog:
         waiting.failed(error)
         if current and current == self.files.path:
             self._seal()
-        again, is_all = headers.read_back(self.files.in_doubt(taken, current, start), self.files.seed)
+        again, is_all = self.files.read_back(taken, current, start)
         for seq, kind, data in again:
             waiting.keep(seq, kind, data)
         if not is_all:

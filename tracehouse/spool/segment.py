@@ -110,7 +110,8 @@ class Segments:
         self.unsynced.files.append(self.path)
         return True
 
-    def in_doubt(self, taken: Unsynced, path: str, start: int) -> list[tuple[str, int]]:
-        """After a failed sync, of which ``taken`` and an open segment ("": none) from an offset on were: which segments, from where."""
+    def read_back(self, taken: Unsynced, path: str, start: int) -> tuple[list[tuple[int, str, str]], bool]:
+        """After a failed sync, of which ``taken`` and an open segment ("": none) from an offset on were: the records that may not be on
+        the disk, and whether these are all."""
         self.unsynced.put_back(taken, path)
-        return taken.in_doubt(path, start)
+        return headers.read_back(taken.in_doubt(path, start), self.seed)
