@@ -152,6 +152,25 @@ def test_a1_a_journalled_batch_of_several_media_is_read_anew_one_by_one(home: Ho
         assert held.artifacts("two-media") == ["one", "two"]
 
 
+def test_a3_what_nobody_foresaw_of_a_session_is_told_as_its_trouble_and_its_lease_given_up(
+    home: Home, house: House
+) -> None:
+    of = Manifest({**manifest("run", "unforeseen", api_base=house.url).to_dict(), "uid": secrets.token_hex(16)})
+    records = [("segment", header(of)), ("run", {"client_run_id": "unforeseen"}), ("metrics", metrics(1))]
+    lines = [line(seq, kind, data, uid=of.uid) for seq, (kind, data) in enumerate(records, 1)]
+    path = str(session(home.spool, of, lines))
+    engine = Engine(resolve({}, environ=home.environ), home.environ)
+    engine.on_sent(lambda records, size: [][size])
+    report = engine.drain(path)
+    assert not report.outcome.complete
+    assert "cannot be read: IndexError" in report.outcome.trouble
+    engine.on_sent(lambda records, size: None)
+    assert engine.drain(path).left == 0
+    engine.close()
+    with Held(house) as held:
+        assert held.points("unforeseen") == {("loss", 1): 1}
+
+
 def test_a3_a_status_that_is_no_text_is_none(home: Home, house: House) -> None:
     of = Manifest({**manifest("run", "no-status", api_base=house.url).to_dict(), "uid": secrets.token_hex(16)})
     records = [
