@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benches.procs import SCRIPTS, WorkerDied
 
+REST = 65  # seconds after which threads have ended that uploads needed, and sessions count as recording no more
 _START = "from tracehoused.cli.main import tracehoused; tracehoused(['start', '--foreground', '--spool', {spool!r}])"
 
 

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from benches.agents import agent, cpu_seconds, settle, switches
+from benches.agents import REST, agent, cpu_seconds, settle, switches
 from benches.measure import Report, median
 from benches.procs import KEY, Worker, clean, null_server, together
 
@@ -114,6 +114,7 @@ def _wakeup(report: Report, where: Path, address: str, idle: int, few: int) -> f
 
 def _idle(report: Report, pid: int, sessions: int) -> None:
     """For more than the minute in which the agent looks at everything once."""
+    time.sleep(REST)
     seconds = report.size(5, 65)
     before, woken = cpu_seconds(pid), switches(pid)
     time.sleep(seconds)

@@ -10,11 +10,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benches.agents import agent, cpu_seconds, settle
+from benches.agents import REST, agent, cpu_seconds, settle
 from benches.measure import Report, median, rss_mb
 from benches.procs import KEY, SCRIPTS, Worker, clean, null_server
 
-_REST = 65  # seconds after which threads have ended that uploads needed, and sessions count as recording no more
 _STATUS = "from tracehoused.cli.main import tracehoused; tracehoused()"
 
 
@@ -46,7 +45,7 @@ def _at_rest(report: Report, home: Path, what: str, way: str) -> None:
             with agent(home / "spool", environ, home / "agent.log") as pid:
                 if not (_is_settled(environ, count) and settle(pid, 60)):
                     report.note(f"beside {count:,} {what} sessions the agent did not come to rest")
-                time.sleep(_REST)
+                time.sleep(REST)
                 seconds = report.size(20, 130)
                 before = cpu_seconds(pid)
                 time.sleep(seconds)
