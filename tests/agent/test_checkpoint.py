@@ -324,6 +324,33 @@ def test_a5_what_was_acknowledged_under_a_former_name_is_acknowledged(tmp_path: 
     assert found.trusted
 
 
+def test_a5_what_makes_no_sense_under_a_former_name_is_left_there_and_not_set_aside_again_and_again(
+    tmp_path: Path,
+) -> None:
+    former = opened(tmp_path, "former")
+    former.note(settle(1, 4))
+    former.commit()
+    nonsense = {"op": "batch", "bounds": ["bogus", EPOCH, 0, 0, 1, 1, 1]}
+    _append_line(former, nonsense)
+    own = opened(tmp_path, "own")
+    own.note(settle(5, 9))
+    own.commit()
+    _append_line(own, nonsense)
+    places = [(former.directory, str(tmp_path / "state" / "former.json"))]
+    copy = str(tmp_path / "state" / "own.json")
+    assert Checkpoint(own.directory, copy, places).set_aside() == 1  # its own
+    again = Checkpoint(own.directory, copy, places)
+    assert again.set_aside() == 0
+    assert again.state.is_settled(EPOCH, "spans", 1)
+    assert len(Path(own.directory, journal.ASIDE).read_text().splitlines()) == 1
+
+
+def _append_line(to: Checkpoint, entry: dict[str, Any]) -> None:
+    text = json.dumps(entry).encode()
+    with open(os.path.join(to.directory, journal.JOURNAL), "ab") as file:
+        file.write(b"%08x %b\n" % (binascii.crc32(text), text))
+
+
 def test_a2_it_compacts_to_a_size_that_does_not_grow_with_the_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,7 @@ class Checkpoint:
         self._join(_state_of(self._copy), own=True)
         others = [Checkpoint(*place) for place in formerly]
         for other in others:
+            other.state.strange = []  # they stay where they are, in a journal that nobody writes any more
             self._join(other.state, own=other.trusted)
         copy = f"{os.path.splitext(copy_path)[0]}.{DEAD_LETTERS}" if copy_path else ""
         self.dead: DeadLetters = DeadLetters(
