@@ -24,6 +24,7 @@ def checked_media(path: str, size: int, sha256: str, *, read: bool = True) -> Fi
         return f"{_OF_FILE}missing: it was not copied along, or was lost with the power"
     except SpoolError as error:
         return f"{_OF_FILE}unusable: {error}"
+    read = read or size == 0  # of nothing there is no last part that could be kept back as it is sent
     found = digest()
     try:
         if os.fstat(fd).st_size != size:
