@@ -21,6 +21,7 @@ from tracehoused.identities.credentials import NoCredential, find
 from tracehoused.service.ledger import Odometer
 from tracehoused.service.pidfile import PidFile
 from tracehoused.service.watcher import MOST_WATCHES, Watcher, file_system
+from tracehoused.text import argument
 
 __all__ = ["Finding", "examine"]
 
@@ -176,7 +177,10 @@ def _server(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
         yield Finding("server", "ok", f"{api_base} answers")
     elif answer.verdict is Verdict.UNAUTHORIZED:
         yield Finding(
-            "server", "wrong", f"{api_base} does not take the key", f"`tracehouse login --api-base {api_base}`"
+            "server",
+            "wrong",
+            f"{api_base} does not take the key",
+            f"`tracehouse login --api-base {argument(api_base)}`",
         )
     elif answer.status is None:
         remedy = "is the network up? Proxies: HTTPS_PROXY, NO_PROXY; certificates: ca_file. Jobs can go on meanwhile"

@@ -20,7 +20,7 @@ from tracehoused.cli.progress import Progress
 from tracehoused.cli.public import tell_public
 from tracehoused.config import resolve
 from tracehoused.status import SessionStatus, look
-from tracehoused.text import printable
+from tracehoused.text import argument, printable
 from tracehoused.upload.engine import Engine, Options, Report
 from tracehoused.upload.reader import session_dirs
 
@@ -237,7 +237,7 @@ def _reason(work: _Work, status: SessionStatus) -> str:
     if report is None:
         return "interrupted before it was begun"
     if status.dead_letters:
-        return f"{status.dead_letters} records refused: see `tracehouse deadletters list {status.session}`"
+        return f"{status.dead_letters} records refused: see `tracehouse deadletters list {argument(status.session)}`"
     trouble = report.outcome.trouble
     answered = report.destination is not None and report.outcome.scope != "lease"
     if trouble and answered and status.destination and status.destination not in trouble:

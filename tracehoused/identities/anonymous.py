@@ -18,6 +18,7 @@ from tracehouse.spool import durable
 from tracehouse.spool.keys import normalise_api_base
 from tracehoused.http.retry import Answer, Verdict
 from tracehoused.identities.identity import Credential, NoCredential, refuse_plain_http
+from tracehoused.text import argument
 
 __all__ = ["AnonymousIdentity", "anonymous", "anonymous_identities", "forget_anonymous"]
 
@@ -143,7 +144,9 @@ def _load(path: str) -> AnonymousIdentity | None:
 
 def _make(api_base: str, answer: Answer) -> AnonymousIdentity | NoCredential:
     if answer.verdict is Verdict.FORBIDDEN:
-        return NoCredential(f"{api_base} takes no anonymous uploads", f"`tracehouse login --api-base {api_base}`")
+        return NoCredential(
+            f"{api_base} takes no anonymous uploads", f"`tracehouse login --api-base {argument(api_base)}`"
+        )
     if answer.verdict is not Verdict.ACCEPTED or answer.body is None:
         return NoCredential(f"no anonymous identity could be had from {api_base}: {answer.reason}", "it is tried again")
     texts = [answer.body.get(name) for name in ("token", "read_token", "claim_token", "web_url")]

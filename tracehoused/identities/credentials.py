@@ -23,7 +23,7 @@ from tracehouse.spool.keys import StoredKey
 from tracehouse.spool.layout import fingerprint
 from tracehoused.identities.anonymous import anonymous
 from tracehoused.identities.identity import Credential, NoCredential, refuse_plain_http
-from tracehoused.text import printable
+from tracehoused.text import argument, printable
 
 __all__ = ["Credential", "NoCredential", "anonymous", "find"]
 
@@ -94,7 +94,7 @@ def _named(stored: list[StoredKey], api_base: str, profile: str) -> Credential |
     entry = entry or next((e for e in stored if profile in e.formerly), None)
     if entry is not None:
         return _of(entry)
-    hint = f"tracehouse login --api-base {api_base} --profile {profile}"
+    hint = f"tracehouse login --api-base {argument(api_base)} --profile {argument(profile)}"
     return NoCredential(f"there is no profile {profile!r} for {api_base}{_others(stored)}", hint)
 
 
@@ -109,7 +109,7 @@ def _default(
     elsewhere = bool(environ.get("TRACEHOUSE_API_KEY"))
     aside = "; TRACEHOUSE_API_KEY is for another server (see TRACEHOUSE_API_BASE)" if elsewhere else ""
     reason = f"there is no key for {printable(api_base)}{_others(stored)}{aside}"
-    hint = f"`tracehouse login --api-base {printable(api_base)}`, or set TRACEHOUSE_API_KEY"
+    hint = f"`tracehouse login --api-base {argument(api_base)}`, or set TRACEHOUSE_API_KEY"
     hint = (
         f"{hint}; or upload it elsewhere: `tracehouse sync --api-base URL`, or publicly: `tracehouse sync --anonymous`"
     )
@@ -125,7 +125,7 @@ def _by_fingerprint(stored: list[StoredKey], api_base: str, given: str | None, m
     reason = (
         f"it was logged with a key (fingerprint {printable(mark, 20)}) that is not kept here for {printable(api_base)}"
     )
-    hint = f"`tracehouse login --api-base {printable(api_base)}` with that key, or choose another by --profile"
+    hint = f"`tracehouse login --api-base {argument(api_base)}` with that key, or choose another by --profile"
     return NoCredential(reason + _others(stored), hint)
 
 

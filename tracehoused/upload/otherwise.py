@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from tracehouse.spool import layout
-from tracehoused.text import printable
+from tracehoused.text import argument, printable
 from tracehoused.upload.checkpoint import Checkpoint
 from tracehoused.upload.reports import Destination
 
@@ -36,7 +36,7 @@ def word(session: str) -> str:
     told = " and ".join(f"{printable(api_base)} as {printable(identity)!r}" for api_base, identity in found)
     if not found:
         return ""
-    there = printable(found[0][0])
+    there = argument(found[0][0])
     return f"; it was sent to {told}: `tracehouse sync --api-base {there}` sends what is new"
 
 
