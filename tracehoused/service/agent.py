@@ -122,6 +122,7 @@ class Agent:
         if self.lookout.is_due(now):
             for session in self.lookout.rescan(now):
                 self._want(session, now, hot=session.state == "live")
+            self._keep_asking(now)
             self._beat()
         for session in self.lookout.watches.at_rest(now):
             self._look_later(session, now)
@@ -292,13 +293,26 @@ class Agent:
 
     def _park(self, session: Tracked, place: str, retry_after: float | None, now: float) -> None:
         """One session asks again whether the server is back, or takes the key; the others wait for what it hears."""
-        parked = [other for other in self._parked.get(place, ()) if other.state in ("parked", "retry")]
-        self._parked[place] = parked
         session.state = "parked"
-        if not any(other.due is not None or other.running or other.ready for other in parked):
+        parked = self._still_parked(place)
+        if not _asks(parked):
             self._schedule.at(session, now + session.wait(self._rng, retry_after))
         if session not in parked:
             parked.append(session)
+
+    def _still_parked(self, place: str) -> list[Tracked]:
+        found = [other for other in self._parked.get(place, ()) if other.state in ("parked", "retry")]
+        self._parked[place] = found
+        return found
+
+    def _keep_asking(self, now: float) -> None:
+        """Who was to ask for all may have been removed, or have lost its key: another does."""
+        for place in list(self._parked):
+            parked = self._still_parked(place)
+            if not parked:
+                del self._parked[place]
+            elif not _asks(parked):
+                self._schedule.at(parked[0], now + parked[0].wait(self._rng, None))
 
     def _hear(self, destination: Destination, scope: str, now: float) -> None:
         """The server answers, and perhaps takes the key: all that waited for that have their turn."""
@@ -313,3 +327,7 @@ class Agent:
                 session.state = "retry"
                 session.backoff = None
                 self._schedule.at(session, now)
+
+
+def _asks(parked: list[Tracked]) -> bool:
+    return any(other.due is not None or other.running or other.ready for other in parked)

@@ -266,7 +266,7 @@ class Lookout:
         self.watches.take(session)
         self.set_epochs(session, ())
         self._waiting.discard(session.path)
-        session.due = None
+        session.due, session.ready, session.state = None, False, "gone"  # whatever comes of this path is another
         self.sessions.pop(session.path, None)
 
 

@@ -18,7 +18,7 @@ class Tracked:
     """Times are monotonic. ``due``: of its next turn, None when only a hint makes one. ``mark``: what its segments were before its last
     pass, as (bytes, newest change). ``grew``: when they last were seen to. ``home``: its server, and the machine that wrote it.
     ``left``: records to be sent. ``awaits``: when to look again for what may come without a hint, None for nothing; ``rests``: no pass
-    before that. ``state``: new, waiting, live, retry, parked, stopped."""
+    before that. ``state``: new, waiting, live, retry, parked, stopped, gone (tracked no more)."""
 
     __slots__ = (
         "again",

@@ -1,0 +1,89 @@
+"""What is removed, put away and put back while the agent runs: whatever is there then is uploaded, and the agent lives."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.support import Site
+from tests.support.house import House
+from tests.support.waiting import wait_until
+from tracehoused.config import resolve
+from tracehoused.service.agent import Agent
+from tracehoused.service.lookout import Lookout
+from tracehoused.upload.engine import Engine
+
+_RUNS = """
+    for n in range(2):
+        run = cm.TrainingRun(client_run_id=f"r{n}", system_metrics=False, capture_env=False)
+        run.log({"loss": 1.0})
+        run.finish()
+"""
+
+
+@pytest.fixture
+def agent(site: Site, house: House) -> Iterator[Agent]:
+    """One that is stepped by hand, with two sessions that are over; its server is down."""
+    site.finished_job(_RUNS)
+    house.stop()
+    engine = Engine(resolve({}, environ=site.environ), site.environ)
+    lookout = Lookout([str(site.spool)], str(site.state), rescan_every=3600, dead_after=60)
+    made = Agent(engine, lookout, jobs=2)
+    yield made
+    made.stop()
+    made.run()
+    engine.close()
+
+
+def _step_until(agent: Agent, is_so: Callable[[], bool]) -> None:
+    def step() -> bool:
+        agent.step(agent.lookout.watcher.wait(min(0.05, agent.until_due())))
+        return is_so()
+
+    wait_until(step, what=lambda: str({path: one.state for path, one in agent.lookout.sessions.items()}))
+
+
+def _rescan(agent: Agent) -> None:
+    agent.lookout.look_now()
+    _step_until(agent, lambda: agent.lookout.has_looked)
+
+
+def _all_wait(agent: Agent) -> bool:
+    sessions = agent.lookout.sessions.values()
+    return len(sessions) == 2 and all(one.state == "parked" and not one.running and not one.ready for one in sessions)
+
+
+def test_a5_sessions_that_waited_for_the_server_while_they_were_away_are_uploaded_once_they_are_back(
+    agent: Agent, house: House, tmp_path: Path
+) -> None:
+    _step_until(agent, lambda: _all_wait(agent))
+    before = dict(agent.lookout.sessions)
+    for path in before:
+        os.rename(path, tmp_path / os.path.basename(path))
+    _rescan(agent)
+    assert not agent.lookout.sessions
+    for path in before:
+        os.rename(tmp_path / os.path.basename(path), path)
+    _step_until(agent, lambda: _all_wait(agent))
+    house.start()
+    _step_until(agent, lambda: not agent.lookout.sessions)
+    with house.client() as client:
+        assert len(client.get("/v1/runs").json()["runs"]) == 2
+    assert all(one.due is None and not one.ready for one in before.values())
+
+
+def test_a5_when_the_session_that_asks_for_all_is_removed_another_asks(agent: Agent, house: House) -> None:
+    _step_until(agent, lambda: _all_wait(agent))
+    _rescan(agent)  # which tries each once more: its writer has ended
+    _step_until(agent, lambda: _all_wait(agent))
+    [asking] = [path for path, one in agent.lookout.sessions.items() if one.due is not None]
+    shutil.rmtree(asking)
+    _rescan(agent)
+    house.start()
+    _step_until(agent, lambda: not agent.lookout.sessions)
+    with house.client() as client:
+        assert len(client.get("/v1/runs").json()["runs"]) == 1
