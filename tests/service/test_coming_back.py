@@ -12,9 +12,13 @@ import pytest
 from tests.service.support import Site
 from tests.support.house import House
 from tests.support.waiting import wait_until
+from tracehouse.spool import layout
 from tracehoused.config import resolve
 from tracehoused.service.agent import Agent
 from tracehoused.service.lookout import Lookout
+from tracehoused.service.tracked import Tracked
+from tracehoused.service.watcher import Watcher
+from tracehoused.service.watches import Watches
 from tracehoused.upload.engine import Engine
 
 _RUNS = """
@@ -87,3 +91,65 @@ def test_a5_when_the_session_that_asks_for_all_is_removed_another_asks(agent: Ag
     _step_until(agent, lambda: not agent.lookout.sessions)
     with house.client() as client:
         assert len(client.get("/v1/runs").json()["runs"]) == 1
+
+
+@pytest.fixture
+def watches() -> Iterator[tuple[Watcher, Watches, dict[str, Tracked]]]:
+    watcher, sessions = Watcher(), dict[str, Tracked]()
+    if watcher.problem:
+        pytest.skip(watcher.problem)
+    yield watcher, Watches(watcher, sessions), sessions
+    watcher.close()
+
+
+def _session(spool: Path) -> Path:
+    path = spool / layout.session_dir("run", "r", "http://x", None)
+    path.mkdir(parents=True)
+    return path
+
+
+def _record(session: Path) -> None:
+    (session / layout.segment_name("0" * 16, len(os.listdir(session)))).write_text("x")
+
+
+@pytest.mark.parametrize("how", ["removed", "removed and told", "moved away"])
+def test_a6_a_session_that_is_gone_and_comes_again_is_watched_again(
+    how: str, watches: tuple[Watcher, Watches, dict[str, Tracked]], tmp_path: Path
+) -> None:
+    watcher, given, sessions = watches
+    path = _session(tmp_path / "spool")
+    watcher.add_spool(str(path.parent))
+    tracked = sessions[str(path)] = Tracked(str(path), 0.0)
+    given.give(tracked, 0.0)
+    shutil.move(path, tmp_path / "away") if how == "moved away" else shutil.rmtree(path)
+    if how == "removed and told":
+        watcher.wait(0)
+    _session(path.parent)
+    assert watcher.wait(10).sessions == {str(path)}
+    given.give(tracked, 0.0)
+    assert (tracked.watched, watcher.watches) == (True, 3)
+    _record(path)
+    assert watcher.wait(10).sessions == {str(path)}
+    given.take(tracked)
+    assert (tracked.watched, watcher.watches) == (False, 2)
+
+
+def test_a6_a_session_that_moves_to_another_spool_is_watched_there_until_it_is_settled(
+    watches: tuple[Watcher, Watches, dict[str, Tracked]], tmp_path: Path
+) -> None:
+    watcher, given, sessions = watches
+    one = _session(tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    two = tmp_path / "two" / one.name
+    for path in (one, two):
+        watcher.add_spool(str(path.parent))
+        sessions[str(path)] = Tracked(str(path), 0.0)
+    given.give(sessions[str(one)], 0.0)
+    os.rename(one, two)
+    watcher.wait(0)
+    given.give(sessions[str(two)], 0.0)
+    given.take(sessions[str(one)])
+    _record(two)
+    assert watcher.wait(10).sessions == {str(two)}
+    given.take(sessions[str(two)])
+    assert watcher.watches == 4

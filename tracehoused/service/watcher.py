@@ -94,27 +94,30 @@ class Watcher:
             self.polled.add(spool)
 
     def watch(self, session: str) -> bool:
-        """Have hints for each of a session's records; False when it must be looked at by the clock instead."""
+        """Have hints for each of a session's records; False when it must be looked at by the clock instead. To be asked again before
+        each look: what was watched may have been removed or moved away, and another directory be there."""
         if self._observer is not None:
             return os.path.dirname(session) not in self.polled
-        if session in self._watches:
-            return True
-        used = len(self._places)
-        if self._inotify is None or used >= MOST_WATCHES or os.path.dirname(session) in self.polled:
+        known = self._watches.get(session)
+        is_full = known is None and len(self._places) >= MOST_WATCHES
+        if self._inotify is None or is_full or os.path.dirname(session) in self.polled:
             return False
         try:
             number = self._inotify.add(session, _SESSION)
         except OSError as error:
             if error.errno == 28 and not self.problem:
                 self._fail(error)
+            self.unwatch(session)
             return False
-        self._watches[session] = number
-        self._places[number] = ("session", session)
+        if number != known:
+            self.unwatch(session)
+            self._watches[session] = number
+            self._places[number] = ("session", session)  # a directory that was renamed keeps its number
         return True
 
     def unwatch(self, session: str) -> None:
         number = self._watches.pop(session, None)
-        if number is not None and self._inotify is not None:
+        if number is not None and self._inotify is not None and self._places.get(number) == ("session", session):
             del self._places[number]
             self._inotify.remove(number)
 
@@ -164,8 +167,8 @@ class Watcher:
     def _lost(self, hints: Hints, number: int, what: str, path: str) -> None:
         """What was watched is gone; a spool that comes again is watched again by the next rescan."""
         self._places.pop(number, None)
-        if what == "session":
-            self._watches.pop(path, None)
+        if what == "session" and self._watches.get(path) == number:
+            del self._watches[path]
         elif what in ("spool", "writers") and path in self._spools:
             self._spools.remove(path)
             hints.lost.add(path)

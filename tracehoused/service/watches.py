@@ -31,8 +31,10 @@ class Watches:
     def give(self, session: Tracked, now: float) -> Tracked | None:
         """Let it have a watch; one that did not grow for longer may have given up its own for it, and is returned."""
         if session.watched:
-            self.renew(session)
-            return None
+            if self._watcher.watch(session.path):
+                self.renew(session)
+                return None
+            self.take(session)
         loser = None
         wanted = now - session.grew < LATELY or self._watcher.watches < self._most_at_rest
         if not (wanted and self._watcher.watch(session.path)):
