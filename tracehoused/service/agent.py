@@ -288,6 +288,7 @@ class Agent:
             self._park(session, place, outcome.retry_after, now)
         else:
             session.state = "retry"
+            session.rests = now + (outcome.retry_after or 0.0)
             lease = outcome.scope == "lease"
             self._schedule.at(session, now + (_LEASE_WAIT if lease else session.wait(self._rng, outcome.retry_after)))
 

@@ -45,7 +45,7 @@ def _utc_now() -> str:
 @dataclass
 class Context:
     """What all requests of one session at one destination share. ``still_ours`` is asked right before each of them.
-    ``heard``: the server answered one."""
+    ``heard``: the server answered one. ``waits``: seconds that it asked to wait, for what it did not take for now."""
 
     session: str
     kind: str
@@ -63,11 +63,16 @@ class Context:
     answered: Callable[[str], None] = lambda verdict: None
     stopping: Callable[[], bool] = lambda: False
     troubles: list[str] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
     heard: bool = False
 
     @property
     def generation(self) -> int:
         return self.checkpoint.state.generation
+
+    def floor(self, least: float | None = None) -> float | None:
+        """Seconds that nothing is to be sent again for: the longest of ``waits`` and ``least``, None where there is none."""
+        return max(self.waits if least is None else [least, *self.waits], default=None)
 
     def ask(self, request: Request) -> Answer:
         """Send, waiting while the same request is being handled there; Halt for every answer that is about more than its content."""
@@ -88,6 +93,8 @@ class Context:
         answer = self.client.send(request)
         self.answered(answer.verdict.name.lower())
         self.heard = self.heard or answer.status is not None
+        if answer.verdict is Verdict.RETRY and answer.retry_after is not None:
+            self.waits.append(answer.retry_after)
         return answer
 
     def _halt_on(self, answer: Answer) -> None:

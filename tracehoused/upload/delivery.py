@@ -223,7 +223,7 @@ class Delivery:
         self._context.troubles.append(answer.reason)
         most = _MOST_PARTS if self._bisecting else _MOST_BATCHES
         if self._failed_in_a_row >= most and not self._succeeded:
-            raise Halt("unavailable", answer.reason, scope="destination", retry_after=answer.retry_after)
+            raise Halt("unavailable", answer.reason, scope="destination", retry_after=self._context.floor())
         if batch.bounds in checkpoint.state.in_flight:
             checkpoint.note({"op": "strike", "bounds": list(batch.bounds)})
         if checkpoint.state.in_flight.get(batch.bounds, 0) < STRIKES or not (self._succeeded or self._is_known()):

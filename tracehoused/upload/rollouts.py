@@ -34,18 +34,18 @@ class Ids:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._known = context.checkpoint.rollouts
+        self._waiting: dict[str, str] = {}  # by session_id: why the server asks to wait
 
     def create(self, records: list[Record], run_id: str, pool: ThreadPoolExecutor, found: Round) -> list[Record]:
         """Upsert them, many in a request or several at a time; returns those to be tried again later."""
-        failed = []
-        records = self._create_many(records, run_id)
+        failed: list[Record] = []
+        records = self._create_many(records, run_id, failed)
         for record, answer in zip(records, pool.map(partial(self._ask, run_id=run_id), records)):
             session_id = _session_id(record)
             if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
                 self._remember([(session_id, str(answer.body["id"]))])
             elif answer.verdict is Verdict.RETRY:
-                self._context.troubles.append(answer.reason)
-                failed.append(record)
+                self._fail([record], answer, failed)
             elif answer.verdict is Verdict.MISSING:
                 raise Halt("forgotten", answer.reason, scope="session")  # it names the run, by the server's id
             else:
@@ -54,14 +54,24 @@ class Ids:
                 )
         return failed
 
-    def _create_many(self, records: list[Record], run_id: str) -> list[Record]:
-        """Those that are left to be asked for one by one: all, where the server does not take them otherwise."""
+    def _fail(self, records: list[Record], answer: Answer, failed: list[Record]) -> None:
+        self._context.troubles.append(answer.reason)
+        failed += records
+        if answer.retry_after is not None:
+            self._waiting.update((_session_id(record), answer.reason) for record in records)
+
+    def _create_many(self, records: list[Record], run_id: str, failed: list[Record]) -> list[Record]:
+        """Those that are left to be asked for one by one: all, where the server does not take them otherwise. ``failed`` grows by those
+        that it asks to wait for."""
         context = self._context
         left = []
         for part in portions(records, context.capabilities.trace_batch):
             texts = [record.data for record in part]
             key = f"{context.uid}-{context.generation}-creates-{sha256(b','.join(texts)).hexdigest()[:16]}"
             answer = context.ask(wire.many_traces_request(texts, run_id, key))
+            if _is_to_wait(answer):
+                self._fail(part, answer, failed)
+                continue
             made = answer.body.get("traces") if answer.verdict is Verdict.ACCEPTED and answer.body else None
             if not isinstance(made, list) or len(made) != len(part):
                 left += part
@@ -70,13 +80,16 @@ class Ids:
         return left if context.capabilities.trace_batch else records
 
     def patch_many(self, patches: list[Patch]) -> list[Patch]:
-        """Send rollouts' patches, many in a request; returns those that are left to be sent one by one."""
+        """Send rollouts' patches, many in a request; returns those that are left to be sent one by one. Halt where it asks to wait."""
         context = self._context
         left = []
         for part in portions(patches, context.capabilities.trace_batch):
             bodies = [{"session_id": patch.target, **patch.fields} for patch in part]
             key = f"{context.uid}-{context.generation}-patches-{sha256(wire.dumps(bodies)).hexdigest()[:24]}"
-            if context.ask(wire.many_patches_request(bodies, key)).verdict is not Verdict.ACCEPTED:
+            answer = context.ask(wire.many_patches_request(bodies, key))
+            if _is_to_wait(answer):
+                raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
+            if answer.verdict is not Verdict.ACCEPTED:
                 left += part
         return left if context.capabilities.trace_batch else patches
 
@@ -85,6 +98,8 @@ class Ids:
         here, or whose record is refused. ``near``: the segment (epoch, number) at and before which most of them lie."""
         wanted = set(session_ids)
         found = {name: self._known[name] for name in wanted & self._known.keys()}
+        for name in self._waiting.keys() & (wanted - found.keys()):
+            raise Halt("unavailable", self._waiting[name], scope="session")
         for session_id, record in _recorded(self._context, wanted - found.keys(), near):
             answer = self._ask(record, run_id=run_id)
             if answer.verdict is Verdict.RETRY:
@@ -126,6 +141,10 @@ class Ids:
         self._known.update(news)
         self._context.checkpoint.note_ids("trace", news)
         self.forget(but=_MOST)
+
+
+def _is_to_wait(answer: Answer) -> bool:
+    return answer.verdict is Verdict.RETRY and answer.retry_after is not None
 
 
 def portions(items: list[T], most: int) -> list[list[T]]:

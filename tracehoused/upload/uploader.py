@@ -86,7 +86,8 @@ class Uploader:
         if halt.kind == "forgotten":
             return self._start_again(halt)
         self.lost = halt.kind == "lease"
-        return Outcome(False, halt.reason, retry_after=halt.retry_after, scope=halt.scope)
+        retry_after = self._context.floor(halt.retry_after) if halt.scope == "session" else halt.retry_after
+        return Outcome(False, halt.reason, retry_after=retry_after, scope=halt.scope)
 
     def _start_again(self, halt: Halt) -> Outcome:
         """The server forgot: create it there once more, and send again what is still here."""
@@ -122,7 +123,8 @@ class Uploader:
             self._more_left = self._more_left or not told
         trouble = self._context.troubles[-1] if self._context.troubles else ""
         self._context.troubles.clear()
-        return Outcome(complete, trouble, awaits=self.live and not complete and not self._more_left)
+        awaits = self.live and not complete and not self._more_left
+        return Outcome(complete, trouble, retry_after=None if complete else self._context.floor(), awaits=awaits)
 
     def _delivery_to(self, server_id: str, ended: set[str]) -> Delivery:
         def recreate(spans: list[Record], bounds: Bounds) -> None:
