@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -291,6 +292,40 @@ def test_a2_refused_records_are_counted_from_the_dead_letters_which_outlive_the_
         assert sorted(there.texts("put-back")) == [f"text {n}" for n in range(5)]
 
 
+def sync_killed_at(home: Home, step: str, session: Path, *, after: bool = False) -> None:
+    """`tracehouse sync` of a session, killed where it comes to a step first."""
+    module, owner, name = step.split(".")
+    code = f"""
+import os
+from tracehoused.cli.main import tracehouse
+from tracehoused.upload.{module} import {owner}
+made = {owner}.{name}
+def killed(*arguments):
+    made(*arguments) if {after} else None
+    os._exit(9)
+{owner}.{name} = killed
+tracehouse()
+"""
+    command = [sys.executable, "-c", code, "sync", str(session)]
+    assert subprocess.run(command, env=home.environ, timeout=60).returncode == 9
+
+
+def test_a3_killed_before_it_settled_what_was_refused_and_is_taken_then_it_leaves_no_letter(
+    house: House, tmp_path: Path
+) -> None:
+    with proxied(house.url, refusing(b'"text 3"', status(400))) as proxy:
+        home = Home(tmp_path, proxy.url).with_key(house.key)
+        home.job(TRACE, "settled-late", "5")
+        sync_killed_at(home, "deadletter.DeadLetters.add", home.session(), after=True)
+        assert len(letters(home)) == 1
+        proxy.rule = lambda request: None
+        done = home.sync()
+        assert done.code == 0, done.err
+    assert letters(home) == []
+    with Held(house) as there:
+        assert there.texts("settled-late") == [f"text {n}" for n in range(5)]
+
+
 def test_a3_several_refused_records_cost_themselves(home: Home, house: House) -> None:
     home.job(TRACE, "several", "40")
     bad = {0, 1, 17, 39}
@@ -455,6 +490,27 @@ class TestForgetting:
             assert done.code == 0, done.err
         with Held(own_house) as there:
             assert there.texts("taken") == [f"text {n}" for n in range(6)]
+
+    def test_a2_killed_at_any_step_of_starting_again_no_letter_outlives_what_it_tells_of_and_nothing_is_lost(
+        self, own_house: House, tmp_path: Path
+    ) -> None:
+        steps = ("checkpoint.Checkpoint.reset", "checkpoint.Checkpoint.save_copy", "deadletter.DeadLetters.keep_only")
+        with proxied(own_house.url, refusing(b'"text 3"', status(400))) as proxy:
+            home = Home(tmp_path, proxy.url).with_key(own_house.key)
+            for number in range(len(steps)):
+                home.job(TRACE, f"step-{number}", "5")
+            assert home.sync().code == 1
+            wiped(own_house)
+            proxy.rule = lambda request: None
+            for number, step in enumerate(steps):
+                home.job(f"cm.init(session_id='step-{number}').log_user('text 5')")
+                [session] = home.spool.glob(f"trace-step-{number}-*")
+                sync_killed_at(home, step, session)
+            done = home.sync()
+            assert done.code == 0, done.err
+        with Held(own_house) as there:
+            for number in range(len(steps)):
+                assert there.texts(f"step-{number}") == [f"text {n}" for n in range(6)]
 
     def test_a4_what_was_deleted_there_stops(self, own_house: House, tmp_path: Path) -> None:
         home = Home(tmp_path, own_house.url).with_key(own_house.key)

@@ -14,9 +14,10 @@ from typing import Any
 
 from tracehouse.spool.manifest import Manifest
 from tracehoused.upload import rollouts
-from tracehoused.upload.batch import CREATE, LOCAL, Batch, Bounds, Limits, Record
+from tracehoused.upload.batch import CLOSING, CREATE, LOCAL, Batch, Bounds, Limits, Record
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.creation import Creation
+from tracehoused.upload.deadletter import DeadLetter
 from tracehoused.upload.delivery import Delivery
 from tracehoused.upload.endings import Endings
 from tracehoused.upload.patching import Patching
@@ -98,7 +99,6 @@ class Uploader:
         for name in ("server_id", "status_sent", ENDS, "outcome_sent", "damage", "omitted", "refused"):
             self._checkpoint.fact(name, None)
         self._checkpoint.reset()
-        self._context.dead.keep_only([])  # what was refused is sent again too
         self._rollouts.forget()
         self._creation.confirmed = False
         try:
@@ -106,8 +106,24 @@ class Uploader:
         except Halt as again:
             return self._halted(again)
 
+    def _drop_overtaken(self) -> None:
+        """No letters stay of what is to be sent again, after the server forgot or a kill: it is refused again, or taken. Those of settled
+        records do, which nothing else tells of."""
+        letters = self._context.dead.all()
+        kept = list(filter(self._is_last_of, letters))
+        if len(kept) < len(letters):
+            self._context.dead.keep_only(kept)
+
+    def _is_last_of(self, letter: DeadLetter) -> bool:
+        """Nothing more is sent of what this letter is about."""
+        state = self._checkpoint.state
+        if letter.lane == CLOSING:
+            return state.facts.get("status_sent") is not None
+        return state.is_settled(letter.epoch, letter.lane, letter.seq)
+
     def _drain(self) -> Outcome:
         self._more_left = False
+        self._drop_overtaken()
         epochs = writers(self._context.session)
         dead = self._endings.dead(epochs)
         ended = dead | self._endings.done(epochs)
