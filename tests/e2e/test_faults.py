@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import segments
 from tests.support.home import Held, Home
 from tests.support.house import House
 from tests.support.proxy import Fault, Proxy, cut, held, lost, page, proxied, reset, status
@@ -324,6 +325,44 @@ def test_a3_killed_before_it_settled_what_was_refused_and_is_taken_then_it_leave
     assert letters(home) == []
     with Held(house) as there:
         assert there.texts("settled-late") == [f"text {n}" for n in range(5)]
+
+
+def two_segments(home: Home, house: House) -> Path:
+    """A run whose writer left what the house refuses in its first segment, and its end in a second one."""
+    of = segments.manifest(api_base=house.url)
+    run = {"name": ["r"], "client_run_id": "r", "started_at": segments.AT}
+    return segments.session(
+        home.spool,
+        of,
+        [
+            segments.line(1, "segment", segments.header(of)),
+            segments.line(2, "run", run),
+            segments.line(3, "run_patch", {"hf_model": [1]}),
+            segments.line(4, "trace", {"session_id": ""}),
+        ],
+        [
+            segments.line(5, "segment", segments.header(of, n=1)),
+            segments.line(6, "metrics", segments.metrics(1)),
+            segments.line(7, "close", {"at": segments.AT, "status": "finished"}),
+        ],
+    )
+
+
+def test_a3_a_dead_letter_names_the_segment_of_its_record_also_where_a_round_ends_in_a_later_one(
+    house: House, tmp_path: Path
+) -> None:
+    home = Home(tmp_path, house.url).with_key(house.key)
+    session = two_segments(home, house)
+    assert home.sync().code == 1
+    assert {(one["seq"], one["n"]) for one in letters(home)} == {(2, 0), (3, 0), (4, 0)}
+    for path in (*session.glob("upload/*/deadletters.jsonl"), *tmp_path.glob("state/acks/*/*.deadletters.jsonl")):
+        path.write_text(path.read_text().replace('"n":0', '"n":1'))  # as earlier versions did
+    exported = [json.loads(line) for line in home.run("deadletters", "export", str(home.spool)).out.splitlines()]
+    assert [one["data"] for one in exported][1:] == [{"hf_model": [1]}, {"session_id": ""}]
+    assert exported[0]["data"]["client_run_id"] == "r"
+    assert home.run("deadletters", "retry", str(home.spool)).code == 1
+    assert {(one["seq"], one["n"], one["status"]) for one in letters(home)} == {(seq, 0, 422) for seq in (2, 3, 4)}
+    assert all("segment" not in str(one["reason"]) for one in letters(home))
 
 
 def test_a3_several_refused_records_cost_themselves(home: Home, house: House) -> None:

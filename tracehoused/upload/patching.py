@@ -112,7 +112,7 @@ class Patching:
     def _bury(self, found: Round, patch: Patch, status: int | None, reason: str) -> None:
         for record in found.patches:
             if record.seq in patch.seqs:
-                self._context.bury(found.epoch.id, found.end[0], record, PATCHES, status, reason, False)
+                self._context.bury(found.epoch.id, found.numbers[record.seq], record, PATCHES, status, reason, False)
 
 
 def _is_missing(answer: Answer | None) -> bool:

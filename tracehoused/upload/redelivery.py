@@ -25,6 +25,7 @@ __all__ = ["record_of", "redeliver"]
 
 def redeliver(context: Context, manifest: Manifest, letter: DeadLetter) -> DeadLetter | None:
     """None when it was accepted now; else the letter with the reason of this time. Halt when the destination cannot be asked."""
+    letter = _placed(context, letter)
     request = _request(context, manifest, letter)
     if isinstance(request, str):
         return replace(letter, reason=request)
@@ -40,6 +41,20 @@ def redeliver(context: Context, manifest: Manifest, letter: DeadLetter) -> DeadL
 
 def record_of(context: Context, letter: DeadLetter) -> Record | None:
     """The record itself, from its segment; None when it is not there any more."""
+    return _read(context, _placed(context, letter))
+
+
+def _placed(context: Context, letter: DeadLetter) -> DeadLetter:
+    """With the number of the segment in which its record lies, where it is here: earlier versions wrote that of a later one."""
+    if _read(context, letter) is not None:
+        return letter
+    parsed = map(layout.parse_segment_name, os.listdir(context.session))
+    earlier = {one.n for one in parsed if one is not None and one.epoch == letter.epoch and one.n < letter.n}
+    others = (replace(letter, n=n) for n in sorted(earlier, reverse=True))
+    return next((other for other in others if _read(context, other) is not None), letter)
+
+
+def _read(context: Context, letter: DeadLetter) -> Record | None:
     found = read_records(context.session, context.uid, _bounds(letter))
     return found[0] if found else None
 
@@ -52,7 +67,7 @@ def _bounds(letter: DeadLetter) -> Bounds:
 def _request(context: Context, manifest: Manifest, letter: DeadLetter) -> Request | str | None:
     """What to send; a reason why nothing can be; None when there is nothing to."""
     server_id = context.checkpoint.state.facts.get("server_id")
-    record = record_of(context, letter)
+    record = _read(context, letter)
     if record is None:
         return "its segment is not here any more"
     if server_id is None:

@@ -49,9 +49,8 @@ class Ids:
             elif answer.verdict is Verdict.MISSING:
                 raise Halt("forgotten", answer.reason, scope="session")  # it names the run, by the server's id
             else:
-                self._context.bury(
-                    found.epoch.id, found.end[0], record, CREATE, answer.status, answer.reason, parked=False
-                )
+                n = found.numbers[record.seq]
+                self._context.bury(found.epoch.id, n, record, CREATE, answer.status, answer.reason, parked=False)
         return failed
 
     def _fail(self, records: list[Record], answer: Answer, failed: list[Record]) -> None:

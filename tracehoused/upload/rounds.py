@@ -43,7 +43,8 @@ _LOOKED_INTO = (CREATE, PATCHES, LOCAL, MEDIA, ARTIFACTS)
 @dataclass
 class Round:
     """``seen``: all valid records read; ``end``: the cursor behind them; ``last``: the last one that tells a time; ``foreign``: how many
-    are of types that this version does not know; ``held``: how many are not to be sent now. Damage is what was not counted before."""
+    are of types that this version does not know; ``held``: how many are not to be sent now; ``numbers``: of the segments in which the
+    listed records lie, by seq. Damage is what was not counted before."""
 
     epoch: Epoch
     end: tuple[int, int]
@@ -52,6 +53,7 @@ class Round:
     batches: list[Batch] = field(default_factory=list)
     patches: list[Record] = field(default_factory=list)
     locals: list[Record] = field(default_factory=list)
+    numbers: dict[int, int] = field(default_factory=dict)
     last: Record | None = None
     size: int = 0
     foreign: int = 0
@@ -189,6 +191,7 @@ class Reading:
             found.batches += planner.feed(run.part(at, at + 1))
             if is_new and listed is not None:
                 listed.append(entry)
+                found.numbers[entry.seq] = n
 
     def any(self, lane: str, first: int, last: int) -> bool:
         """Whether some of these may be settled, or in a batch whose bounds are already fixed."""

@@ -267,7 +267,7 @@ class Uploader:
             if record.data.decode("utf-8", "replace") != known:
                 refused = self._creation.update(record.data)
                 if refused is not None:
-                    n, status = found.end[0], refused.status
+                    n, status = found.numbers[record.seq], refused.status
                     self._context.bury(found.epoch.id, n, record, CREATE, status, refused.reason, False)
         others = [record for record in found.creates if not self._is_main(record)]
         failed = self._rollouts.create(others, str(self._checkpoint.state.facts["server_id"]), self._pool, found)
