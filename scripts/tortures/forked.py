@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from tracehouse.spool import durable, log
+from tracehouse.spool import appending, durable
 from tracehoused.http.client import Client
 
 _EFFECTS = ("sync_data", "sync_dir", "create", "publish_once", "replace", "move", "private_dir")
@@ -53,7 +53,7 @@ class Steps:
     def install(self) -> None:
         """In a process that is to end with its part: what it does is counted from now on."""
         # a record of the emitter's is one write(2), which a SIGKILL leaves whole or undone
-        for place, names in ((durable, _EFFECTS), (log, ("write",)), (Client, ("send",))):
+        for place, names in ((durable, _EFFECTS), (appending, ("write",)), (Client, ("send",))):
             for name in names:
                 setattr(place, name, self.around(getattr(place, name)))
         for name in ("write_all",):

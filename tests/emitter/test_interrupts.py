@@ -46,13 +46,28 @@ def test_e1_no_interrupt_leaves_a_lock_held_or_takes_what_was_logged(tmp_path: P
     assert set(steps.values()) == {1}
 
 
-# segments of a few kB, so that many interrupts come while one is opened or sealed
-HANDLER = """
-import itertools, json, signal
+# so that many interrupts come while one is opened or sealed
+SMALL_SEGMENTS = """
 from tracehouse.clock import now
 from tracehouse.spool.writer import writer_of
 
 writer_of(os.environ["TRACEHOUSE_SPOOL_DIR"], now, segment_bytes=8192)
+"""
+
+
+def test_e1_interrupts_while_files_are_opened_and_closed_take_nothing_and_number_nothing_twice(tmp_path: Path) -> None:
+    job = jobs.run(SMALL_SEGMENTS + JOB.replace("            run.flush()\n", ""), tmp_path)
+    assert (job.code, job.err) == (0, "")
+    returned, last = json.loads(job.out)
+    session = jobs.only_session(tmp_path)
+    steps = Counter(point["step"] for point in jobs.of_type(session, "metrics") if point["step"] >= 0)
+    assert set(returned) <= set(steps) <= set(range(1, last + 1))
+    assert set(steps.values()) == {1}
+
+
+HANDLER = """
+import itertools, json, signal
+
 run = cm.TrainingRun(capture_env=False, system_metrics=False)
 chat = cm.Run(session_id="chat")
 numbers, counts = [itertools.count(1), itertools.count(1)], [0, 0]
@@ -62,10 +77,12 @@ def log(who):
     counts[who] = max(counts[who], number)
     run.log({"who": who, "n": number}, step=number)
     chat.log_user(f"{who} {number}")
+    if who and number % 100 == 0:
+        run.flush()
 
 signal.signal(signal.SIGALRM, lambda *_: log(1))
 signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
-while counts[0] < 8000 or counts[1] < 500:
+while counts[0] < 4000 or counts[1] < 500:
     log(0)
 signal.setitimer(signal.ITIMER_REAL, 0)
 print(json.dumps([counts, run.flush(), chat.flush()]))
@@ -73,7 +90,7 @@ print(json.dumps([counts, run.flush(), chat.flush()]))
 
 
 def test_e1_what_a_signal_handler_logs_in_the_middle_of_a_call_is_recorded_once(tmp_path: Path) -> None:
-    job = jobs.run(HANDLER, tmp_path)
+    job = jobs.run(SMALL_SEGMENTS + HANDLER, tmp_path)
     assert (job.code, job.err) == (0, "")
     counts, *flushed = json.loads(job.out)
     assert flushed == [True, True]

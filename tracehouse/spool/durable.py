@@ -83,13 +83,21 @@ def create(path: str, data: bytes, *, durable: bool = True) -> None:
         os.close(fd)
 
 
+def _create_aside(aside: str, data: bytes, *, durable: bool) -> None:
+    try:
+        create(aside, data, durable=durable)
+    except FileExistsError:
+        os.unlink(aside)  # left by a try that was interrupted
+        create(aside, data, durable=durable)
+
+
 def publish_once(path: str, data: bytes, unique: str, *, durable: bool = False) -> bool:
     """Make ``path`` appear whole with this content, unless it is there: True when ours is the one that won.
 
     ``unique`` tells this caller's temporary file from any other's.
     """
     aside = f"{path}.{unique}.tmp"
-    create(aside, data, durable=durable)
+    _create_aside(aside, data, durable=durable)
     try:
         os.link(aside, path)
     except FileExistsError:
@@ -110,11 +118,7 @@ def publish_once(path: str, data: bytes, unique: str, *, durable: bool = False) 
 def replace(path: str, data: bytes, unique: str) -> None:
     """Durably replace the content of ``path``, or leave the old one."""
     aside = f"{path}.{unique}.tmp"
-    try:
-        create(aside, data)
-    except FileExistsError:
-        os.unlink(aside)
-        create(aside, data)
+    _create_aside(aside, data, durable=True)
     os.replace(aside, path)
     sync_dir(os.path.dirname(path))
 
@@ -148,7 +152,10 @@ def sync_file_system(path: str) -> None:
         return
     import ctypes
 
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return  # then they take as long as they take
     try:
         ctypes.CDLL(None, use_errno=True).syncfs(fd)
     finally:

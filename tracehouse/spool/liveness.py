@@ -68,7 +68,12 @@ def _ps_start(pid: int) -> str:
 def create_lock(writers_dir: str, epoch: str, at: str) -> int:
     """Make and lock this process's lock file; the returned fd holds the lock until the process ends or closes it."""
     path = os.path.join(writers_dir, layout.lock_name(epoch))
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        fd = os.open(path, flags, 0o600)
+    except FileExistsError:
+        os.unlink(path)  # left by a try that was interrupted: nobody else has this epoch
+        fd = os.open(path, flags, 0o600)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

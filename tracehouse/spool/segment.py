@@ -33,6 +33,7 @@ class Segments:
         self.fd = -1
         self.path = ""
         self.seed = self.size = self.room = self.synced_size = self._n = 0
+        self.before = 0  # records that this process wrote when it had the session open before, until they are counted
         self.is_open = False  # directory, manifest and attempt are settled
         self.is_torn = False  # the open one ends with part of a record
         self.unsynced = Unsynced()
@@ -43,19 +44,18 @@ class Segments:
             os.close(self.fd)
         self._reset()
 
-    def open(self) -> int:
-        """Settle directory, manifest and attempt. How many records this process wrote here when it had the session open before."""
+    def open(self) -> None:
+        """Settle directory, manifest and attempt."""
         if self.is_open:
-            return 0
+            return
         self.writer.open()
         fresh = not os.path.isdir(self.directory)
         durable.private_dir(self.directory)
         self.manifest = self.writer.publish(self.directory, self.manifest)
         self.attempt, self.claim, self.began_attempt = self.writer.claim(self.directory)
         self.seed = record.checksum_seed(self.manifest.uid, self.writer.epoch)
-        before = 0
         if self._n == 0:
-            self._n, before = headers.end_of(self.directory, self.writer.epoch, self.seed)
+            self._n, self.before = headers.end_of(self.directory, self.writer.epoch, self.seed)
         self.opened_at = self._n
         self.resumed = self.claim > 1 or self._n > 0
         self.unsynced.files.append(os.path.join(self.directory, layout.MANIFEST))
@@ -63,55 +63,59 @@ class Segments:
             self.directory, *((self.writer.root, os.path.dirname(self.writer.root)) if fresh else ())
         )
         self.is_open = True
-        return before
 
     def begin(self, seq: int, next_step: int | None) -> None:
         """Open the next segment, whose header has this seq."""
-        path = os.path.join(self.directory, layout.segment_name(self.writer.epoch, self._n))
-        try:
-            fd = os.open(path, _FLAGS, durable.FILE_MODE)
-        except FileNotFoundError:
-            # someone removed the directory: what is logged from now on is worth a new one
-            self.is_open = False
-            self.open()
-            fd = os.open(path, _FLAGS, durable.FILE_MODE)
+        path, fd = self._create()
         header = frame(self.seed, seq, "segment", self._header(next_step))
         try:
             durable.write_once(fd, header)
+            self.unsynced.add_dirs(self.directory)
+            self.size, self.synced_size, self.room = len(header), 0, self.writer.segment_bytes
+            self.path, self._n, self.is_torn = path, self._n + 1, False
+            self.fd = fd
         except BaseException:
             # nothing valid is in it: leave no empty file behind at every try
-            try:
-                os.unlink(path)
-            finally:
-                os.close(fd)
+            if self.fd != fd:
+                try:
+                    os.unlink(path)
+                finally:
+                    os.close(fd)
             raise
-        self.fd, self.path, self._n = fd, path, self._n + 1
-        self.size, self.synced_size, self.room = len(header), 0, self.writer.segment_bytes
-        self.unsynced.add_dirs(self.directory)
         durable.touch(self.directory)  # for an agent that watches only the spool's root
+
+    def _create(self) -> tuple[str, int]:
+        while True:
+            path = os.path.join(self.directory, layout.segment_name(self.writer.epoch, self._n))
+            try:
+                return path, os.open(path, _FLAGS, durable.FILE_MODE)
+            except FileExistsError:
+                self._n += 1  # left by a try that was interrupted
+            except FileNotFoundError:
+                # someone removed the directory: what is logged from now on is worth a new one
+                self.is_open = False
+                self.open()
 
     def _header(self, next_step: int | None) -> str:
         told = {"epoch": self.writer.epoch, "n": self._n, "attempt": self.attempt, "claim": self.claim}
         return headers.text(self.manifest, {**told, "boot_id": self.writer.boot_id, "at": self.writer.now()}, next_step)
 
     def write(self, line: bytes) -> None:
-        durable.write_once(self.fd, line)
+        try:
+            durable.write_once(self.fd, line)
+        except BaseException:
+            self.is_torn = True
+            raise
         self.size += len(line)
 
     def seal(self) -> bool:
         """Leave the open segment, also one with a torn line: what is in it stays readable. False when it is to be written again."""
         fd, self.fd, self.is_torn = self.fd, -1, False
+        self.unsynced.files.append(self.path)
         try:
             os.close(fd)
         except OSError as error:
             # a file server may refuse only now what write() was let have: as after a failed fsync
-            self.unsynced.add_refused(self.path, error)
+            self.unsynced.refuse([self.path], error)
             return False
-        self.unsynced.files.append(self.path)
         return True
-
-    def read_back(self, taken: Unsynced, path: str, start: int) -> tuple[list[tuple[int, str, str]], bool]:
-        """After a failed sync, of which ``taken`` and an open segment ("": none) from an offset on were: the records that may not be on
-        the disk, and whether these are all."""
-        self.unsynced.put_back(taken, path)
-        return headers.read_back(taken.in_doubt(path, start), self.seed)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 from tracehouse.spool import durable
 
 
 class Unsynced:
-    """Files are synced in order, then each directory once."""
+    """Files are synced in order, then each directory once. What a sync tries is copied, and taken off when it is done: one that is
+    interrupted takes nothing away."""
 
     def __init__(self) -> None:
         self.files: list[str] = []
@@ -21,52 +23,54 @@ class Unsynced:
         parent = os.path.dirname(path)
         self.add_dirs(parent, os.path.dirname(parent))
 
-    def add_refused(self, path: str, error: OSError) -> None:
-        """A file whose close failed: the disk may not have what was written to it, and a later sync would not say so."""
-        self.files.append(path)
-        self._refused[path] = error
-
     def add_dirs(self, *dirs: str) -> None:
-        self._dirs += [directory for directory in dirs if directory not in self._dirs]
+        self._dirs += dirs
 
-    def take(self) -> Unsynced:
-        """All of it, for a sync to try; what comes meanwhile is for the next."""
-        taken = Unsynced()
-        taken.files, self.files = self.files, []
-        taken._dirs, self._dirs = self._dirs, []
-        taken._refused, self._refused = self._refused, {}
-        return taken
+    def refuse(self, paths: list[str], error: OSError) -> None:
+        """Files that the disk may not have as they were written, which a later sync would not say."""
+        self._refused.update(dict.fromkeys(paths, error))
 
-    def add(self, taken: Unsynced) -> None:
-        """All of it again, after a sync that was interrupted."""
-        self.files = [*taken.files, *self.files]
-        self.add_dirs(*taken._dirs)
-        self._refused.update(taken._refused)
+    def copy(self) -> Unsynced:
+        """All of it, for a sync to try."""
+        copied = Unsynced()
+        copied.files, copied._dirs, copied._refused = list(self.files), list(self._dirs), dict(self._refused)
+        return copied
 
-    def put_back(self, taken: Unsynced, current: str) -> None:
-        """After a failed sync of ``taken`` and an open segment: all but segments, which are abandoned."""
-        self.files = [*(path for path in taken.files if not _is_segment(path)), *self.files]
-        self.files = [path for path in self.files if path != current]
-        self.add_dirs(*taken._dirs)
+    def take_off(self, done: Unsynced) -> None:
+        """What a copy held is on the disk; what came since is not."""
+        self.files, self._dirs = _without(self.files, done.files), _without(self._dirs, done._dirs)
 
     def in_doubt(self, current: str, start: int) -> list[tuple[str, int]]:
         """After a failed sync of this and of an open segment ("": none) from an offset on: which segments, from where."""
         found = [(path, 0) for path in self.files if _is_segment(path)]
         return [*found, (current, start)] if current else found
 
-    def sync(self, fd: int) -> None:
-        """Wait for the disk; ``fd`` (unless negative) is an open file that comes between files and directories. OSError."""
-        for path in self.files:
-            if path in self._refused:
-                raise self._refused[path]
-            durable.sync_file(path)
+    def abandon(self, segments: list[str]) -> None:
+        """What was in these is written again elsewhere."""
+        self.files = [path for path in self.files if path not in segments]
+        self._refused = {path: error for path, error in self._refused.items() if path not in segments}
+
+    def sync(self, fd: int, path: str) -> None:
+        """Wait for the disk; ``fd`` (unless negative) is an open file, of this path, that comes between files and directories. OSError."""
+        for one in (*self.files, path):
+            if one in self._refused:
+                raise self._refused[one]
+        for one in self.files:
+            durable.sync_file(one)
         if fd >= 0:
             durable.sync_data(fd)
-        for directory in self._dirs:
+        for directory in dict.fromkeys(self._dirs):
             try:
                 durable.sync_dir(directory)
             except FileNotFoundError:
                 continue  # removed by someone: there are no names in it to keep
+
+
+def _without(those: list[str], these: list[str]) -> list[str]:
+    gone = Counter(these)
+    gone.subtract(those)
+    # negative: how often it stands there more often than was done
+    return [one for one in dict.fromkeys(those) for _ in range(-gone[one])]
 
 
 def _is_segment(path: str) -> bool:

@@ -42,13 +42,20 @@ class Waiting:
         """For the call that is at work here to keep. ``seq``: 0 where it has none yet."""
         self._left.append((seq, kind, data))
 
+    @property
+    def has_left(self) -> bool:
+        return bool(self._left)
+
     def __bool__(self) -> bool:
         return bool(self.records or self._left or self.losses.records)
 
     def keep_left(self, next_seq: Callable[[], int]) -> None:
         while self._left:
             seq, kind, data = self._left[0]
-            self.keep(seq or next_seq(), kind, data)
+            if not seq:
+                seq = next_seq()
+                self._left[0] = (seq, kind, data)  # an interrupt has it kept again, under the same number
+            self.keep(seq, kind, data)
             self._left.popleft()
 
     def renumber(self, before: int) -> None:

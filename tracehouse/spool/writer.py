@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tracehouse.spool.appending import Appender
     from tracehouse.spool.budget import Budget
     from tracehouse.spool.log import SessionLog
     from tracehouse.spool.losses import Losses
@@ -63,8 +64,8 @@ class Writer:
         self._lock = threading.RLock()
         self._lock_fd = -1
         self._memory = 0
-        self._open: dict[SessionLog, None] = {}  # least recently looked at first
-        self._dirty: dict[SessionLog, None] = {}
+        self._open: dict[Appender, None] = {}  # least recently looked at first
+        self._dirty: dict[Appender, None] = {}
         self._thread: threading.Thread | None = None
         self._wake, self._stop = Flag(), Flag()
 
@@ -147,10 +148,10 @@ class Writer:
     def _writers_dir(self) -> str:
         return os.path.join(self.root, layout.WRITERS)
 
-    def note_dirty(self, log: SessionLog) -> None:
+    def note_dirty(self, log: Appender) -> None:
         with self._lock:
             self._dirty[log] = None
-            if self._thread is None or self._thread.ident is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._start()
             self._wake.set()
 
@@ -165,7 +166,7 @@ class Writer:
         with self._lock:
             self._memory -= size
 
-    def make_room(self, log: SessionLog) -> None:
+    def make_room(self, log: Appender) -> None:
         """Before ``log`` opens a segment: seal another session's when too many are open (second chance to the used).
         OSError when the spool has no room for one."""
         self.check_room()
@@ -179,7 +180,7 @@ class Writer:
                     self._open[other] = None
             self._open[log] = None
 
-    def closed(self, log: SessionLog) -> None:
+    def closed(self, log: Appender) -> None:
         with self._lock:
             self._open.pop(log, None)
 
@@ -206,10 +207,15 @@ class Writer:
         """Everything written so far to the disk, for all sessions."""
         with self._lock:
             dirty, self._dirty = list(self._dirty), {}
-        if len(dirty) > _MANY:
-            durable.sync_file_system(self.root)
-        for log in dirty:
-            log.sync()
+        try:
+            if len(dirty) > _MANY:
+                durable.sync_file_system(self.root)
+            while dirty:
+                dirty[-1].sync()
+                dirty.pop()
+        finally:
+            for log in dirty:  # interrupted: another time
+                self.note_dirty(log)
 
     def give_up(self) -> None:
         """At a clean exit, after a last try: tell how many records this process takes with it."""
@@ -274,8 +280,10 @@ class Writer:
         try:
             work()
         except Exception:  # a thread's top: it must live on, and say so
-            import logging
-
+            try:
+                import logging
+            except (ImportError, OSError):
+                return  # no file can be opened now, not even that module's
             logging.getLogger("tracehouse").exception("background work on the spool %s failed; it goes on", self.root)
 
     def _beat(self) -> None:
