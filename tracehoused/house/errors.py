@@ -10,13 +10,16 @@ from typing import Any
 
 
 class Refusal(Exception):
-    """A request that is not carried out; nothing of it was applied."""
+    """A request that is not carried out; nothing of it was applied. ``retry_after``: seconds before which it cannot be."""
 
-    def __init__(self, status: int, reason: str, message: str, **fields: Any) -> None:
+    def __init__(
+        self, status: int, reason: str, message: str, *, retry_after: int | None = None, **fields: Any
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
         self.message = message
+        self.retry_after = retry_after
         self.fields = fields
 
     def body(self) -> dict[str, Any]:

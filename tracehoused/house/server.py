@@ -19,6 +19,7 @@ from tracehoused.house.app import create_app
 from tracehoused.house.auth import KEY_FILE, Auth, own_key
 from tracehoused.house.mediastore import open_media
 from tracehoused.house.state import Options
+from tracehoused.house.store import removals
 from tracehoused.house.store.dialect import DatabaseError, database_url
 from tracehoused.house.store.store import Store
 
@@ -119,6 +120,7 @@ def _serve(
         auth = Auth(store, key)
         if store.own_file:
             auth.forget_codes(everyones=True)
+            store.write(removals.forget_going).result()
         else:
             auth.share_own_key(f"{KEY_FILE} of {socket.gethostname()}", settings.data)
         app = create_app(store, media, auth, _with_own_host(settings))

@@ -21,7 +21,9 @@ def json_answer(body: Any, status: int = 200, headers: dict[str, str] | None = N
 
 
 def refusal_answer(refusal: Refusal) -> Response:
-    headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else None
+    headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(refusal.retry_after)
     return json_answer(refusal.body(), refusal.status, headers)
 
 

@@ -16,13 +16,14 @@ from sqlalchemy import Connection, delete, insert, select, update
 from tracehoused.house.errors import Refusal
 from tracehoused.house.store.schema import house
 
-__all__ = ["begin", "check", "end", "forget_old", "so_far"]
+__all__ = ["begin", "check", "end", "forget_going", "forget_old", "so_far"]
 
 _COUNT = "removals"
 _ONE = "removal/"
 _GOING, _GONE = "going", "gone"
 # No request to a store takes so long, nor what lies between a look at it and the change that follows: a quarter of an hour.
 STALE_US = 900_000_000
+_LONGEST_WAIT = 300  # seconds: a sender's few tries last longer than that quarter of an hour
 
 
 def so_far(connection: Connection) -> int:
@@ -33,7 +34,11 @@ def so_far(connection: Connection) -> int:
 def check(connection: Connection, sha256: str, since: int, now_us: int) -> None:
     """Refusal 503 where a file, found after `so_far` was `since`, may have gone or be going. Runs in the change that names it."""
     number, state, at_us = _read(connection, sha256)
-    if _is_going((number, state, at_us), now_us) or (state == _GONE and number > since):
+    if _is_going((number, state, at_us), now_us):
+        left = max(1, (at_us + STALE_US - now_us) // 1_000_000)
+        message = "the file is being removed; send it again when it is"
+        raise Refusal(503, "storage", message, retry_after=min(left, _LONGEST_WAIT))
+    if state == _GONE and number > since:
         raise Refusal(503, "storage", "the file was removed meanwhile; send it again")
 
 
@@ -51,6 +56,13 @@ def end(connection: Connection, hashes: Iterable[str], gone: Iterable[str], now_
     connection.execute(delete(house).where(house.c.name.in_([_ONE + sha256 for sha256 in there])))
     for sha256 in gone:
         _note(connection, sha256, _GONE, now_us)
+
+
+def forget_going(connection: Connection) -> None:
+    """At the start of a house that shares its files with none: nobody is removing now, and what is unused is found again."""
+    rows = connection.execute(select(house).where(house.c.name.startswith(_ONE))).all()
+    going = [row.name for row in rows if json.loads(row.value)[1] == _GOING]
+    connection.execute(delete(house).where(house.c.name.in_(going)))
 
 
 def forget_old(connection: Connection, now_us: int) -> None:
