@@ -18,11 +18,12 @@ from random import Random
 
 from tracehoused.service.backlog import Backlog
 from tracehoused.service.lookout import Lookout
+from tracehoused.service.parking import Parking
 from tracehoused.service.spools import fingerprint, segments
 from tracehoused.service.tracked import Schedule, Tracked
 from tracehoused.service.watcher import Hints
 from tracehoused.text import printable
-from tracehoused.upload.engine import Destination, Engine, Report
+from tracehoused.upload.engine import Engine, Report
 
 __all__ = ["Agent"]
 
@@ -70,7 +71,7 @@ class Agent:
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="tracehouse-upload")
         self._schedule = Schedule(jobs)
         self._done: deque[_Done] = deque()
-        self._parked: dict[str, list[Tracked]] = {}
+        self._parking = Parking(self._schedule, self._rng)
         self._stopping = threading.Event()
         self._draining = False
         self.failed = 0  # passes that left something
@@ -122,7 +123,7 @@ class Agent:
         if self.lookout.is_due(now):
             for session in self.lookout.rescan(now):
                 self._want(session, now, hot=session.state == "live")
-            self._keep_asking(now)
+            self._parking.keep_asking(now)
             self._beat()
         for session in self.lookout.watches.at_rest(now):
             self._look_later(session, now)
@@ -235,7 +236,7 @@ class Agent:
         if done.report is not None and done.report.destination is not None:
             session.api_base = done.report.destination.api_base
             session.dead, session.dropped = done.report.dead, done.report.dropped
-            self._hear(done.report.destination, done.report.outcome.scope, now)
+            self._parking.hear(done.report.destination, done.report.outcome.scope, now)
 
     def _wait_for_records(self, done: _Done, now: float) -> None:
         """A directory in which no record is yet, or a pass that a defect ended."""
@@ -285,50 +286,9 @@ class Agent:
             self.lookout.waits(session)
         elif report.destination is not None and outcome.scope in ("destination", "identity"):
             place = report.destination.api_base if outcome.scope == "destination" else report.destination.hash
-            self._park(session, place, outcome.retry_after, now)
+            self._parking.park(session, place, outcome.retry_after, now)
         else:
             session.state = "retry"
             session.rests = now + (outcome.retry_after or 0.0)
             lease = outcome.scope == "lease"
             self._schedule.at(session, now + (_LEASE_WAIT if lease else session.wait(self._rng, outcome.retry_after)))
-
-    def _park(self, session: Tracked, place: str, retry_after: float | None, now: float) -> None:
-        """One session asks again whether the server is back, or takes the key; the others wait for what it hears."""
-        session.state = "parked"
-        parked = self._still_parked(place)
-        if not _asks(parked):
-            self._schedule.at(session, now + session.wait(self._rng, retry_after))
-        if session not in parked:
-            parked.append(session)
-
-    def _still_parked(self, place: str) -> list[Tracked]:
-        found = [other for other in self._parked.get(place, ()) if other.state in ("parked", "retry")]
-        self._parked[place] = found
-        return found
-
-    def _keep_asking(self, now: float) -> None:
-        """Who was to ask for all may have been removed, or have lost its key: another does."""
-        for place in list(self._parked):
-            parked = self._still_parked(place)
-            if not parked:
-                del self._parked[place]
-            elif not _asks(parked):
-                self._schedule.at(parked[0], now + parked[0].wait(self._rng, None))
-
-    def _hear(self, destination: Destination, scope: str, now: float) -> None:
-        """The server answers, and perhaps takes the key: all that waited for that have their turn."""
-        if scope != "destination":
-            self._release(destination.api_base, now)
-        if scope not in ("destination", "identity"):
-            self._release(destination.hash, now)
-
-    def _release(self, place: str, now: float) -> None:
-        for session in self._parked.pop(place, ()):
-            if session.state == "parked":
-                session.state = "retry"
-                session.backoff = None
-                self._schedule.at(session, now)
-
-
-def _asks(parked: list[Tracked]) -> bool:
-    return any(other.due is not None or other.running or other.ready for other in parked)
