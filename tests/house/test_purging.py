@@ -64,8 +64,9 @@ def browser(house: House) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> House:
-    return House(tmp_path / "data").start()
+def own(tmp_path: Path) -> Iterator[House]:
+    with House(tmp_path / "data") as house:
+        yield house
 
 
 def test_what_is_deleted_for_good_leaves_nothing_but_its_410(own: House) -> None:
