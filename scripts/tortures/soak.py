@@ -137,6 +137,7 @@ def _weather(chance: random.Random) -> Callable[[Received], Fault | None]:
 def run(trial: Trial) -> None:
     with places.a_house(trial) as house, proxied(house.url, _weather(random.Random(trial.seed))) as proxy:
         home = places.place(trial.home / "home", house, proxy.url)
+        home.patience = 4 * 3600.0  # agents that are killed all the time leave most of it to the sync at the end
         field_ = _Field(trial, home, house, random.Random(trial.seed))
         try:
             for _, chance in trial.points():

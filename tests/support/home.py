@@ -37,6 +37,7 @@ class Home:
         self.directory = directory
         self.spool = directory / "spool"
         self.api_base = api_base
+        self.patience = 900.0  # seconds that a command may take
         self.environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TRACEHOUSE_")},
             "PYTHONPATH": str(ROOT),
@@ -85,7 +86,7 @@ class Home:
 
     def run(self, *words: str, prefix: tuple[str, ...] = (), **more: str) -> Done:
         process = self.start(*words, prefix=prefix, **more)
-        out, err = process.communicate(timeout=900)
+        out, err = process.communicate(timeout=self.patience)
         return Done(process.returncode, out, err)
 
     def sync(self, *words: str, **more: str) -> Done:
