@@ -29,7 +29,7 @@ from typing import Any
 from tracehouse.spool import durable
 from tracehoused.upload.deadletter import NAME as DEAD_LETTERS
 from tracehoused.upload.deadletter import DeadLetters
-from tracehoused.upload.reader import read_file
+from tracehoused.upload.reader import read_file, stamp
 from tracehoused.upload.state import SENSELESS, State
 
 __all__ = ["Checkpoint"]
@@ -77,7 +77,7 @@ class Checkpoint:
 
     def is_current(self) -> bool:
         """Nothing is noted that is not durable, and nobody else has written to the journal since: no need to read it again."""
-        return self._exists and not self._pending and self._stamp == _stamp(self._path)
+        return self._exists and not self._pending and self._stamp == stamp(self._path)
 
     def note(self, entry: dict[str, Any]) -> None:
         """Apply a change now; it is durable from the next ``commit``."""
@@ -97,7 +97,7 @@ class Checkpoint:
             return
         if not self._exists:
             self._create()
-        elif leased and self._size > self._compact_at and self._stamp in (None, _stamp(self._path)):
+        elif leased and self._size > self._compact_at and self._stamp in (None, stamp(self._path)):
             self._compact()
             return
         data = b"".join(self._pending)
@@ -112,7 +112,7 @@ class Checkpoint:
             os.close(fd)
         self._size += len(data)
         self._pending = []
-        self._stamp = _stamp(self._path)
+        self._stamp = stamp(self._path)
 
     def reset(self) -> None:
         """Forget what was settled; the facts stay."""
@@ -179,7 +179,7 @@ class Checkpoint:
         self._size = len(data)
         self._compact_at = max(COMPACT_BYTES, 2 * self._size)
         self._pending = []
-        self._stamp = _stamp(self._path)
+        self._stamp = stamp(self._path)
 
     def _load(self) -> None:
         try:
@@ -234,14 +234,6 @@ def _state_of(copy: bytes) -> State | None:
         return State.from_dict(json.loads(copy))
     except SENSELESS:
         return None
-
-
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _unique() -> str:

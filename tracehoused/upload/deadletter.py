@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from tracehouse.spool import durable
-from tracehoused.upload.reader import read_file
+from tracehoused.upload.reader import read_file, stamp
 
 __all__ = ["NAME", "DeadLetter", "DeadLetters"]
 
@@ -94,7 +94,7 @@ class DeadLetters:
         return self._found
 
     def _stamped(self) -> list[tuple[int, int, int] | None]:
-        return [_stamp(path) for path in self.paths]
+        return [stamp(path) for path in self.paths]
 
 
 def _append(path: str, letter: DeadLetter) -> None:
@@ -115,14 +115,6 @@ def _unlink(path: str) -> None:
     if os.path.exists(path):
         os.unlink(path)
         durable.sync_dir(os.path.dirname(path))
-
-
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _read(path: str) -> Iterator[DeadLetter]:

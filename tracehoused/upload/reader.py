@@ -27,6 +27,7 @@ __all__ = [
     "scan",
     "scan_runs",
     "session_dirs",
+    "stamp",
     "writers",
 ]
 
@@ -95,6 +96,15 @@ def open_checked(path: str, *, links: int = 1) -> int:
         os.close(fd)
         raise SpoolError(f"left alone, {wrong}", path=path)
     return fd
+
+
+def stamp(path: str) -> tuple[int, int, int] | None:
+    """What changes when a file does: inode, bytes, mtime in ns; None where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def read_file(path: str, most: int, *, links: int = 1) -> bytes:
