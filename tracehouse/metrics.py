@@ -65,14 +65,14 @@ class MetricLog:
     def _take_step(self, step: Any) -> int:
         log = self._log
         if step is None:
-            with log.lock:
+            with log.step_lock:
                 taken = log.next_step
                 if taken is None:
                     taken = self._resumed_step()
                 log.next_step = taken + 1
             return taken
         taken = as_step(step)
-        with log.lock:
+        with log.step_lock:
             if log.next_step is None:
                 log.next_step = self._resumed_step()
             if taken >= log.next_step:
@@ -80,14 +80,14 @@ class MetricLog:
         return taken
 
     def _next_step(self) -> int:
-        with self._log.lock:
+        with self._log.step_lock:
             if self._log.next_step is None:
                 self._log.next_step = self._resumed_step()
             return self._log.next_step
 
     def _go_on_after_others(self) -> None:
         """In a session that this process had before: other processes may have got further since."""
-        with self._log.lock:
+        with self._log.step_lock:
             if self._session.resumed and self._log.next_step is not None:
                 self._log.next_step = max(self._log.next_step, self._resumed_step())
 

@@ -112,7 +112,7 @@ class NoLog:
     """What of a session's log is used for more than appending, with nothing behind it."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.step_lock = threading.RLock()
         self.next_step: int | None = 0
 
     def lose(self, error: OSError) -> None:

@@ -133,3 +133,26 @@ def test_e1_what_a_signal_handler_logged_is_recorded_though_it_ends_the_process(
     points = [point["values"] for point in jobs.of_type(jobs.only_session(tmp_path), "metrics")]
     for key in ("first", "last"):
         assert Counter(values[key] for values in points if key in values) == Counter(range(100))
+
+
+WANDB = """
+import itertools, json, signal
+import tracehouse.wandb as wandb
+
+wandb.init(settings={"x_disable_stats": True})
+numbers = itertools.count()
+signal.signal(signal.SIGALRM, lambda *_: wandb.log({"handler": next(numbers)}))
+signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+for n in range(10_000):
+    wandb.log({"n": n})
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(json.dumps([n + 1, next(numbers)]))
+"""
+
+
+def test_e1_a_signal_handler_may_call_wandb_log_in_the_middle_of_one(tmp_path: Path) -> None:
+    job = jobs.run(WANDB, tmp_path)
+    assert job.code == 0, job.err
+    points = [point["values"] for point in jobs.of_type(jobs.only_session(tmp_path), "metrics")]
+    for key, count in zip(("n", "handler"), json.loads(job.out.splitlines()[-1])):
+        assert Counter(values[key] for values in points if key in values) == Counter(range(count))

@@ -47,8 +47,9 @@ class Appender(ABC):
         self._reset()
 
     def _reset(self) -> None:
-        # also for what is decided together with the order of records; a new one after a fork
+        # both new after a fork
         self.lock = threading.RLock()
+        self.step_lock = threading.RLock()  # of its own: nobody waits for a write to learn the next step
         self._at = _NOWHERE
         self._seq = self._looked_at_size = 0
         self._next_seq = count(1).__next__  # one call into C: no handler comes between its reading and its writing

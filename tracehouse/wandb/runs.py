@@ -67,7 +67,7 @@ class Run(RunFacts, RunFiles):
         self._ended = ended
         self._started = time.time()
         self._pid = self._lock_pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._dir: str | None = None
         self._saved = Saved(training_run)
         self._watched: list[watching.Watching] = []
@@ -125,10 +125,10 @@ class Run(RunFacts, RunFiles):
                     self._step, self._has_row = at + 1, False
         return at
 
-    def _locked(self) -> threading.Lock:
+    def _locked(self) -> threading.RLock:
         if self._lock_pid != os.getpid():
             # another thread may have held it when this process was forked
-            self._lock, self._lock_pid = threading.Lock(), os.getpid()
+            self._lock, self._lock_pid = threading.RLock(), os.getpid()
         return self._lock
 
     def _flat(self, values: Mapping[str, Any]) -> dict[str, Any]:
