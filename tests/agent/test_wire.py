@@ -58,7 +58,7 @@ def test_a_record_becomes_a_point_a_key_with_its_value_as_it_was(record: dict[st
 
 @given(
     st.dictionaries(
-        st.text("abc/_. é", min_size=1),
+        st.text("aeE019/_., é:-+", min_size=1),
         st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans()),
         min_size=1,
     )
@@ -69,6 +69,13 @@ def test_the_fast_way_and_the_slow_way_say_the_same(values: dict[str, Any]) -> N
     slow, slow_count = wire.points(json.dumps(record).encode(), False)  # blanks in it: no frame that the fast way knows
     assert json.loads(b"[" + fast + b"]") == json.loads(b"[" + slow + b"]")
     assert count == slow_count == len(values)
+
+
+def test_what_is_made_of_a_record_does_not_hang_on_those_before_it() -> None:
+    """Alike but for digits: the second has a key that no server takes."""
+    texts = [b'{"step":1,"wall_time":"t","values":{"%b":5}}' % key for key in (b"1", b"")]
+    found = [[wire.points(text, True) for text in order] for order in (texts, texts[::-1])]
+    assert found[0] == found[1][::-1] == [(b'{"key":"1","step":1,"value":5,"wall_time":"t"}', 1), (b"", 0)]
 
 
 def test_the_text_of_a_number_is_kept() -> None:

@@ -73,12 +73,10 @@ def alike(lines: list[bytes], at: int, seq: int, kind: bytes, skip: int, seed: i
 
     The quick way for the bulk of a segment: what does not pass here is for ``parse`` to judge.
     """
-    begin = at
-    while at < len(lines):
-        line = lines[at]
-        head = b'{"crc":"%08x","seq":%d,"type":"%b","data":{' % (crc32(line[_CRC_AT:], seed), seq, kind)
-        if not line.startswith(head) or len(head) != skip + 1 or not line.endswith(b"}}"):
+    first = seq
+    head = b'{"crc":"%%08x","seq":%%d,"type":"%b","data":{' % kind
+    for line in lines[at:]:
+        if line[: skip + 1] != head % (crc32(line[_CRC_AT:], seed), seq) or line[-2:] != b"}}":
             break
-        at += 1
         seq += 1
-    return at - begin
+    return seq - first

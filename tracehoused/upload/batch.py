@@ -9,7 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, count
+from operator import add
 from typing import Callable, NamedTuple, Protocol
 
 from tracehouse.spool import layout
@@ -170,7 +171,7 @@ class Planner:
         joins = run.first == self._previous + 1 and not self._settled.any(lane, run.first, run.last)
         if batch is None or lane in self._renders or not joins:
             return 0
-        return self._fitting(batch, [0, *accumulate(len(data) + 1 for data in run.datas)], range(len(run.datas) + 1), 0)
+        return self._fitting(batch, _sizes(run.datas), range(len(run.datas) + 1), 0)
 
     def finish(self) -> Iterator[Batch]:
         """What is open, in the order of its first record."""
@@ -179,32 +180,39 @@ class Planner:
 
     def _add(self, lane: str, run: Lines) -> Iterator[Batch]:
         render = self._renders.get(lane)
-        made = [render(data) for data in run.datas] if render else [(data, 1) for data in run.datas]
+        if render is None:
+            yield from self._join(lane, run, run.datas, range(len(run.datas) + 1))
+            return
+        made = [render(data) for data in run.datas]
         begin = 0
         for at in [at for at, one in enumerate(made) if one is None]:
             # a batch has no gaps: it ends before what is not to be sent now
-            yield from self._join(lane, run.part(begin, at), [one for one in made[begin:at] if one])
+            yield from self._join_rendered(lane, run.part(begin, at), made[begin:at])
             if lane in self._open:
                 yield self._open.pop(lane)
             self.held += 1
             begin = at + 1
-        yield from self._join(lane, run.part(begin, len(made)) if begin else run, [one for one in made[begin:] if one])
+        yield from self._join_rendered(lane, run.part(begin, len(made)) if begin else run, made[begin:])
 
-    def _join(self, lane: str, run: Lines, rendered: list[tuple[bytes, int]]) -> Iterator[Batch]:
-        sizes = [0, *accumulate(len(part) + 1 for part, _ in rendered)]
-        units = [0, *accumulate(number for _, number in rendered)]
+    def _join_rendered(self, lane: str, run: Lines, made: list[tuple[bytes, int] | None]) -> Iterator[Batch]:
+        parts, numbers = zip(*filter(None, made)) if made else ((), ())
+        yield from self._join(lane, run, parts, [0, *accumulate(numbers)])
+
+    def _join(self, lane: str, run: Lines, parts: Sequence[bytes], units: Sequence[int]) -> Iterator[Batch]:
+        """``units``: how many are before each of the parts, and before the end."""
+        sizes = _sizes(parts)
         at = 0
-        while at < len(rendered):
+        while at < len(parts):
             batch = self._open.get(lane) or Batch(self._bounds(lane, run, at), self._attempt)
             to = self._fitting(batch, sizes, units, at) if lane in JOINED else at + 1
             if to > at:
-                batch.parts += [part for part, _ in rendered[at:to]]
+                batch.parts += parts[at:to]
                 batch.units += units[to] - units[at]
                 batch.size += sizes[to] - sizes[at]
                 batch.count += to - at
                 batch.bounds = batch.bounds._replace(end=run.ends[to - 1], last=run.first + to - 1)
                 self._open[lane] = batch
-            if to < len(rendered) or lane not in JOINED:
+            if to < len(parts) or lane not in JOINED:
                 yield self._open.pop(lane)
             at = to
 
@@ -217,6 +225,11 @@ class Planner:
     def _bounds(self, lane: str, run: Lines, at: int) -> Bounds:
         seq = run.first + at
         return Bounds(lane, self._epoch, self._n, run.ends[at - 1] if at else run.start, run.ends[at], seq, seq)
+
+
+def _sizes(parts: Sequence[bytes]) -> list[int]:
+    """Bytes before each of the parts and before the end, with a comma behind each."""
+    return list(map(add, accumulate(map(len, parts), initial=0), count()))
 
 
 def halves(bounds: Bounds, records: list[Record]) -> tuple[Bounds, Bounds]:

@@ -10,7 +10,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import Callable, Union
 
@@ -33,7 +33,7 @@ from tracehoused.upload.batch import (
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.mediafiles import checked_media, may_come
 from tracehoused.upload.rounds import read_batch, read_records
-from tracehoused.upload.together import Sent, may_join, spans_before, work_until_done
+from tracehoused.upload.together import Sent, marks_of, may_join, spans_before, work_until_done
 
 __all__ = ["Delivery"]
 
@@ -96,11 +96,13 @@ class Delivery:
                     continue
                 # its body is made while those before it are under way; a file is read once, and checked as it goes out
                 ready = self._prepared(batch, read=False)
-                while not may_join(batch, under_way, ordered=self._context.capabilities.after):
+                marks = marks_of(batch)
+                while not may_join(batch.bounds.lane, marks, under_way, ordered=self._context.capabilities.after):
                     work_until_done(under_way[0].reply, meanwhile)
                     self._take(under_way, delivered)
                 if not self.waits(batch.bounds):
-                    under_way.append(self._begin(batch, ready, spans_before(batch, under_way), pool))
+                    before = spans_before(batch, under_way)
+                    under_way.append(Sent(batch, marks, before is not None, self._begin(ready, before, pool)))
             while under_way:
                 work_until_done(under_way[0].reply, meanwhile)
                 if len(under_way) == 1:
@@ -112,16 +114,16 @@ class Delivery:
                     self._count_omitted(sent.batch)
                     delivered.append(sent.batch.bounds)
 
-    def _begin(self, batch: Batch, ready: Request | Reply, before: Bounds | None, pool: Executor) -> Sent:
+    def _begin(self, ready: Request | Reply, before: Bounds | None, pool: Executor) -> Future[Reply]:
         if before is not None and isinstance(ready, Request):
             ready = replace(ready, after=self._key(before))
-        return Sent(batch, before is not None, pool.submit(self._send, ready))
+        return pool.submit(self._send, ready)
 
     def _key(self, bounds: Bounds) -> str:
         return batch_key(self._context.uid, self._context.generation, self._context.destination, bounds)
 
     def _take(self, under_way: deque[Sent], delivered: list[Bounds]) -> None:
-        batch, is_ahead, future = under_way.popleft()
+        batch, _, is_ahead, future = under_way.popleft()
         reply = future.result()
         if is_ahead and self.waits(batch.bounds) and not _is_accepted(reply):
             reply = None  # what it was to come after is not there

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, count
+from operator import add
 from typing import Any
 
 from tracehouse.exceptions import SpoolError, SpoolFormatError
@@ -286,7 +287,8 @@ def _runs(lines: list[bytes], seed: int, offset: int, result: Scan) -> Iterator[
         seq, kind, data = parsed
         skip = len(lines[at]) - len(data) - 1
         to = at + framing.alike(lines, at + 1, seq + 1, kind, skip, seed) + 1
-        ends = [offset + size for size in accumulate(len(line) + 1 for line in lines[at:to])]
+        # with each line's newline
+        ends = list(map(add, accumulate(map(len, lines[at:to])), count(offset + 1)))
         result.end = ends[-1]
         yield Run(kind, seq, offset, [line[skip:-1] for line in lines[at:to]], ends)
         offset = ends[-1]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tracehoused.upload.batch import ARTIFACTS, MEDIA, METRICS, SPANS, Batch, Bounds
 
-__all__ = ["Sent", "may_join", "spans_before", "work_until_done"]
+__all__ = ["Sent", "marks_of", "may_join", "spans_before", "work_until_done"]
 
 # requests of one lane under way at once
 _AT_ONCE = {SPANS: 2, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
@@ -18,21 +18,22 @@ _HANDOVER = 0.001
 
 
 class Sent(NamedTuple):
-    """A batch under way; ``is_ahead``: of the answer to those that it is to come after, whose key went with it."""
+    """A batch under way and its ``marks``; ``is_ahead``: of the answer to those that it is to come after, whose key went with it."""
 
     batch: Batch
+    marks: frozenset[object]
     is_ahead: bool
     reply: Future[Any]
 
 
-def may_join(batch: Batch, under_way: Iterable[Sent], *, ordered: bool) -> bool:
-    """Whether a batch may go out beside those: points of one step, and media of one key and step, must keep their order. That in which
-    spans arrive is their conversation's: ``ordered`` is what a server sees to that is told which ones are to be there before."""
-    lane = batch.bounds.lane
-    beside = [sent.batch for sent in under_way if sent.batch.bounds.lane == lane]
+def may_join(lane: str, marks: frozenset[object], under_way: Iterable[Sent], *, ordered: bool) -> bool:
+    """Whether a batch with these ``marks_of`` it may go out beside those: points of one step, and media of one key and step, must keep
+    their order. That in which spans arrive is their conversation's: ``ordered`` is what a server sees to that is told which ones are to be
+    there before."""
+    beside = [sent.marks for sent in under_way if sent.batch.bounds.lane == lane]
     if len(beside) >= _AT_ONCE[lane] or (beside and lane == SPANS and not ordered):
         return False
-    return all(_marks(batch).isdisjoint(_marks(other)) for other in beside)
+    return all(map(marks.isdisjoint, beside))
 
 
 def spans_before(batch: Batch, under_way: Iterable[Sent]) -> Bounds | None:
@@ -41,14 +42,14 @@ def spans_before(batch: Batch, under_way: Iterable[Sent]) -> Bounds | None:
     return before[-1] if before else None
 
 
-def _marks(batch: Batch) -> set[object]:
+def marks_of(batch: Batch) -> frozenset[object]:
     """What two batches have in common when their order matters: a step, a key and its step, an artifact's name."""
     if batch.bounds.lane == METRICS:
-        return {part.partition(b',"step":')[2].partition(b",")[0] for part in batch.parts}
+        return frozenset(part.partition(b',"step":')[2].partition(b",")[0] for part in batch.parts)
     if batch.bounds.lane in (MEDIA, ARTIFACTS):
         fields = json.loads(batch.parts[0])
-        return {(str(fields.get("key", fields.get("name"))), str(fields.get("step")))}
-    return set()
+        return frozenset([(str(fields.get("key", fields.get("name"))), str(fields.get("step")))])
+    return frozenset()
 
 
 def work_until_done(future: Future[Any], work: Iterator[object]) -> None:
