@@ -52,7 +52,7 @@ def _jumping(trial: Trial, house: House, number: int, chance: random.Random) -> 
     jumps = [chance.choice(JUMPS + _SUMMER) for _ in range(3)]
     clock = trial.home / f"{number}.clock"
     clock.write_text(jumps[0])
-    more = {**_faked(), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "TZ": chance.choice(ZONES)}
+    more = {**faked(), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "TZ": chance.choice(ZONES)}
     words = (str(ledger), name, str(clock), *jumps[1:])
     process = home.start_job(places.WORK + _JOB, *words, prefix=(), **more)
     _, err = process.communicate(timeout=100)
@@ -73,7 +73,7 @@ def _live(trial: Trial, house: House, number: int, chance: random.Random) -> Non
     assert job.stdout.readline() == "ready\n"
     jumps = [chance.choice(JUMPS) for _ in range(2)]
     for jump in jumps:
-        done = home.sync(**_faked(), FAKETIME=jump)
+        done = home.sync(**faked(), FAKETIME=jump)
         places.check_sync(trial, number, done, code=None)
         with Held(house) as there:
             held = [one["status"] for one in there.runs() if one["client_run_id"] == name]
@@ -84,7 +84,7 @@ def _live(trial: Trial, house: House, number: int, chance: random.Random) -> Non
     trial.require(job.returncode == 0, number, err[-400:])
     places.check_sync(trial, number, places.sync_until_done(home))
     for jump in jumps:
-        places.run_once(home, **_faked(), FAKETIME=jump)
+        places.run_once(home, **faked(), FAKETIME=jump)
         kept = [session.name for session in home.sessions() if any(session.glob("*.jsonl"))]
         trial.require(len(kept) == len(home.sessions()), number, f"for an agent at {jump} only {kept} were kept")
     _check(trial, house, number, oracle.Account().add(ledger), name, f"agents at {jumps}:")
@@ -97,7 +97,7 @@ def _check(trial: Trial, house: House, number: int, account: oracle.Account, nam
     trial.require(status == "finished", number, f"{where} the run is {status}")
 
 
-def _faked() -> dict[str, str]:
+def faked() -> dict[str, str]:
     """What ``faketime`` itself sets: its library, before all others; monotonic clocks stay true."""
     shown = subprocess.run(["faketime", "-m", "-f", "+0", "env"], capture_output=True, text=True, check=True).stdout
     preload = next(line for line in shown.splitlines() if line.startswith("LD_PRELOAD="))

@@ -63,6 +63,10 @@ class Disk:
             _run("mount", "-t", self._kind, "-o", f"loop,{self._options}".rstrip(","), str(self._image), str(self.path))
         self._is_mounted = True
 
+    def resize(self, size: int) -> None:
+        """A tmpfs gets larger, or smaller, while it is used; never smaller than what is in it. ``size`` in KiB."""
+        _run("mount", "-o", f"remount,size={size}k", str(self.path))
+
     def unmount(self) -> None:
         if self._is_mounted:
             _run("umount", str(self.path))

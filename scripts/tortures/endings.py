@@ -18,7 +18,7 @@ from tortures.trial import Trial
 TITLE = "fork, spawn, forkserver, threads, atexit, os._exit, KeyboardInterrupt, SIGTERM, out of memory"
 COUNT = 200
 _AT_ONCE = 20
-_SCRIPT = """
+SCRIPT = """
 import atexit, multiprocessing, os, signal, sys, threading, time
 import tracehouse as cm
 from tests.support.ledger import Ledger
@@ -112,7 +112,7 @@ _SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL, "KeyboardInter
 
 def run(trial: Trial) -> None:
     script = trial.home / "job.py"
-    script.write_text(_SCRIPT)
+    script.write_text(SCRIPT)
     with places.a_house(trial) as house:
         home = places.place(trial.home / "home", house)
         made: dict[str, tuple[int, str]] = {}

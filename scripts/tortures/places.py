@@ -33,13 +33,13 @@ def place(directory: Path, house: House, api_base: str | None = None) -> Home:
     return Home(directory, api_base or house.url).with_key(house.key)
 
 
-def sync_until_done(home: Home, tries: int = 6, **more: str) -> Done:
+def sync_until_done(home: Home, *words: str, tries: int = 6, **more: str) -> Done:
     """As a user would: again, until it says that all is there; the last answer."""
-    done = home.sync(**more)
+    done = home.sync(*words, **more)
     for _ in range(tries - 1):
         if done.code == 0:
             break
-        done = home.sync(**more)
+        done = home.sync(*words, **more)
     return done
 
 

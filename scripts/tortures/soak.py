@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import random
-import signal
+import shutil
 import subprocess
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tests.support import oracle
 from tests.support.home import Home
 from tests.support.house import House
 from tests.support.proxy import Fault, Proxy, cut, lost, page, proxied, reset, status
-from tests.support.servers import Received
+from tests.support.servers import Received, reply, serving
 from tortures import places
-from tortures.trial import Trial
+from tortures.disks import Disk, mounted
+from tortures.lives import Cradle, Life
+from tortures.nemesis import SIGNALS, SPACE, Nemesis
+from tortures.trial import Trial, Unavailable
 
-TITLE = "soak: 8 jobs, 2 agents, a house, and a random nemesis"
+TITLE = "soak: 8 jobs, 2 agents, a house, and a random nemesis from the rows above"
 COUNT = 3000  # strikes; a few a second
 JOBS = 8
 AGENTS = 2
-_JOB = """
-import time
-work = Work(book, sys.argv[2], sys.argv[3], sys.argv[4])
-n = 0
-while n < 400:
-    work.some(5, start=n); n += 5
-    time.sleep(0.02)
-work.finish()
-"""
 _FAULTS: tuple[Fault, ...] = (
     lost,
     reset,
@@ -46,87 +41,63 @@ _FAULTS: tuple[Fault, ...] = (
 
 @dataclass
 class _Field:
-    """All that runs. ``lives`` counts the jobs that were begun; each has a ledger of its own."""
+    """All that runs. ``lives``: every job that was begun; ``cramped``: the disk is full."""
 
     trial: Trial
     home: Home
     house: House
-    chance: random.Random
-    jobs: dict[int, subprocess.Popen[str]] = field(default_factory=dict)
+    cradle: Cradle
+    jobs: dict[int, Life] = field(default_factory=dict)
     agents: dict[int, subprocess.Popen[str]] = field(default_factory=dict)
-    ledgers: list[Path] = field(default_factory=list)
-    stopped: list[subprocess.Popen[str]] = field(default_factory=list)
+    lives: list[Life] = field(default_factory=list)
+    killed: set[int] = field(default_factory=set)
+    cramped: bool = False
 
     def tend(self) -> None:
-        """Begin what has ended anew: a job as another attempt of its run, or as a run of its own."""
+        """Begin anew what has ended."""
         for place in range(JOBS):
-            job = self.jobs.get(place)
-            if job is None or job.poll() is not None:
-                if job is not None:
-                    self._ended(job)
-                self.jobs[place] = self._start_job(place)
+            life = self.jobs.get(place)
+            if life is not None and life.is_stuck:
+                self._violated(f"a job ({life.kind} {life.what}) is stuck")
+                life.job.kill()
+            if life is None or life.job.poll() is not None:
+                self._ended(life)
+                self.jobs[place] = self.cradle.begin(place)
+                self.jobs[place].cramped = self.cramped
+                self.lives.append(self.jobs[place])
         for place in range(AGENTS):
             agent = self.agents.get(place)
             if agent is None or agent.poll() is not None:
-                self.agents[place] = self.home.start_agent(**self._own_state(place), **places.SMALL)
+                if agent is not None and agent.pid not in self.killed:
+                    self._violated(f"an agent ended by itself, with {agent.returncode}: {self.log()[-1500:]}")
+                more = {**self._own_state(place), **places.SMALL, **self.cradle.perhaps_false_clock()}
+                self.agents[place] = self.home.start_agent(**more)
+                self.killed.discard(self.agents[place].pid)
 
     def _own_state(self, place: int) -> dict[str, str]:
         return {"TRACEHOUSE_STATE_DIR": str(self.home.directory / f"state-{place}"), "TRACEHOUSE_RETENTION_GRACE": "5"}
 
-    def _start_job(self, place: int) -> subprocess.Popen[str]:
-        life = len(self.ledgers)
-        self.ledgers.append(self.trial.home / f"{life}.ledger")
-        name = f"soak-{place}" if self.chance.random() < 0.5 else f"soak-{place}-{life}"
-        return self.home.start_job(places.WORK + _JOB, str(self.ledgers[-1]), name, f"life{life}", str(life))
+    def _ended(self, life: Life | None) -> None:
+        complaint = life.complaint() if life is not None else ""
+        if complaint:
+            self._violated(complaint)
 
-    def _ended(self, job: subprocess.Popen[str]) -> None:
-        _, err = job.communicate()
-        told = -job.returncode if job.returncode < 0 else 0
-        if told not in (0, signal.SIGKILL, signal.SIGTERM) or (job.returncode > 0):
-            self.trial.violated(self.trial.made, f"a job ended with {job.returncode}: {err[-800:]}")
+    def _violated(self, what: str) -> None:
+        self.trial.violated(self.trial.made, what)
 
-    def strike(self) -> None:
-        """One blow of the nemesis."""
-        blows: list[Callable[[], None]] = [
-            self._kill_job,
-            self._kill_job,
-            self._kill_agent,
-            self._stop_agent,
-            self._continue,
-            self._kill_house,
-        ]
-        self.chance.choices(blows, (4, 2, 2, 2, 3, 1))[0]()
+    def log(self) -> str:
+        path = self.home.directory / "agent.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
-    def _kill_job(self) -> None:
-        self.chance.choice(list(self.jobs.values())).send_signal(self.chance.choice([signal.SIGKILL, signal.SIGTERM]))
-
-    def _kill_agent(self) -> None:
-        agent = self.chance.choice(list(self.agents.values()))
-        agent.send_signal(signal.SIGCONT)
-        agent.send_signal(self.chance.choice([signal.SIGKILL, signal.SIGTERM]))
-
-    def _stop_agent(self) -> None:
-        agent = self.chance.choice(list(self.agents.values()))
-        agent.send_signal(signal.SIGSTOP)
-        self.stopped.append(agent)
-
-    def _continue(self) -> None:
-        for agent in self.stopped:
-            agent.send_signal(signal.SIGCONT)
-        self.stopped.clear()
-
-    def _kill_house(self) -> None:
-        self.house.kill()
-        self.house.start()
-
-    def end(self) -> None:
-        """The nemesis rests: jobs come to an end, agents go."""
-        self._continue()
-        for job in self.jobs.values():
-            job.send_signal(self.chance.choice([signal.SIGKILL, signal.SIGTERM]))
-        for process in (*self.jobs.values(), *self.agents.values()):
-            process.kill()
-            process.communicate()
+    def end(self, chance: random.Random) -> None:
+        """Jobs come to an end, agents go."""
+        for life in self.jobs.values():
+            life.strike(chance.choice(SIGNALS))
+        for life in self.jobs.values():
+            self._ended(life)
+        for agent in self.agents.values():
+            agent.kill()
+            agent.wait()
 
 
 def _weather(chance: random.Random) -> Callable[[Received], Fault | None]:
@@ -135,33 +106,98 @@ def _weather(chance: random.Random) -> Callable[[Received], Fault | None]:
 
 
 def run(trial: Trial) -> None:
-    with places.a_house(trial) as house, proxied(house.url, _weather(random.Random(trial.seed))) as proxy:
-        home = places.place(trial.home / "home", house, proxy.url)
-        home.patience = 4 * 3600.0  # agents that are killed all the time leave most of it to the sync at the end
-        field_ = _Field(trial, home, house, random.Random(trial.seed))
+    with ExitStack() as stack:
+        house = stack.enter_context(places.a_house(trial))
+        proxy = stack.enter_context(proxied(house.url, _weather(random.Random(trial.seed))))
+        other = stack.enter_context(serving(reply(200)))
+        disk = _disk(trial, stack)
+        home = _home(trial, house, proxy, disk)
+        field_ = _Field(trial, home, house, Cradle(trial, home, random.Random(f"{trial.seed}/lives")))
+        nemesis = Nemesis(field_, random.Random(trial.seed), disk, other.url)
         try:
             for _, chance in trial.points():
                 field_.tend()
                 _pause(chance.uniform(0.05, 0.4))
-                field_.strike()
+                nemesis.strike()
         finally:
-            field_.end()
+            nemesis.rest()
+            field_.end(random.Random(trial.seed))
+        nemesis.clear(other.received)
         proxy.rule = lambda request: None
-        _settle(trial, field_, proxy)
+        _settle(trial, field_)
+        blows = ", ".join(f"{count} {blow}" for blow, count in sorted(nemesis.blows.items()))
+        trial.notes += [f"{_kinds(field_)}; {len(proxy.received)} requests; {blows}", *field_.cradle.missing]
+        if trial.violations and disk is not None:
+            shutil.copytree(home.spool, trial.home / "spool", symlinks=True)
 
 
-def _settle(trial: Trial, field_: _Field, proxy: Proxy) -> None:
-    done = places.sync_until_done(field_.home, tries=10)
-    places.check_sync(trial, trial.made, done)
-    places.check_verify(trial, trial.made, field_.home)
-    account = oracle.Account()
-    for ledger in field_.ledgers:
-        account.add(ledger)
-    trial.add(trial.made, places.verdict(field_.house, "soak-", account))
-    log = field_.home.directory / "agent.log"
-    told = log.read_text(errors="replace") if log.exists() else ""
-    trial.require("Traceback" not in told, trial.made, f"an agent broke off: {told[told.find('Traceback') :][:1500]}")
-    trial.notes.append(f"{len(field_.ledgers)} jobs, {len(proxy.received)} requests")
+def _disk(trial: Trial, stack: ExitStack) -> Disk | None:
+    """The spool's own, which can be made full; None where there cannot be one."""
+    try:
+        return stack.enter_context(mounted(trial.home / "small", "tmpfs", size=SPACE, inodes=4 << 20))
+    except Unavailable as reason:
+        trial.notes.append(f"no disk was full: {reason}")
+        return None
+
+
+def _home(trial: Trial, house: House, proxy: Proxy, disk: Disk | None) -> Home:
+    home = places.place(trial.home / "home", house, proxy.url)
+    home.patience = 4 * 3600.0  # agents that are killed all the time leave most of it to the sync at the end
+    if disk is not None:
+        home.spool = disk.path / "spool"
+        home.environ["TRACEHOUSE_SPOOL_DIR"] = str(home.spool)
+    home.spool.mkdir(0o700)
+    return home
+
+
+def _settle(trial: Trial, field_: _Field) -> None:
+    places.check_sync(trial, trial.made, places.sync_until_done(field_.home, tries=3), code=None)
+    # a job that a full disk gave no lock is not known to have died
+    places.check_sync(trial, trial.made, places.sync_until_done(field_.home, "--close-dead"))
+    _check_verify(trial, field_)
+    accounts: defaultdict[str, oracle.Account] = defaultdict(oracle.Account)
+    for life in field_.lives:
+        accounts[life.name].join(life.account())
+    held: defaultdict[str, Counter[oracle.Item]] = defaultdict(Counter)
+    with field_.house.client() as client:
+        for item, count in oracle.in_house(client, "soak-").items():
+            held[_name(item[1])][item] = count
+    told = _told(field_.home)
+    for name in sorted({*accounts, *held}):
+        trial.add(trial.made, oracle.judge(accounts[name], held[name], dropped=told[name]), f"{name}:")
+    log = field_.log()
+    trial.require("Traceback" not in log, trial.made, f"an agent broke off: {log[log.find('Traceback') :][:1500]}")
+
+
+def _check_verify(trial: Trial, field_: _Field) -> None:
+    """All is proven, but for the lines that a full disk has cut."""
+    done = field_.home.run("verify", str(field_.home.spool))
+    cramped = any(life.cramped for life in field_.lives)
+    others = [line for line in done.err.splitlines() if line and not (cramped and "are no record" in line)]
+    trial.require(
+        not others and (done.code == 0 or cramped), trial.made, f"verify ended with {done.code}: {others[:5]}"
+    )
+
+
+def _name(of: str) -> str:
+    """Which run or attempt of one an id belongs to."""
+    return of.partition(".")[0] + "."
+
+
+def _told(home: Home) -> Counter[str]:
+    """How many records were told to be dropped: by the agents where the records themselves are deleted."""
+    by_agents: Counter[str] = Counter()
+    for session in home.run("status", str(home.spool), "--json").json["sessions"]:
+        by_agents[_name(session["id"])] += session["dropped"]
+    on_disk: Counter[str] = Counter()
+    for of, count in oracle.dropped_by_session(home.spool).items():
+        on_disk[_name(of)] += count
+    return by_agents | on_disk
+
+
+def _kinds(field_: _Field) -> str:
+    counts = Counter(life.kind for life in field_.lives)
+    return ", ".join(f"{count} jobs of {kind}" for kind, count in sorted(counts.items()))
 
 
 def _pause(seconds: float) -> None:

@@ -39,9 +39,14 @@ class Account:
         for account, end in ((whole, len(text)), (counted, told)):
             for line in text[:end].split(b"\n")[:-1]:
                 account.note(json.loads(line))
-        self.begun |= whole.begun
-        self.done |= counted.done
-        self.promised |= counted.promised
+        counted.begun = whole.begun
+        return self.join(counted)
+
+    def join(self, other: Account) -> Account:
+        """Count what is in another one as well; what it doubts is its own affair."""
+        self.begun |= other.begun
+        self.done |= other.done
+        self.promised |= other.promised
         return self
 
     def note(self, line: list[Any]) -> None:
