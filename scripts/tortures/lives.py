@@ -147,7 +147,7 @@ class Cradle:
         ledger = self._trial.home / f"{self._count}.ledger"
         words = (str(ledger), name, f"life{self._count}", str(self._count))
         clock = self.false_clock() if kind == "clock" else {}
-        job = self._home.start_job(places.WORK + _JOB, *words, **clock)
+        job = self._home.start_job(places.WORK + _JOB, *words, prefix=(), **clock)
         return Life(job, name, ledger, kind, clock.get("FAKETIME", ""))
 
     def _with_faults(self, name: str) -> Life:
