@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from tests.support.house import House, all_points, all_spans, new_run, point, post, span
+from tests.support.house import TIME, House, all_points, all_spans, new_run, point, post, span
 from tests.support.postgres import Postgres
-from tracehoused.house.store import dialect, migrating, schema
+from tracehoused.house.store import conversation, dialect, migrating, schema
 from tracehoused.house.store.store import Store
+from tracehoused.house.text import original, place_of, stored
 
 DATA = Path(__file__).parent / "data"
 
@@ -85,14 +86,36 @@ def test_the_steps_from_the_first_lead_there_too(tmp_path: Path, postgres: Postg
     assert found["server"][0] == found["server"][1]
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_spans_of_an_older_house_are_found_by_their_ids(
+    tmp_path: Path, database: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path / 'db'}" if database == "sqlite" else request.getfixturevalue("postgres").url
+    # the second and the third have one place
+    ids = ["span-1", "span-179811", "span-14253064", stored("h\x00\udc80"), *(f"other-{n}" for n in range(30_000))]
+    engine = dialect.open_engine(dialect.database_url(url), writes=True)
+    with monkeypatch.context() as before, engine.begin() as connection:
+        before.setattr(migrating, "REVISION", migrating.FIRST)
+        migrating.upgrade(connection, migrating.FIRST)
+        old = dialect.Bulk(schema.spans, ("trace", "id", "kind", "name", "start_at", "attributes"))
+        dialect.run_many(connection, old, [(1, one, "user_msg", "old", TIME, "{}") for one in ids])
+    with engine.begin() as connection:
+        migrating.bring_up(connection)
+        rest = ("user_msg", "new", TIME, None, None, None, "{}", None)
+        conversation.put(connection, [(1, one, *rest, place_of(one)) for one in ("added", *reversed(ids))])
+        held = connection.execute(select(schema.spans.c.id, schema.spans.c.name).order_by(schema.spans.c.n)).all()
+    engine.dispose()
+    assert held == [(original(one), "new") for one in (*ids, "added")]
+
+
 def _with_step(folder: Path, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
     """One step more, as a later version would have."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(migrating.__file__.replace("migrating.py", "migrations"), folder)
-    head = 'from alembic import op\nrevision = "0002"\ndown_revision = "0001"\n\n\ndef upgrade():\n'
-    (folder / "versions" / "v0002_next.py").write_text(head + body)
+    head = 'from alembic import op\nrevision = "0003"\ndown_revision = "0002"\n\n\ndef upgrade():\n'
+    (folder / "versions" / "v0003_next.py").write_text(head + body)
     monkeypatch.setattr(migrating, "STEPS", folder)
-    monkeypatch.setattr(migrating, "REVISION", "0002")
+    monkeypatch.setattr(migrating, "REVISION", "0003")
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.support.house import TIME, House, all_points, all_spans, new_run, new_trace, point, post, span
+from tracehoused.house.text import place_of
 
 DATABASES = ("sqlite", "postgres")
 
@@ -31,6 +32,23 @@ def test_a_span_sent_again_is_updated_in_its_place(client: httpx.Client) -> None
     post(client, "/v1/spans", {"traces": [], "spans": [span(1, attributes={"text": "new"}), span(3)]})
     held = all_spans(client, trace_id)
     assert held == [span(1, end_at=TIME, attributes={"text": "new"}), span(2), span(3)]
+
+
+def test_spans_whose_ids_have_one_place_are_told_apart(client: httpx.Client) -> None:
+    trace_id = new_trace(client)
+    ids = 179811, 14253064
+    assert len({place_of(f"span-{number}") for number in ids}) == 1
+    for batch in (
+        [span(1), *map(span, ids), span(2)],
+        [span(ids[1], name="b"), span(ids[0], name="a"), span(ids[1], name="c")],
+    ):
+        assert post(client, "/v1/spans", {"traces": [], "spans": batch}).json()["ingested"] == len(batch)
+    assert {one["id"]: one["name"] for one in all_spans(client, trace_id)} == {
+        "span-1": "user message",
+        "span-2": "user message",
+        "span-179811": "a",
+        "span-14253064": "c",
+    }
 
 
 def test_a_batch_of_spans_is_applied_whole_or_not_at_all(client: httpx.Client) -> None:

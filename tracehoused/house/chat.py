@@ -8,7 +8,7 @@ from typing import Any
 from tracehoused.house import fields
 from tracehoused.house.errors import Refusal, invalid
 from tracehoused.house.ranking import ranking
-from tracehoused.house.text import stored, stored_or_none
+from tracehoused.house.text import place_of, stored, stored_or_none
 from tracehoused.house.values import MOST_ID, check_depth, dump, is_time
 
 KINDS = frozenset({"user_msg", "assistant_msg", "tool_use", "tool_result", "thinking", "attachment"})
@@ -44,11 +44,11 @@ class TracePatch:
 @dataclass(frozen=True)
 class SpanBatch:
     """`by_session`: for each session its rows, without the trace's number:
-    (id, kind, name, start_at, end_at, parent_span_id, status, attributes, extra), in the order of arrival. `patches`, by session,
-    come after traces and spans."""
+    (id, kind, name, start_at, end_at, parent_span_id, status, attributes, extra, place of the id), in the order of arrival.
+    `patches`, by session, come after traces and spans."""
 
     traces: list[NewTrace]
-    by_session: dict[str, list[tuple[str | None, ...]]]
+    by_session: dict[str, list[tuple[Any, ...]]]
     patches: list[tuple[str, TracePatch]]
     count: int
 
@@ -81,7 +81,7 @@ def span_batch(body: dict[str, Any]) -> SpanBatch:
             raise invalid(f"at most {MOST_TRACES} {name} at a time", field=name)
     traces = [new_trace(_object(item, "traces", at)) for at, item in enumerate(fields.items(body, "traces"))]
     spans = fields.items(body, "spans", required=True)
-    by_session: dict[str, list[tuple[str | None, ...]]] = {}
+    by_session: dict[str, list[tuple[Any, ...]]] = {}
     for at, span in enumerate(spans):
         try:
             session_id, row = _span(_object(span, "spans", at))
@@ -111,7 +111,7 @@ def _object(item: Any, where: str, at: int) -> dict[str, Any]:
     return item
 
 
-def _span(span: dict[str, Any]) -> tuple[str, tuple[str | None, ...]]:
+def _span(span: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
     get = span.get
     kind, attributes, start_at, end_at = get("kind"), get("attributes"), get("start_at"), get("end_at")
     session_id, span_id, name = get("session_id"), get("id"), get("name")
@@ -121,7 +121,7 @@ def _span(span: dict[str, Any]) -> tuple[str, tuple[str | None, ...]]:
         raise invalid("id, session_id and name must be strings")
     if not (0 < len(span_id) <= MOST_ID and 0 < len(session_id) <= MOST_ID):
         raise invalid(f"id and session_id must have 1 to {MOST_ID} characters")
-    if not is_time(start_at) or not (end_at is None or is_time(end_at)):
+    if not is_time(start_at) or not (end_at is None or end_at == start_at or is_time(end_at)):
         raise invalid(
             f"start_at and end_at must be ISO 8601 times, got {fields.shown(start_at)}, {fields.shown(end_at)}"
         )
@@ -132,8 +132,9 @@ def _span(span: dict[str, Any]) -> tuple[str, tuple[str | None, ...]]:
             check_depth(attributes, "attributes")
             break
     extra = None if _SPAN_FIELDS.issuperset(span) else fields.extra(span, _SPAN_FIELDS)
+    kept_id = stored(span_id)
     row = (
-        stored(span_id),
+        kept_id,
         kind,
         stored(name),
         start_at,
@@ -142,5 +143,6 @@ def _span(span: dict[str, Any]) -> tuple[str, tuple[str | None, ...]]:
         None if get("status") is None else stored_or_none(fields.text(span, "status")),
         dump(attributes),
         None if extra is None else dump(extra),
+        place_of(kept_id),
     )
     return session_id, row

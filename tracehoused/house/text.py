@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from hashlib import blake2b
 
 _MARK = "\x1aj"
+_number = int.from_bytes
 _UNSAFE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -29,3 +31,9 @@ def original(text: str) -> str:
     if text.startswith(_MARK):
         return str(json.loads(text[len(_MARK) :]))
     return text
+
+
+def place_of(stored_id: str) -> int:
+    """A number for an id in an index. 47 bits, which SQLite keeps in six bytes: in a few hundred conversations of a million ids each, two
+    of these have the same."""
+    return _number(blake2b(stored_id.encode(), digest_size=6).digest(), "big") >> 1

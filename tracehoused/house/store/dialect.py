@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import URL, Connection, Engine, Table, bindparam
+from sqlalchemy import URL, Connection, Engine, Table, and_, bindparam
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
@@ -28,19 +28,22 @@ class DatabaseError(Exception):
 @dataclass(frozen=True)
 class Bulk:
     """An INSERT of many rows into the columns of a table, in the table's order. With `keys`, a row that is there already
-    is changed instead: `changes(new)` gives the assignments."""
+    is changed instead: `changes(new)` gives the assignments; not where it differs in one of the columns `same`."""
 
     table: Table
     columns: tuple[str, ...]
     keys: tuple[str, ...] = ()
     changes: Callable[[Any], dict[str, Any]] | None = None
+    same: tuple[str, ...] = ()
 
     def statement(self, dialect: Dialect) -> Insert:
         statement: Any = _own(dialect.name).insert(self.table)
         statement = statement.values({name: bindparam(name) for name in self.columns})
         if self.changes is not None:
-            changes = self.changes(statement.excluded)
-            statement = statement.on_conflict_do_update(index_elements=list(self.keys), set_=changes)
+            new = statement.excluded
+            only = and_(*(self.table.c[name] == new[name] for name in self.same)) if self.same else None
+            keys, changes = list(self.keys), self.changes(new)
+            statement = statement.on_conflict_do_update(index_elements=keys, set_=changes, where=only)
         return statement  # type: ignore[no-any-return]
 
 
@@ -53,7 +56,8 @@ class Database(Protocol):
     def insert(self, table: Table) -> Any:
         """An INSERT that has ON CONFLICT."""
 
-    def insert_many(self, connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> None: ...
+    def insert_many(self, connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> int:
+        """How many rows were inserted or changed."""
 
     def lock_tables(self, connection: Connection) -> None:
         """No other process looks which tables there are until this transaction ends."""
@@ -103,6 +107,6 @@ def open_engine(url: URL, *, writes: bool) -> Engine:
         raise DatabaseError(f"{error}: python3 -m pip install 'tracehouse-sdk[postgres]'") from None
 
 
-def run_many(connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert `rows`, tuples in the order of the columns."""
-    of(connection).insert_many(connection, bulk, rows)
+def run_many(connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Insert `rows`, tuples in the order of the columns; how many were inserted or changed."""
+    return of(connection).insert_many(connection, bulk, rows)

@@ -14,7 +14,7 @@ from tracehoused.house.errors import FormatError
 from tracehoused.house.store import dialect, schema
 
 # The last of the steps in `migrations`, which `schema` equals.
-REVISION = "0001"
+REVISION = "0002"
 # What a database has that was made before its steps were numbered.
 FIRST = "0001"
 

@@ -86,11 +86,14 @@ def _state(error: Exception) -> str | None:
     return getattr(getattr(error, "orig", None), "sqlstate", None)
 
 
-def insert_many(connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> None:
+def insert_many(connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> int:
     """One array a column: a statement whose text never changes, whatever the number of rows."""
     sql = _text(bulk, connection.dialect)
+    done = 0
     for wave in _waves(bulk, rows):
-        connection.exec_driver_sql(sql, tuple(list(column) for column in zip(*wave, strict=True)))
+        columns = tuple(list(column) for column in zip(*wave, strict=True))
+        done += connection.exec_driver_sql(sql, columns).rowcount
+    return done
 
 
 def _waves(bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> Iterable[Sequence[tuple[Any, ...]]]:

@@ -5,6 +5,8 @@
   0: its content has gone for good, 1: it goes as soon as can be, else when it was deleted (`purging`).
 - `traces.reward` and `reward_group` repeat what the metadata say of them, so that rollouts are sorted by the database.
 - `spans`: `n` is the order of arrival, which is the order of the conversation; a span sent again keeps its place.
+  It is found by `place`, a number made of its id (`conversation`): an index of the ids would be three times as large, and
+  as they are random, most of its pages would be written with every thousand spans of a long conversation.
 - `series`: one row per (run, key, attempt, writer), with what the run page shows of it; points of different attempts
   and writers are never merged.
 - `points`: clustered by (series, step, n); n counts a run's points in order of arrival. `value` is NULL where the
@@ -125,8 +127,9 @@ spans = Table(
     Column("status", SafeText),
     Column("attributes", Text, nullable=False),
     Column("extra", Text),
-    UniqueConstraint("trace", "id"),
+    _whole("place"),
     Index("spans_in_order", "trace", "n"),
+    Index("spans_by_place", "trace", "place", unique=True),
 )
 
 runs = Table(

@@ -76,11 +76,11 @@ def refusal_of(error: Exception) -> Refusal | None:
 _ROWS = (1000, 96, 24, 6, 1)
 
 
-def insert_many(connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> None:
+def insert_many(connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> int:
     # The driver lets other threads in at every statement, and one that decodes a request may stay for milliseconds:
     # many rows a statement cost a fortieth of one row each when the house is busy.
     cursor = connection.connection.cursor()
-    at = 0
+    at = done = 0
     for size in _ROWS:
         if size * len(bulk.columns) > _MOST_VALUES or size > len(rows) - at:
             continue
@@ -88,7 +88,9 @@ def insert_many(connection: Connection, bulk: Bulk, rows: Sequence[tuple[Any, ..
         while len(rows) - at >= size:
             cursor.execute(sql, tuple(chain.from_iterable(rows[at : at + size])))
             at += size
+            done += cursor.rowcount
     cursor.close()
+    return done
 
 
 @lru_cache(maxsize=64)

@@ -6,38 +6,16 @@ import json
 import secrets
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from tracehoused.house.chat import NewTrace, SpanBatch, TracePatch
 from tracehoused.house.errors import Refusal, deleted, unknown
-from tracehoused.house.store.dialect import Bulk, run_many
+from tracehoused.house.store import conversation
 from tracehoused.house.store.once import Caller
 from tracehoused.house.store.purging import check_undo
-from tracehoused.house.store.schema import runs, spans, traces
+from tracehoused.house.store.schema import runs, traces
 from tracehoused.house.values import dump
 
-_SPAN_COLUMNS = (
-    "trace",
-    "id",
-    "kind",
-    "name",
-    "start_at",
-    "end_at",
-    "parent_span_id",
-    "status",
-    "attributes",
-    "extra",
-)
-_REPLACED = ("kind", "name", "start_at", "attributes")
-_KEPT_IF_ABSENT = ("end_at", "parent_span_id", "status", "extra")
-
-
-def _changes(new: Any) -> dict[str, Any]:
-    kept = {name: func.coalesce(new[name], spans.c[name]) for name in _KEPT_IF_ABSENT}
-    return {**{name: new[name] for name in _REPLACED}, **kept}
-
-
-_UPSERT_SPAN = Bulk(spans, _SPAN_COLUMNS, ("trace", "id"), _changes)
 _NUMBERS = select(traces.c.session_id, traces.c.pk, traces.c.deleted_us).where(
     traces.c.identity == bindparam("of"),
     traces.c.machine == bindparam("on"),
@@ -115,7 +93,7 @@ def put_spans(connection: Connection, caller: Caller, batch: SpanBatch, now_us: 
     rows = [
         (number, *row) for session_id, number in numbers.items() for row in batch.by_session.get(session_id, ())
     ]  # SQLite orders a conversation by these rows' numbers, which follow this list
-    run_many(connection, _UPSERT_SPAN, rows)
+    conversation.put(connection, rows)
     for names in _portions(list(numbers.values())):
         connection.execute(_TOUCH, {"now": now_us, "names": names})
     for session_id, patch in batch.patches:
