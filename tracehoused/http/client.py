@@ -152,10 +152,14 @@ class Client:
         other._more, other._heard = headers, heard
         return other
 
-    def send(self, request: Request) -> Answer:
-        """The answer to a request, which is RETRY where none came. BodyError for a file that cannot be sent."""
+    def send(self, request: Request, meanwhile: Callable[[], bool] | None = None) -> Answer:
+        """The answer to a request, which is RETRY where none came. BodyError for a file that cannot be sent.
+
+        ``meanwhile()`` does a little of some other work, and says whether there was any: it is called until the answer comes.
+        It raises nothing.
+        """
         more = self._more()
-        answer = self._send(request, [*self._identity, *_authorization(self._token), *more])
+        answer = self._send(request, [*self._identity, *_authorization(self._token), *more], meanwhile)
         if answer.verdict is not Verdict.RETRY:
             self._heard(more)
         return answer
@@ -194,9 +198,11 @@ class Client:
         page = answer.status is not None and 200 <= answer.status < 300 and self._server.speaks
         return Capabilities(known=page or answer.status in (400, 404, 405, 410, 501))
 
-    def _send(self, request: Request, headers: list[tuple[str, str]]) -> Answer:
+    def _send(
+        self, request: Request, headers: list[tuple[str, str]], meanwhile: Callable[[], bool] | None = None
+    ) -> Answer:
         upload = Upload(request.body) if isinstance(request.body, FileBody) else None
-        self._server.backend.exchange.begin(request.size, self._timeout, self._rate)
+        self._server.backend.exchange.begin(request.size, self._timeout, self._rate, meanwhile)
         try:
             response = self._server.transport.handle_request(self._build(request, headers, upload))
             try:

@@ -70,9 +70,14 @@ class Exchange(threading.local):
     send_by = float("inf")
     reply_by: float | None = None
     patience = float("inf")
+    meanwhile: Callable[[], bool] | None = None
 
-    def begin(self, size: int, patience: float, rate: float | None) -> None:
-        """A request with ``size`` bytes of body begins; ``patience`` seconds are for the reply."""
+    def begin(
+        self, size: int, patience: float, rate: float | None, meanwhile: Callable[[], bool] | None = None
+    ) -> None:
+        """A request with ``size`` bytes of body begins; ``patience`` seconds are for the reply, ``meanwhile`` is called again and again
+        until that comes, or it returns False."""
+        self.meanwhile = meanwhile
         slowest = min(SLOWEST, rate / 2) if rate else SLOWEST
         self.patience = patience
         self.send_by = time.monotonic() + patience + size / slowest
@@ -89,6 +94,12 @@ class Exchange(threading.local):
             self.reply_by = time.monotonic() + self.patience
         return self._left(self.reply_by, timeout, httpcore.ReadTimeout)
 
+    def work(self, stream: httpcore.NetworkStream) -> None:
+        """Have ``meanwhile`` done as long as there is nothing to read."""
+        while self.meanwhile is not None and not stream.get_extra_info("is_readable"):
+            if not self.meanwhile():
+                self.meanwhile = None
+
     @staticmethod
     def _left(until: float, timeout: float | None, late: type[httpcore.TimeoutException]) -> float:
         left = until - time.monotonic()
@@ -104,6 +115,7 @@ class _Stream(httpcore.NetworkStream):
         self._pace = pace
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        self._exchange.work(self._inner)
         return self._inner.read(max_bytes, self._exchange.left_to_read(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:

@@ -74,9 +74,10 @@ class Context:
         """Seconds that nothing is to be sent again for: the longest of ``waits`` and ``least``, None where there is none."""
         return max(self.waits if least is None else [least, *self.waits], default=None)
 
-    def ask(self, request: Request) -> Answer:
-        """Send, waiting while the same request is being handled there; Halt for every answer that is about more than its content."""
-        answer = self._ask_once(request)
+    def ask(self, request: Request, meanwhile: Callable[[], bool] | None = None) -> Answer:
+        """Send, waiting while the same request is being handled there; Halt for every answer that is about more than its content.
+        ``meanwhile``: as of ``Client.send``."""
+        answer = self._ask_once(request, meanwhile)
         for _ in range(_MOST_WAITS):
             if answer.verdict is not Verdict.IN_FLIGHT or (answer.retry_after or 0.0) > _LONGEST_WAIT:
                 break
@@ -85,12 +86,12 @@ class Context:
         self._halt_on(answer)
         return answer
 
-    def _ask_once(self, request: Request) -> Answer:
+    def _ask_once(self, request: Request, meanwhile: Callable[[], bool] | None = None) -> Answer:
         if not self.still_ours():
             raise Halt("lease", "another agent has taken over this session", scope="session")
         if self.stopping():
             raise Halt("stopping", "the agent was stopped; the rest follows when it runs again", scope="session")
-        answer = self.client.send(request)
+        answer = self.client.send(request, meanwhile)
         self.answered(answer.verdict.name.lower())
         self.heard = self.heard or answer.status is not None
         if answer.verdict is Verdict.RETRY and answer.retry_after is not None:

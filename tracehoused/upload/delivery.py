@@ -6,15 +6,13 @@ succeeded in this pass or the session's upsert does so now.
 
 from __future__ import annotations
 
-import json
-import os
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Callable, Union
 
-from tracehouse.spool import layout
 from tracehoused.exceptions import BodyError
 from tracehoused.http.request import FileBody, Request
 from tracehoused.http.retry import Answer, Verdict
@@ -31,9 +29,9 @@ from tracehoused.upload.batch import (
     without,
 )
 from tracehoused.upload.context import Context, Halt
-from tracehoused.upload.mediafiles import checked_media, may_come
+from tracehoused.upload.mediafiles import UNSUPPORTED, may_come, media_of
 from tracehoused.upload.rounds import read_batch, read_records
-from tracehoused.upload.together import Sent, marks_of, may_join, spans_before, work_until_done
+from tracehoused.upload.together import Sent, Work, alike_from, done_here, fills, marks_of, may_join, spans_before
 
 __all__ = ["Delivery"]
 
@@ -41,7 +39,6 @@ STRIKES = 5
 # failures in a row, with no success, that are the server's and not a record's: of batches, and of the parts of one that is bisected
 _MOST_BATCHES = 3
 _MOST_PARTS = 16
-_UNSUPPORTED = "unsupported"
 
 
 # the server's answer; why a record can never be sent as it is; what went wrong with its file; or None to leave it for later
@@ -90,34 +87,41 @@ class Delivery:
         """Send batches, several at once where their order does not matter. ``delivered`` grows by what is settled, also when one halts;
         ``meanwhile`` is taken from as long as there is nothing to do but wait for an answer, and to its end before this one has."""
         under_way: deque[Sent] = deque()
+        work = Work(meanwhile)
+        ordered = self._context.capabilities.after
+        # a batch's body is made while those before it are under way; a file is read once, and checked as it goes out
+        make = lru_cache(2)(lambda at: (self._prepared(batches[at], read=False), marks_of(batches[at])))
+        alike = alike_from(batches)
         try:
-            for batch in batches:
+            for at, batch in enumerate(batches):
                 if self.waits(batch.bounds):
                     continue
-                # its body is made while those before it are under way; a file is read once, and checked as it goes out
-                ready = self._prepared(batch, read=False)
-                marks = marks_of(batch)
-                while not may_join(batch.bounds.lane, marks, under_way, ordered=self._context.capabilities.after):
-                    work_until_done(under_way[0].reply, meanwhile)
+                (ready, marks), lane = make(at), batch.bounds.lane
+                while not may_join(lane, marks, under_way, ordered=ordered):
+                    work.until_done(under_way[0].reply)
                     self._take(under_way, delivered)
-                if not self.waits(batch.bounds):
-                    before = spans_before(batch, under_way)
-                    under_way.append(Sent(batch, marks, before is not None, self._begin(ready, before, pool)))
+                if self.waits(batch.bounds):
+                    continue
+                before = spans_before(batch, under_way)
+                if before is not None and isinstance(ready, Request):
+                    ready = replace(ready, after=self._key(before))
+                if at >= alike and fills(lane, under_way, ordered=ordered):
+                    is_last = at == len(batches) - 1
+                    work.begin_wait(None if is_last else partial(make, at + 1), last=is_last)
+                    reply = done_here(partial(self._send, ready, work.step))
+                else:
+                    reply = pool.submit(self._send, ready)
+                under_way.append(Sent(batch, marks, before is not None, reply))
             while under_way:
-                work_until_done(under_way[0].reply, meanwhile)
+                work.until_done(under_way[0].reply, last=True)
                 if len(under_way) == 1:
-                    deque(meanwhile, maxlen=0)
+                    work.finish()
                 self._take(under_way, delivered)
         finally:
             for sent in under_way:
                 if sent.reply.exception() is None and _is_accepted(sent.reply.result()):
                     self._count_omitted(sent.batch)
                     delivered.append(sent.batch.bounds)
-
-    def _begin(self, ready: Request | Reply, before: Bounds | None, pool: Executor) -> Future[Reply]:
-        if before is not None and isinstance(ready, Request):
-            ready = replace(ready, after=self._key(before))
-        return pool.submit(self._send, ready)
 
     def _key(self, bounds: Bounds) -> str:
         return batch_key(self._context.uid, self._context.generation, self._context.destination, bounds)
@@ -170,11 +174,11 @@ class Delivery:
             media = found
         return wire.batch_request(batch, self._server_id, uid=context.uid, key=self._key(bounds), media=media)
 
-    def _send(self, ready: Request | Reply) -> Reply:
+    def _send(self, ready: Request | Reply, meanwhile: Callable[[], bool] | None = None) -> Reply:
         if not isinstance(ready, Request):
             return ready
         try:
-            return self._context.ask(ready)
+            return self._context.ask(ready, meanwhile)
         except BodyError as error:
             return error
 
@@ -268,28 +272,9 @@ class Delivery:
         bounds = batch.bounds
         for record in self._records(batch):
             is_new = self._context.bury(bounds.epoch, bounds.n, record, bounds.lane, status, reason, parked)
-            if is_new and reason.startswith(_UNSUPPORTED):
+            if is_new and reason.startswith(UNSUPPORTED):
                 self._context.count("unsupported")
         return True
-
-
-def media_of(context: Context, batch: Batch, *, read: bool = True) -> FileBody | str | None:
-    """The file of a media record; a reason when it can never be sent as it is; None to leave it for later.
-
-    ``read``: as of ``checked_media``.
-    """
-    fields = json.loads(batch.parts[0])
-    name, size = fields.get("file"), fields.get("size")
-    if not isinstance(name, str) or not layout.is_media_name(name) or not isinstance(size, int):
-        return f"the record names no media file: {name!r}"
-    types = context.capabilities.media_types
-    if fields.get("media_type") not in types:
-        if not context.capabilities.known:
-            context.troubles.append("the destination does not tell which media it takes")
-            return None
-        return f"{_UNSUPPORTED}: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
-    path = os.path.join(context.session, layout.MEDIA, name)
-    return checked_media(path, size, name.partition(".")[0], read=read)
 
 
 def _is_early(reply: Reply) -> bool:

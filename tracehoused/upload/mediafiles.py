@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import os
 from hashlib import sha256 as digest
 
 from tracehouse.exceptions import SpoolError
+from tracehouse.spool import layout
 from tracehoused.exceptions import BodyError
 from tracehoused.http.request import FileBody
+from tracehoused.upload.batch import Batch
+from tracehoused.upload.context import Context
 from tracehoused.upload.reader import open_checked
 
-__all__ = ["checked_media", "may_come"]
+__all__ = ["UNSUPPORTED", "checked_media", "may_come", "media_of"]
+
+UNSUPPORTED = "unsupported"
 
 _READ = 256 * 1024
 _OF_FILE = "media file "
+
+
+def media_of(context: Context, batch: Batch, *, read: bool = True) -> FileBody | str | None:
+    """The file of a media record; a reason when it can never be sent as it is; None to leave it for later.
+
+    ``read``: as of ``checked_media``.
+    """
+    fields = json.loads(batch.parts[0])
+    name, size = fields.get("file"), fields.get("size")
+    if not isinstance(name, str) or not layout.is_media_name(name) or not isinstance(size, int):
+        return f"the record names no media file: {name!r}"
+    types = context.capabilities.media_types
+    if fields.get("media_type") not in types:
+        if not context.capabilities.known:
+            context.troubles.append("the destination does not tell which media it takes")
+            return None
+        return f"{UNSUPPORTED}: this destination takes {', '.join(types)}, not {fields.get('media_type')}"
+    path = os.path.join(context.session, layout.MEDIA, name)
+    return checked_media(path, size, name.partition(".")[0], read=read)
 
 
 def checked_media(path: str, size: int, sha256: str, *, read: bool = True) -> FileBody | str:

@@ -14,7 +14,7 @@ from tracehoused.upload import wire
 from tracehoused.upload.batch import CLOSING, CREATE, LANES, MEDIA, PATCHES, Batch, Bounds, Record, batch_key
 from tracehoused.upload.context import Context
 from tracehoused.upload.deadletter import DeadLetter
-from tracehoused.upload.delivery import media_of
+from tracehoused.upload.mediafiles import media_of
 from tracehoused.upload.patches import fold
 from tracehoused.upload.reader import read_header
 from tracehoused.upload.rollouts import Ids

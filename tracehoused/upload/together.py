@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple, TypeVar
 
-from tracehoused.upload.batch import ARTIFACTS, MEDIA, METRICS, SPANS, Batch, Bounds
+from tracehoused.upload.batch import ARTIFACTS, JOINED, MEDIA, METRICS, SPANS, Batch, Bounds
 
-__all__ = ["Sent", "marks_of", "may_join", "spans_before", "work_until_done"]
+__all__ = ["SLOW_NEXT", "Sent", "Work", "alike_from", "done_here", "fills", "marks_of", "may_join", "spans_before"]
+
+T = TypeVar("T")
 
 # requests of one lane under way at once
 _AT_ONCE = {SPANS: 2, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
 # seconds that a request's thread is left alone for: one that needs the interpreter beside a busy thread waits 5 ms for each turn
 _HANDOVER = 0.001
+# what a step yields before one that takes a disk's time
+SLOW_NEXT = object()
 
 
 class Sent(NamedTuple):
@@ -36,6 +41,12 @@ def may_join(lane: str, marks: frozenset[object], under_way: Iterable[Sent], *, 
     return all(map(marks.isdisjoint, beside))
 
 
+def fills(lane: str, under_way: Iterable[Sent], *, ordered: bool) -> bool:
+    """Whether no other batch of this lane may go out beside one more."""
+    most = _AT_ONCE[lane] if ordered or lane != SPANS else 1
+    return sum(sent.batch.bounds.lane == lane for sent in under_way) + 1 >= most
+
+
 def spans_before(batch: Batch, under_way: Iterable[Sent]) -> Bounds | None:
     """Of the spans under way the last ones, where the batch has spans too."""
     before = [sent.batch.bounds for sent in under_way if sent.batch.bounds.lane == batch.bounds.lane == SPANS]
@@ -52,8 +63,74 @@ def marks_of(batch: Batch) -> frozenset[object]:
     return frozenset()
 
 
-def work_until_done(future: Future[Any], work: Iterator[object]) -> None:
-    """Take from ``work``, which is done in small steps, as long as there is nothing but an answer to wait for."""
-    wait([future], _HANDOVER)
-    while not future.done() and next(work, work) is not work:
-        pass
+def alike_from(batches: Sequence[Batch]) -> int:
+    """The index from which on all batches are of one lane, of which a request takes many records."""
+    at = len(batches)
+    while at and batches[at - 1].bounds.lane == batches[-1].bounds.lane in JOINED:
+        at -= 1
+    return at
+
+
+def done_here(call: Callable[[], T]) -> Future[T]:
+    """As an executor would, by the caller itself."""
+    future: Future[T] = Future()
+    try:
+        future.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - raised again by result()
+        future.set_exception(error)
+    return future
+
+
+class Work:
+    """What is done in small steps as long as there is nothing but an answer to wait for. A slow one is begun where a wait begins, but for
+    the last wait there is."""
+
+    def __init__(self, steps: Iterator[object]) -> None:
+        self._steps = steps
+        self._slow_next = False
+        self._may_be_slow = True
+        self._is_last = False
+        self._first: Callable[[], object] | None = None
+        self._error: BaseException | None = None
+
+    def begin_wait(self, first: Callable[[], object] | None = None, *, last: bool = False) -> None:
+        """A wait for an answer begins, the last one or not; ``first`` is to be done before all else."""
+        self._raise()
+        self._first, self._may_be_slow, self._is_last = first, True, last
+
+    def step(self) -> bool:
+        """Do one, if there is one for now; what it raises is raised by what comes after this wait."""
+        if self._error is not None or (self._first is None and self._slow_next and not self._may_be_slow):
+            return False
+        try:
+            return self._step()
+        except BaseException as error:  # noqa: BLE001 - raised again where the wait ends
+            self._error = error
+            return False
+
+    def _step(self) -> bool:
+        first, self._first = self._first, None
+        if first is not None:
+            first()
+            return True
+        self._may_be_slow = self._is_last
+        told = next(self._steps, self)
+        self._slow_next = told is SLOW_NEXT
+        return told is not self
+
+    def until_done(self, future: Future[Any], *, last: bool = False) -> None:
+        """Wait for an answer that another thread waits for."""
+        self.begin_wait(last=last)
+        wait([future], _HANDOVER)
+        while not future.done() and self.step():
+            pass
+
+    def finish(self) -> None:
+        """Do all that is left."""
+        self._raise()
+        deque(self._steps, maxlen=0)
+
+    def _raise(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error

@@ -24,6 +24,7 @@ from tracehoused.upload.patching import Patching
 from tracehoused.upload.reader import Epoch, measure, writers
 from tracehoused.upload.rounds import Reading, Round, read_batch
 from tracehoused.upload.state import ENDS
+from tracehoused.upload.together import SLOW_NEXT
 
 __all__ = ["Outcome", "Uploader"]
 
@@ -197,9 +198,10 @@ class Uploader:
         created = self._create(found)
         ready = self._journal(found)
 
-        def prepare_next() -> Iterator[None]:
+        def prepare_next() -> Iterator[object]:
             yield from reading.ahead()
             coming = reading.peek()
+            yield SLOW_NEXT
             # spans whose traces are yet to be made may not be what is sent first the next time
             self._ahead = set() if coming is None or coming.creates else {b.bounds for b in self._journal(coming)}
 
