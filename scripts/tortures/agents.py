@@ -47,6 +47,7 @@ def run(trial: Trial) -> None:
                 taken += _stopped(trial, house, number, chance)
             if not trial.violations:
                 shutil.rmtree(trial.home / f"home-{number}", ignore_errors=True)
+    trial.require(trial.only is not None or taken > 0, trial.made, "no lease of a stopped agent was taken over")
     trial.notes.append(f"{taken} leases of stopped agents taken over")
 
 

@@ -142,9 +142,12 @@ def test_a8_an_agent_that_was_stopped_and_lost_its_lease_repeats_nothing_when_it
         os.unlink(home.session() / layout.UPLOAD / "lease")
         done = home.sync("--api-base", proxy.url, **_SMALL)
         assert done.code == 0, done.err
+        before = len(proxy.received)
         go_on.set()
         first.send_signal(signal.SIGCONT)
         first.communicate(timeout=60)
+        late = [one.target for one in proxy.received[before:] if one.method in ("POST", "PATCH")]
+        assert not late, "what is no longer its own is not sent again, also where the house would know it"
         with Held(house) as there:
             assert there.points("stopped-pass") == _POINTS
         assert home.sync("--api-base", proxy.url, **_SMALL).code == 0
