@@ -151,14 +151,24 @@ def _ask(context: Context, kind: str, found: _Found, proof: Proof) -> None:
             proof.problems.append("it was never created at the server")
         proof.asked = not found.seqs
         return
-    path = api_path("v1", "traces" if kind == "trace" else "runs", str(server_id))
-    if context.ask(Request("GET", path, expect="object")).verdict is not Verdict.ACCEPTED:
+    if not _is_there(context, api_path("v1", "traces" if kind == "trace" else "runs", str(server_id))):
         proof.problems.append("the server does not have it any more")
     places = [(epoch, lane, *pair) for (epoch, lane), seqs in found.seqs.items() for pair in seqs]
     hashes = sorted(found.hashes)
     for at in range(0, max(len(places), len(hashes), 1), _MOST):
         _ask_for(context, places[at : at + _MOST], hashes[at : at + _MOST], proof)
     proof.asked = True
+
+
+def _is_there(context: Context, path: str) -> bool:
+    """Whether the server has a trace or run. Halt where its answer says neither yes nor no."""
+    answer = context.ask(Request("GET", path, (("limit", "1"),)))
+    # what it holds may be more than any reply is read of, even so
+    if answer.status is not None and 200 <= answer.status < 300:
+        return True
+    if answer.verdict not in (Verdict.MISSING, Verdict.DELETED):
+        raise Halt("unavailable", answer.reason, scope="session")
+    return False
 
 
 def _ask_for(context: Context, places: list[tuple[str, str, int, int]], hashes: list[str], proof: Proof) -> None:

@@ -7,6 +7,7 @@ import os
 
 from tests.service.support import Site
 from tests.support.house import House
+from tests.support.proxy import Fault, proxied, status
 from tests.support.servers import Received, Server, reply, serving
 
 _RUN = 'run = cm.init_run(project="p", client_run_id="r1"); [run.log({"loss": 5.0}) for _ in range(3)]'
@@ -43,6 +44,34 @@ def test_verify_finds_what_the_house_lost(site: Site, house: House) -> None:
     done = site.tracehouse("verify", check=False)
     assert done.returncode == 1
     assert "does not have it any more" in done.stderr
+
+
+def test_verify_proves_what_is_too_large_for_one_reply(site: Site) -> None:
+    site.finished_job('cm.init(session_id="t1"); [cm.log_user(f"{n}" + "x" * 100_000) for n in range(12)]; cm.finish()')
+    site.finished_job('cm.init(session_id="t2"); cm.log_user("x" * 1_200_000); cm.finish()')
+    site.finished_job(
+        'run = cm.TrainingRun(name="r", system_metrics=False); run.log({f"{n}" + "x" * 500: n for n in range(3000)});'
+        "run.finish()"
+    )
+    site.tracehouse("sync")
+    assert "3 of 3 sessions proven" in site.tracehouse("verify").stdout
+
+
+def test_verify_tells_a_server_in_trouble_from_one_that_has_lost_a_trace(site: Site, house: House) -> None:
+    failing = False
+
+    def rule(request: Received) -> Fault | None:
+        return status(500, b'{"detail":"oops"}') if failing and request.target.startswith("/v1/traces/") else None
+
+    with proxied(house.url, rule) as server:
+        site.environ.update(TRACEHOUSE_API_BASE=server.url)
+        site.finished_job(_TRACE)
+        site.tracehouse("sync")
+        failing = True
+        done = site.tracehouse("verify", check=False)
+    assert done.returncode == 1
+    assert "could not be asked: 500: oops" in done.stderr
+    assert "any more" not in done.stderr
 
 
 def test_verify_finds_a_flipped_byte(site: Site) -> None:
