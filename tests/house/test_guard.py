@@ -230,6 +230,29 @@ def test_media_over_25_mb_are_refused_before_they_are_read(client: httpx.Client,
         assert raw.recv(12) == b"HTTP/1.1 413"
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "POST /v1/traces",
+        "PATCH /v1/traces/{trace}",
+        "POST /v1/spans",
+        "POST /v1/runs",
+        "PATCH /v1/runs/{run}",
+        "POST /v1/runs/{run}/metrics",
+        "POST /v1/runs/{run}/artifacts",
+        "POST /v1/verify",
+    ],
+)
+def test_json_over_64_mib_is_refused_before_it_is_read(client: httpx.Client, house: House, target: str) -> None:
+    ids = {"run": new_run(client), "trace": new_trace(client)}
+    limit = client.get("/v1/capabilities").json()["max_body_bytes"]
+    assert limit == 64 * 1024 * 1024
+    with socket.create_connection(("127.0.0.1", house.port), timeout=30) as raw:
+        head = f"{target.format(**ids)} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {house.key}\r\n"
+        raw.sendall(f"{head}Content-Length: {limit + 1}\r\n\r\n".encode())
+        assert raw.recv(12) == b"HTTP/1.1 413"
+
+
 def test_media_of_unknown_length_are_bounded_while_they_come(client: httpx.Client, house: House) -> None:
     run_id, limit = new_run(client), 25 * 1024 * 1024
     params = {"key": "k", "media_type": "file"}
