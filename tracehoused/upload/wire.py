@@ -145,12 +145,12 @@ def batch_request(batch: Batch, server_id: str | None, *, uid: str, key: str, me
     bounds = batch.bounds
     covers = f"{uid}/{bounds.epoch}:{bounds.first}-{bounds.last}"
     if bounds.lane == SPANS:
-        body = b'{"traces":[],"spans":[' + b",".join(batch.parts) + b"]}"
+        body = _joined(b'{"traces":[],"spans":[', batch.parts, b"]}")
         return Request("POST", "/v1/spans", body=body, key=key, range=covers, attempt=batch.attempt)
     assert server_id is not None
     path = api_path("v1", "runs", server_id, _PATHS[bounds.lane])
     if bounds.lane == METRICS:
-        body = b'{"points":[' + b",".join(filter(None, batch.parts)) + b"]}"
+        body = _joined(b'{"points":[', list(filter(None, batch.parts)), b"]}")
         expect = f"metrics:{batch.units}"
         return Request("POST", path, body=body, key=key, range=covers, attempt=batch.attempt, expect=expect)
     if bounds.lane == MEDIA:
@@ -161,6 +161,13 @@ def batch_request(batch: Batch, server_id: str | None, *, uid: str, key: str, me
         mime = str(fields.get("mime") or "application/octet-stream")
         return Request("POST", path, query, media, mime, key=key, range=covers, attempt=batch.attempt)
     return Request("POST", path, body=batch.parts[0], key=key, range=covers, attempt=batch.attempt)
+
+
+def _joined(head: bytes, parts: list[bytes], tail: bytes) -> bytes:
+    """Without a copy of all for the head and one for the tail."""
+    if len(parts) < 2:
+        return head + b"".join(parts) + tail
+    return b",".join([head + parts[0], *parts[1:-1], parts[-1] + tail])
 
 
 def _has(fields: dict[str, Any], name: str) -> bool:
