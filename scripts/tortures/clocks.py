@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from tests.support import oracle
@@ -23,6 +24,25 @@ def jump(n):
 work.some(30, jump)
 work.finish()
 """
+# logs from less than two seconds before the change on, until a while after it
+_SUMMER_JOB = """
+import time
+work = Work(book, sys.argv[2], "a", sys.argv[2])
+def turn(seconds):
+    with open(sys.argv[3], "w") as file: file.write(time.strftime("@%Y-%m-%d %H:%M:%S", time.localtime(seconds)))
+day = time.mktime(time.strptime(sys.argv[4], "%Y-%m-%d"))
+change = next(day + 1800 * n for n in range(48) if time.localtime(day + 1800 * n).tm_isdst != time.localtime(day).tm_isdst)
+turn(day)
+begun = time.time() - day  # the false clock goes on from where the process began
+turn(change - begun - 1)
+before, n, left = time.localtime().tm_isdst, 0, 10
+while left:
+    work.some(1, start=n)
+    n += 1
+    left -= time.localtime().tm_isdst != before
+    time.sleep(0.02)
+work.finish()
+"""
 _LIVE = """
 work = Work(book, sys.argv[2], "a", sys.argv[2])
 work.some(20)
@@ -32,8 +52,10 @@ work.some(20, start=20)
 work.finish()
 """
 JUMPS = ("+2d", "-2d", "+0", "@2038-01-19 03:14:05", "@2039-07-01 00:00:00", "@1970-01-02 00:00:00", "+400d", "-30y")
+_SHARED = Path("/dev/shm")
 ZONES = ("UTC", "America/New_York", "Australia/Lord_Howe")
-_SUMMER = ("@2026-03-08 06:59:58", "@2026-11-01 05:59:58")
+# when summer time begins and ends
+CHANGES = {"America/New_York": ("2026-03-08", "2026-11-01"), "Australia/Lord_Howe": ("2026-10-04", "2026-04-05")}
 
 
 def run(trial: Trial) -> None:
@@ -41,27 +63,36 @@ def run(trial: Trial) -> None:
         raise Unavailable("needs faketime")
     with places.a_house(trial) as house:
         for number, chance in trial.points():
-            point = _live if number % 3 == 2 else _jumping
+            point = (_jumping, _summer, _live)[number % 3]
             point(trial, house, number, chance)
 
 
 def _jumping(trial: Trial, house: House, number: int, chance: random.Random) -> None:
     """The clock jumps twice while the job runs."""
+    jumps = [chance.choice(JUMPS) for _ in range(3)]
+    _job(trial, house, number, _JOB, jumps, chance.choice(ZONES))
+
+
+def _summer(trial: Trial, house: House, number: int, chance: random.Random) -> None:
+    """Summer time begins, or ends, while the job runs."""
+    zone = chance.choice(list(CHANGES))
+    _job(trial, house, number, _SUMMER_JOB, ["+0", chance.choice(CHANGES[zone])], zone)
+
+
+def _job(trial: Trial, house: House, number: int, script: str, clocks: list[str], zone: str) -> None:
+    """A job whose clock is as the first of these says, then as it makes it out of the others."""
     home = places.place(trial.home / str(number), house)
     ledger, name = trial.home / f"{number}.ledger", f"clock-{trial.seed}-{number}"
-    jumps = [chance.choice(JUMPS + _SUMMER) for _ in range(3)]
     clock = trial.home / f"{number}.clock"
-    clock.write_text(jumps[0])
-    more = {**faked(), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "TZ": chance.choice(ZONES)}
-    words = (str(ledger), name, str(clock), *jumps[1:])
-    process = home.start_job(places.WORK + _JOB, *words, prefix=(), **more)
+    clock.write_text(clocks[0])
+    more = {**faked(), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "TZ": zone}
+    process = home.start_job(places.WORK + script, str(ledger), name, str(clock), *clocks[1:], prefix=(), **more)
     _, err = process.communicate(timeout=100)
-    trial.require(
-        process.returncode == 0, number, f"jumps {jumps}: the job ended with {process.returncode}: {err[-800:]}"
-    )
+    where = f"clock {clocks}, {zone}:"
+    trial.require(process.returncode == 0, number, f"{where} the job ended with {process.returncode}: {err[-800:]}")
     places.check_sync(trial, number, places.sync_until_done(home))
     places.check_verify(trial, number, home)
-    _check(trial, house, number, oracle.Account().add(ledger), name, f"jumps {jumps}:")
+    _check(trial, house, number, oracle.Account().add(ledger), name, where)
 
 
 def _live(trial: Trial, house: House, number: int, chance: random.Random) -> None:
@@ -99,11 +130,24 @@ def _check(trial: Trial, house: House, number: int, account: oracle.Account, nam
 
 def faked() -> dict[str, str]:
     """What ``faketime`` itself sets: its library, before all others; monotonic clocks stay true."""
-    shown = subprocess.run(["faketime", "-m", "-f", "+0", "env"], capture_output=True, text=True, check=True).stdout
-    preload = next(line for line in shown.splitlines() if line.startswith("LD_PRELOAD="))
+    _sweep()
     return {
-        "LD_PRELOAD": preload.partition("=")[2],
+        "LD_PRELOAD": _library(),
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "PYTHONFAULTHANDLER": "1",
         # libfaketime refuses the sleep of Python 3.11 and later, not that of earlier ones: see the file there
         "PYTHONPATH": f"{Path(__file__).with_name('sleeping')}:{ROOT}",
     }
+
+
+@cache
+def _library() -> str:
+    shown = subprocess.run(["faketime", "-m", "-f", "+0", "env"], capture_output=True, text=True, check=True).stdout
+    return next(line for line in shown.splitlines() if line.startswith("LD_PRELOAD=")).partition("=")[2]
+
+
+def _sweep() -> None:
+    """What libfaketime shared in processes that were killed: one that is given the same pid fails on it."""
+    for left in _SHARED.glob("*faketime_s*_*"):
+        if not Path("/proc", left.name.rpartition("_")[2]).exists():
+            left.unlink(missing_ok=True)
