@@ -42,9 +42,11 @@ def may_join(lane: str, marks: frozenset[object], under_way: Iterable[Sent], *, 
 
 
 def fills(lane: str, under_way: Iterable[Sent], *, ordered: bool) -> bool:
-    """Whether no other batch of this lane may go out beside one more."""
-    most = _AT_ONCE[lane] if ordered or lane != SPANS else 1
-    return sum(sent.batch.bounds.lane == lane for sent in under_way) + 1 >= most
+    """Whether one more batch leaves nothing to do but wait, so that the thread that asks can send it itself. Not so for spans of which two
+    may go out: a server that takes them one by one would have none to go on with when it has answered both."""
+    if lane == SPANS:
+        return not ordered
+    return sum(sent.batch.bounds.lane == lane for sent in under_way) + 1 >= _AT_ONCE[lane]
 
 
 def spans_before(batch: Batch, under_way: Iterable[Sent]) -> Bounds | None:
