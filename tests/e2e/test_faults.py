@@ -191,19 +191,48 @@ def test_a4_a_server_that_asks_for_an_hour_while_a_request_is_handled_holds_no_p
     assert_all_of_run(house, "patient")
 
 
+def killing(agents: list[subprocess.Popen[str]]) -> Fault:
+    """Applied, and the last agent dies before it hears of it."""
+
+    def fault(proxy: Proxy, connection: socket.socket, request: Received) -> bool:
+        proxy.forward(request)
+        agents[-1].kill()
+        return False
+
+    return fault
+
+
 def test_a1_a_repeated_batch_is_the_same_bytes_under_the_same_key(home: Home, house: House) -> None:
+    """Also after a kill, and where the next agent would cut anew: no record is ever in batches of two keys."""
     home.job(RUN, "same")
-    with proxied(house.url, nth(3, lost, every=3)) as proxy:
+    agents: list[subprocess.Popen[str]] = []
+    with proxied(house.url) as proxy:
+        for number in range(2, 5):
+            proxy.rule = nth(2 * number, killing(agents))
+            sizes = {"TRACEHOUSE_BATCH_POINTS": str(4 + number), "TRACEHOUSE_BATCH_SPANS": str(1 + number)}
+            agents.append(home.start("sync", str(home.spool), "--api-base", proxy.url, **sizes))
+            agents[-1].communicate(timeout=60)
+            assert agents[-1].returncode == -signal.SIGKILL
+        proxy.rule = nth(3, lost, every=3)
         for _ in range(10):
             if home.sync("--api-base", proxy.url, **SMALL).code == 0:
                 break
-        seen: dict[str, set[bytes]] = {}
-        for request in proxy.received:
-            if "idempotency-key" in request.headers:
-                seen.setdefault(request.headers["idempotency-key"], set()).add(request.target.encode() + request.body)
-        assert len([r for r in proxy.received if "idempotency-key" in r.headers]) > len(seen), "nothing was repeated"
-        assert {len(bodies) for bodies in seen.values()} == {1}
+        sent = [one for one in proxy.received if "idempotency-key" in one.headers]
+    pairs = {(one.headers["idempotency-key"], one.target.encode() + one.body) for one in sent}
+    assert len(sent) > len(pairs), "nothing was repeated"
+    assert len({key for key, _ in pairs}) == len({body for _, body in pairs}) == len(pairs)
+    batches = [one for one in sent if "x-tracehouse-range" in one.headers]
+    assert no_overlap({(one.target.partition("?")[0], one.headers["x-tracehouse-range"]) for one in batches})
     assert_all_of_run(house, "same")
+
+
+def no_overlap(ranges: set[tuple[str, str]]) -> bool:
+    """Of (endpoint, what X-Tracehouse-Range says), those of one segment."""
+    found: dict[tuple[str, str], list[list[int]]] = {}
+    for endpoint, text in ranges:
+        segment, _, held = text.rpartition(":")
+        found.setdefault((endpoint, segment), []).append([int(end) for end in held.split("-")])
+    return all(one[1] < other[0] for of in map(sorted, found.values()) for one, other in zip(of, of[1:]))
 
 
 def test_a1_at_a_server_without_keys_and_ranges_only_what_is_unknown_is_repeated(home: Home, house: House) -> None:
