@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.lanes import needs_house
 from tests.support.trials import hold
 from tortures import damage, full_disk, power_loss, unsynced
 
@@ -26,4 +27,5 @@ def test_e2_what_flush_was_true_for_needs_nothing_that_was_not_fsynced(tmp_path:
 
 
 def test_s3_damage_costs_what_it_hits_and_invents_nothing(tmp_path: Path) -> None:
+    needs_house()
     hold(damage.run, tmp_path, "house", count=2000, seed=3)
