@@ -213,6 +213,7 @@ class Client:
             told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             return Answer(Verdict.RETRY, None, None, self._hidden(printable(told)))
         finally:
+            self._server.backend.exchange.meanwhile = None
             if upload is not None:
                 upload.close()
         if body is None:

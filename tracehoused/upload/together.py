@@ -93,7 +93,7 @@ class Work:
         self._may_be_slow = True
         self._is_last = False
         self._first: Callable[[], object] | None = None
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
 
     def begin_wait(self, first: Callable[[], object] | None = None, *, last: bool = False) -> None:
         """A wait for an answer begins, the last one or not; ``first`` is to be done before all else."""
@@ -106,7 +106,7 @@ class Work:
             return False
         try:
             return self._step()
-        except BaseException as error:  # noqa: BLE001 - raised again where the wait ends
+        except Exception as error:  # noqa: BLE001 - raised again where the wait ends
             self._error = error
             return False
 
