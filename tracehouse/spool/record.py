@@ -75,7 +75,8 @@ def alike(lines: list[bytes], at: int, seq: int, kind: bytes, skip: int, seed: i
     """
     first = seq
     head = b'{"crc":"%%08x","seq":%%d,"type":"%b","data":{' % kind
-    for line in lines[at:]:
+    for n in range(at, len(lines)):
+        line = lines[n]
         if line[: skip + 1] != head % (crc32(line[_CRC_AT:], seed), seq) or line[-2:] != b"}}":
             break
         seq += 1
