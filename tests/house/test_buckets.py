@@ -221,7 +221,7 @@ def test_an_upload_of_one_process_survives_the_start_of_another(tmp_path: Path, 
         run_id = new_run(client)
 
         def slow() -> Iterator[bytes]:
-            yield b"a" * 100_000
+            yield b"a" * 1_000_000
             wait_until(lambda: list((one.data / "media" / "incoming").iterdir()), what="the upload is under way")
             with House(tmp_path / "data", *options):
                 yield b"b"

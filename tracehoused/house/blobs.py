@@ -70,6 +70,7 @@ class Blobs:
         self.limit = limit
         self._incoming = root / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lasting: set[str] = set()  # directories whose own names are durable; none of them is ever removed
         for left in self._incoming.iterdir():
             _unlink_left(left)
 
@@ -89,7 +90,9 @@ class Blobs:
             target.parent.mkdir(exist_ok=True, mode=0o700)
             os.replace(source, target)
         _sync_directory(target.parent)
-        _sync_directory(self.root)
+        if target.parent.name not in self._lasting:
+            _sync_directory(self.root)
+            self._lasting.add(target.parent.name)
 
     def path(self, sha256: str) -> Path:
         if not _SHA256.fullmatch(sha256):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +16,12 @@ from tracehoused.house.api.change import Change, change_json, commit
 from tracehoused.house.api.identify import writer
 from tracehoused.house.api.receive import check_length, digest_of, once_of, query_of
 from tracehoused.house.errors import Refusal, StorageFailure
-from tracehoused.house.mediastore import Media
+from tracehoused.house.mediastore import Arriving
 from tracehoused.house.state import House, house_of
 from tracehoused.house.store import points, removals, runs
 from tracehoused.house.store.once import named
+
+_PART = 256 * 1024
 
 
 async def post_run(request: Request) -> Response:
@@ -84,16 +87,15 @@ async def post_media(request: Request) -> Response:
     new = training.new_media(query_of(request), request.headers.get("content-type"))
     with house.in_flight.hold(caller.identity, once.key):
         check_length(request, house.blobs.limit)
-        await run_in_threadpool(house.store.read, lambda connection: runs.run_row(connection, caller, run_id))
-        sha256, size = await _stream(request, house.blobs)
+        arrival = _Arrival(house, lambda connection: runs.run_row(connection, caller, run_id))
+        sha256, size = await _receive(request, arrival)
         once = replace(once, digest=digest_of(request, sha256))
-        since = await run_in_threadpool(_found, house, sha256)
         stored: dict[str, Any] = {"sha256": sha256, "size": size}
 
         def apply(connection: Connection, change: Change[training.NewMedia]) -> dict[str, Any]:
             row = runs.run_row(connection, caller, run_id)
             # A run that went for good just now may have taken the file with it, which this request found there.
-            removals.check(connection, sha256, since, house.store.now_us())
+            removals.check(connection, sha256, arrival.since, house.store.now_us())
             if house.blobs.is_lost(sha256):
                 raise _removed()
             media_id = runs.add_media(connection, row.pk, once, change.body, sha256, size, change.now_us)
@@ -107,31 +109,62 @@ async def post_media(request: Request) -> Response:
         return await commit(request, change, apply, known, (named("blob", sha256),))
 
 
-def _found(house: House, sha256: str) -> int:
-    """How many files had gone before this one was seen to be there; StorageFailure where it is not."""
-    since = house.store.read(removals.so_far)
-    if house.blobs.missing([sha256]):
-        raise _removed()
-    return since
+class _Arrival:
+    """A medium that is received: what of it blocks. `since`: how many files had gone before this one was seen to be there."""
+
+    def __init__(self, house: House, check: Callable[[Connection], object]) -> None:
+        self._store, self._blobs = house.store, house.blobs
+        self._check = check
+        self._incoming: Arriving | None = None
+        self.since = 0
+
+    def take(self, data: bytes, is_last: bool) -> tuple[str, int] | None:
+        """The next part; of the last one (sha256, size). Refusal, before anything is written, where `check` refuses."""
+        try:
+            if self._incoming is None:
+                self.since = self._store.read(self._look)
+                self._incoming = self._blobs.begin()
+            self._incoming.add(data)
+            return self._keep(self._incoming) if is_last else None
+        except OSError as error:
+            raise StorageFailure(str(error)) from error
+
+    def _look(self, connection: Connection) -> int:
+        self._check(connection)
+        return removals.so_far(connection)
+
+    def _keep(self, incoming: Arriving) -> tuple[str, int]:
+        kept = incoming.keep()
+        if self._blobs.missing([kept[0]]):
+            raise _removed()
+        return kept
+
+    def discard(self) -> None:
+        if self._incoming is not None:
+            self._incoming.discard()
 
 
 def _removed() -> StorageFailure:
     return StorageFailure("the file was removed meanwhile; send it again")
 
 
-async def _stream(request: Request, blobs: Media) -> tuple[str, int]:
+async def _receive(request: Request, arrival: _Arrival) -> tuple[str, int]:
+    """In parts so large that most pictures are one: each is a way to another thread and back."""
+    parts: list[bytes] = []
+    held = 0
     try:
-        incoming = await run_in_threadpool(blobs.begin)
-        try:
-            async for data in request.stream():
-                if data:
-                    await run_in_threadpool(incoming.add, data)
-            return await run_in_threadpool(incoming.keep)
-        except BaseException:
-            incoming.discard()
-            raise
-    except OSError as error:
-        raise StorageFailure(str(error)) from error
+        async for data in request.stream():
+            parts.append(data)
+            held += len(data)
+            if held >= _PART:
+                await run_in_threadpool(arrival.take, b"".join(parts), False)
+                parts, held = [], 0
+        kept = await run_in_threadpool(arrival.take, b"".join(parts), True)
+        assert kept is not None
+        return kept
+    except BaseException:
+        arrival.discard()
+        raise
 
 
 async def push_model_card(request: Request) -> Response:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from tracehoused.house.errors import Refusal
 from tracehoused.house.store.schema import house
@@ -21,6 +21,7 @@ __all__ = ["begin", "check", "end", "forget_going", "forget_old", "so_far"]
 _COUNT = "removals"
 _ONE = "removal/"
 _GOING, _GONE = "going", "gone"
+_VALUE = select(house.c.value).where(house.c.name == bindparam("asked"))
 # No request to a store takes so long, nor what lies between a look at it and the change that follows: a quarter of an hour.
 STALE_US = 900_000_000
 _LONGEST_WAIT = 300  # seconds: a sender's few tries last longer than that quarter of an hour
@@ -90,7 +91,7 @@ def _note(connection: Connection, sha256: str, state: str, now_us: int) -> None:
 
 
 def _value(connection: Connection, name: str) -> str | None:
-    found = connection.execute(select(house.c.value).where(house.c.name == name)).scalar()
+    found = connection.execute(_VALUE, {"asked": name}).scalar()
     return None if found is None else str(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from tracehoused.house.errors import deleted, unknown
 from tracehoused.house.store.once import Caller, Once
@@ -14,6 +14,11 @@ from tracehoused.house.store.schema import artifacts, media, runs, traces
 from tracehoused.house.store.traces import merged
 from tracehoused.house.training import NewArtifact, NewMedia, NewRun, RunPatch
 from tracehoused.house.values import dump
+
+# Made once: making them takes longer than what they do.
+_RUN = select(runs).where(runs.c.id == bindparam("asked"))
+_RUN_LOCKED = _RUN.with_for_update()
+_ADD_MEDIA = insert(media)
 
 
 def put_run(connection: Connection, caller: Caller, run: NewRun, now_us: int) -> tuple[str, bool]:
@@ -63,8 +68,7 @@ def find_run(connection: Connection, caller: Caller, client_run_id: str) -> str 
 
 def run_row(connection: Connection, caller: Caller, run_id: str, *, lock: bool = False) -> Row[Any]:
     """The run with this id, if the caller may see it; Refusal 404 or 410."""
-    query = select(runs).where(runs.c.id == run_id)
-    row = connection.execute(query.with_for_update() if lock else query).first()
+    row = connection.execute(_RUN_LOCKED if lock else _RUN, {"asked": run_id}).first()
     if row is None or not caller.sees_run(row):
         raise unknown("run", run_id)
     if row.deleted_us is not None:
@@ -121,7 +125,7 @@ def add_media(connection: Connection, run: int, once: Once, new: NewMedia, sha25
         "writer": once.writer,
         "created_us": now_us,
     }
-    connection.execute(insert(media).values(row))
+    connection.execute(_ADD_MEDIA, row)
     return media_id
 
 
