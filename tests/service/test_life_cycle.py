@@ -8,9 +8,13 @@ import signal
 import stat
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from tests.service.support import ROOT, Site, heard, is_alive, send
 from tests.support.house import House, all_points
+from tests.support.strace import counting, signalling
 from tests.support.waiting import wait_until
 
 _TALKER = """
@@ -152,6 +156,21 @@ def test_foreground_ends_by_sigterm_with_0(alone: Site) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
     process.stderr.close()
+
+
+@pytest.mark.parametrize("name", ["TERM", "USR1"])
+def test_a_signal_that_comes_before_there_is_anything_to_stop_stops_it(alone: Site, tmp_path: Path, name: str) -> None:
+    program = [sys.executable, "-c", "from tracehoused.cli.main import tracehoused; tracehoused()"]
+    log = tmp_path / "signals"
+    subprocess.run([*counting(log, "rt_sigaction"), *program, "run-once"], env=alone.environ, check=True)
+    lines = enumerate(log.read_text().splitlines(), 1)
+    listens = next(n for n, line in lines if "rt_sigaction(SIGUSR2, {sa_handler=0x" in line)
+    done = subprocess.run(
+        [*signalling("rt_sigaction", name, listens), *program, "start", "--foreground"],
+        env=alone.environ, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "stopped" in done.stderr
 
 
 def test_a_start_that_fails_says_why(alone: Site) -> None:

@@ -16,6 +16,11 @@ def killing(call: str, when: int) -> tuple[str, ...]:
     return (*_strace(), *_injecting(call, f"signal=KILL:when={when}"))
 
 
+def signalling(call: str, signal: str, when: int) -> tuple[str, ...]:
+    """The words before a command that is to get a signal (TERM, HUP, …) at its ``when``-th ``call``."""
+    return (*_strace(), *_injecting(call, f"signal={signal}:when={when}"))
+
+
 def failing(call: str, error: str, when: str) -> tuple[str, ...]:
     """The words before a command whose ``call`` is to fail with an errno's name; ``when`` as strace has it: 3, 3+, 2+2."""
     return (*_strace(), _QUICKLY, *_injecting(call, f"error={error}:when={when}"))
@@ -23,6 +28,12 @@ def failing(call: str, error: str, when: str) -> tuple[str, ...]:
 
 def _injecting(call: str, how: str) -> tuple[str, ...]:
     return ("-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{how}")
+
+
+def slowing(pid: int, call: str, path: Path, delay: int) -> list[str]:
+    """The command that makes each such call of a running process, on this file, wait for ``delay`` microseconds before its effect."""
+    how = ["-e", f"trace={call}", "-e", f"inject={call}:delay_enter={delay}"]
+    return [*_strace(), "-o", "/dev/null", "-P", str(path), *how, "-p", str(pid)]
 
 
 def counting(log: Path, *calls: str) -> tuple[str, ...]:

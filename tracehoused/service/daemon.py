@@ -62,6 +62,7 @@ class Service:
         self._pidfile = PidFile(self._settings.state_dir)
         self._again = False
         self._ended = False
+        self._drains = False
         self._published: dict[str, Any] = {}
         self._agent: Agent | None = None
         self._engine: Engine | None = None
@@ -75,6 +76,7 @@ class Service:
             self._listen()
             self._serve()
             while self._again and not self._ended:
+                self._again = False
                 self._reload()
                 self._serve()
         finally:
@@ -105,7 +107,6 @@ class Service:
         }
 
     def _serve(self, *, once: bool = False) -> None:
-        self._again = False
         settings = self._settings
         path = None if self._terminal else settings.log_file
         terminal = sys.stderr if self._terminal else None
@@ -125,6 +126,7 @@ class Service:
         self._agent = Agent(self._engine, lookout, jobs=settings.jobs, beat=self._beat)
         self._lookout = lookout
         lookout.open()
+        self._heed()
         log.info("tracehoused %s started, pid %d", _version(), os.getpid())
         try:
             self._exposition.start()
@@ -195,6 +197,7 @@ class Service:
             self._end()
 
         def drain(*_: object) -> None:
+            self._drains = True
             if self._agent is not None:
                 self._agent.drain_then_stop()
 
@@ -203,6 +206,14 @@ class Service:
         signal.signal(signal.SIGHUP, reload)
         signal.signal(signal.SIGUSR1, drain)
         signal.signal(signal.SIGUSR2, lambda *_: self._publish())
+
+    def _heed(self) -> None:
+        """What a signal asked for before there was an agent, or while there was an earlier one."""
+        assert self._agent is not None
+        if self._drains:
+            self._agent.drain_then_stop()
+        if self._ended or self._again:
+            self._end()
 
     def _end(self) -> None:
         if self._engine is not None:
