@@ -1,4 +1,4 @@
-"""The system calls with which a job changed files, in the order in which they had their effect; told by strace."""
+"""The system calls with which a job or an agent changed files and talked, in the order in which they had their effect; told by strace."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from pathlib import Path
 
 from tortures.trial import Unavailable
 
-_TRACED = "openat,mkdir,mkdirat,write,pwrite64,writev,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,fsync,fdatasync,ftruncate"
+_OF_FILES = "write,pwrite64,writev,fsync,fdatasync,ftruncate,sendto,recvfrom"
+_TRACED = f"openat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,{_OF_FILES}"
 _LINE = re.compile(r"^([0-9.]+) (\w+)\((.*)\) += (-?[0-9]+)(?:<.*>)?(?: .*)? <([0-9.]+)>$")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(?!\.)')
+_NAME = re.compile(r'(?:(?:AT_FDCWD|[0-9]+)<((?:\\x[0-9a-f]{2}|[^>\\])*)>, )?"((?:\\x[0-9a-f]{2})*)"')
 _OPEN_FILE = re.compile(r"^[0-9]+<((?:\\x[0-9a-f]{2}|[^>\\])*)>")
 
 
 @dataclass(frozen=True)
 class Call:
-    """``began`` and ``ended``: seconds; ``paths``: of the files it was about; ``data``: what was written."""
+    """``began`` and ``ended``: seconds; ``paths``: of the files it was about, or ``socket:[number]``; ``data``: what was written, sent or
+    received; ``at``: the offset of a pwrite64, or the length that a file was cut to."""
 
     name: str
     began: float
@@ -29,6 +32,7 @@ class Call:
     paths: tuple[str, ...]
     data: bytes = b""
     creates: bool = False
+    at: int = 0
 
 
 def traced(command: list[str], environ: dict[str, str], into: Path, cwd: Path) -> list[Call]:
@@ -38,7 +42,21 @@ def traced(command: list[str], environ: dict[str, str], into: Path, cwd: Path) -
         raise Unavailable("needs strace, under Linux")
     into.mkdir(parents=True)
     times = ["--absolute-timestamps=unix,ns", "--syscall-times=ns"]
-    words = [strace, "-ff", "-qq", "-y", "-xx", "-s", "1000000", *times, "-e", f"trace={_TRACED}", "-o", f"{into}/call"]
+    words = [
+        strace,
+        "-ff",
+        "--seccomp-bpf",
+        "-qq",
+        "-y",
+        "-xx",
+        "-s",
+        "1000000",
+        *times,
+        "-e",
+        f"trace={_TRACED}",
+        "-o",
+        f"{into}/call",
+    ]
     done = subprocess.run(
         [*words, *command], cwd=cwd, env=environ, capture_output=True, text=True, timeout=300, check=False
     )
@@ -63,21 +81,25 @@ def _calls(path: Path) -> Iterator[Call]:
 def _call(found: re.Match[str]) -> Call | None:
     began, name, words, result = float(found[1]), found[2], found[3], int(found[4])
     ended = began + float(found[5])
-    strings = [bytes.fromhex(text.replace("\\x", "")) for text in _STRING.findall(words)]
     of_fd = _OPEN_FILE.match(words)
-    if name in ("write", "pwrite64", "fsync", "fdatasync", "ftruncate", "writev"):
+    if name in _OF_FILES.split(","):
         assert of_fd is not None, words[:200]
-        path = _text(of_fd[1])
-        data = strings[0][:result] if name in ("write", "writev") and strings else b""
-        return Call(name, began, ended, (path,), data)
+        strings = [_bytes(text) for text in _STRING.findall(words)]
+        data = strings[0][:result] if strings else b""
+        at = int(words.rpartition(", ")[2]) if name in ("pwrite64", "ftruncate") else 0
+        return Call(name, began, ended, (_text(of_fd[1]),), data, at=at)
     if name == "openat" and "O_CREAT" not in words:
         return None
-    paths = tuple(os.fsdecode(text) for text in strings)
+    paths = tuple(os.path.join(_text(of), os.fsdecode(_bytes(text))) for of, text in _NAME.findall(words))
     return Call(name, began, ended, paths, creates=name == "openat")
+
+
+def _bytes(escaped: str) -> bytes:
+    return bytes.fromhex(escaped.replace("\\x", ""))
 
 
 def _text(escaped: str) -> str:
     """A path as strace shows it: all of it in hex, or none."""
     if "\\x" not in escaped:
         return escaped
-    return os.fsdecode(bytes.fromhex(escaped.replace("\\x", "")))
+    return os.fsdecode(_bytes(escaped))

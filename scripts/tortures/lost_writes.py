@@ -1,10 +1,13 @@
 """A disk as a power failure may leave it, by the promises of POSIX alone: data is safe once its file was fsynced, a name once its
-directory was; of all else any part may be there. Built from the calls of a job, up to any of them."""
+directory was; of all else any part may be there. Built from the calls of a process, up to any of them."""
 
 from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
+from itertools import count
+from math import gcd
 from pathlib import Path
 
 from tortures.calls import Call
@@ -17,10 +20,28 @@ SOME = "some of it survives"
 VARIANTS = (NOTHING, NAMES, ZEROS, SOME)
 
 
+def place(number: int, places: int) -> tuple[int, str]:
+    """The place, of so many, and the variant of a point: each of both once, before any comes again, and the first few far apart."""
+    turn, at = divmod(number % (places * len(VARIANTS)), places)
+    stride = next(n for n in count(max(1, places * 5 // 8)) if gcd(n, places) == 1)
+    return at * stride % places, VARIANTS[(at + turn) % len(VARIANTS)]
+
+
 class _File:
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.safe = 0
+    """``safe``: bytes that were fsynced; none of them is ever written again."""
+
+    def __init__(self, data: bytes = b"", safe: int = 0) -> None:
+        self.data = bytearray(data)
+        self.safe = safe
+
+    def write(self, data: bytes, at: int | None = None) -> None:
+        at = len(self.data) if at is None else at
+        assert at >= self.safe
+        self.data[at : at + len(data)] = data
+
+    def cut(self, size: int) -> None:
+        del self.data[size:]
+        self.safe = min(self.safe, size)
 
     def after(self, variant: str, chance: random.Random) -> bytes:
         kept = bytes(self.data[: self.safe])
@@ -66,22 +87,34 @@ def _apply(names: dict[str, _File | _Directory], name: str, node: _File | _Direc
 
 
 class Disk:
-    """What ``calls`` make of an empty directory ``root``; apply them one by one."""
+    """What calls make of a directory ``root``, which is empty or holds, safely, what is in ``before``."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, before: Path | None = None) -> None:
         self._root = root
-        self._top = _Directory()
+        self._top = _Directory() if before is None else _held(before)
 
-    def apply(self, call: Call, covered: tuple[int, int]) -> None:
-        """``covered``: for an fsync, what ``measure`` gave when it began."""
+    def apply_all(self, calls: list[Call]) -> Disk:
+        """Calls on files, in the order in which they ended: an fsync covers what was there when it began."""
+        covered: dict[int, tuple[int, int]] = {}
+        for at in _moments(calls):
+            if at < 0:
+                covered[-at] = self._measure(calls[-at - 1])
+            else:
+                self._apply(calls[at - 1], covered.get(at, (0, 0)))
+        return self
+
+    def _apply(self, call: Call, covered: tuple[int, int]) -> None:
+        """``covered``: for an fsync, what ``_measure`` gave when it began."""
         names = [os.path.relpath(path, self._root) for path in call.paths]
         if call.name in ("mkdir", "mkdirat"):
             self._parent(names[0]).put(os.path.basename(names[0]), _Directory())
         elif call.creates:
             if self._find(names[0]) is None:
                 self._parent(names[0]).put(os.path.basename(names[0]), _File())
-        elif call.name == "write":
-            self._file(names[0]).data += call.data
+        elif call.name in ("write", "pwrite64"):
+            self._file(names[0]).write(call.data, call.at if call.name == "pwrite64" else None)
+        elif call.name == "ftruncate":
+            self._file(names[0]).cut(call.at)
         elif call.name in ("link", "linkat", "rename", "renameat", "renameat2"):
             self._parent(names[1]).put(os.path.basename(names[1]), self._find(names[0]))
             if call.name.startswith("rename"):
@@ -93,7 +126,7 @@ class Disk:
         else:
             raise NotImplementedError(call.name)
 
-    def measure(self, call: Call) -> tuple[int, int]:
+    def _measure(self, call: Call) -> tuple[int, int]:
         """(bytes, names) that an fsync which begins now is to cover."""
         node = self._find(os.path.relpath(call.paths[0], self._root))
         if isinstance(node, _File):
@@ -134,3 +167,19 @@ class Disk:
         for part in [part for part in name.split("/") if part not in ("", ".")]:
             node = node.now.get(part) if isinstance(node, _Directory) else None
         return node
+
+
+def _held(source: Path) -> _Directory:
+    found = _Directory()
+    for path in source.iterdir():
+        data = b"" if path.is_dir() else path.read_bytes()
+        found.now[path.name] = _held(path) if path.is_dir() else _File(data, len(data))
+    found.safe = dict(found.now)
+    return found
+
+
+def _moments(calls: list[Call]) -> Iterator[int]:
+    """Numbers from 1 of the calls as they end; negative: an fsync begins."""
+    began = [(call.began, -n) for n, call in enumerate(calls, 1) if call.name in ("fsync", "fdatasync")]
+    ended = [(call.ended, n) for n, call in enumerate(calls, 1)]
+    return iter([n for _, n in sorted(began + ended)])

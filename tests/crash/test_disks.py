@@ -22,7 +22,7 @@ def test_e2_what_flush_was_true_for_survives_a_power_failure(tmp_path: Path) -> 
 
 
 def test_e2_what_flush_was_true_for_needs_nothing_that_was_not_fsynced(tmp_path: Path) -> None:
-    """After any system call; three mutants of the emitter that forget an fsync are caught."""
+    """After any system call of a job and of an agent; five mutants that forget an fsync, or do it too late, are caught."""
     hold(unsynced.run, tmp_path, "strace", count=50)
 
 
