@@ -138,7 +138,7 @@ class _Load:
             if client.get(one["url"]).content == _picture(one["step"]):
                 found.append(("media", one["step"]))
         found += [("artifact", int(one["name"])) for one in client.get(f"{self._run}/artifacts").json()["artifacts"]]
-        config = client.get(self._run).json()["config"]
+        config = client.get(self._run).json()["config"] or {}
         return Counter([*found, *(("patch", value) for name, value in config.items() if name.startswith("p"))])
 
 
