@@ -71,6 +71,8 @@ _QUERIES = (
     "key=%ff",
     "buckets=-3",
     "media_type=x&key=",
+    "media_type=image&key=k",
+    "media_type=image&key=k&step=-1",
     "step=1e9",
     "a" * 3000,
 )
@@ -107,10 +109,12 @@ def run(trial: Trial) -> None:
 
 
 class _Watch:
-    """Whether the house's database was changed since ``renew``. Which agents were seen last is written whatever came: that is aside."""
+    """Whether the house's database or its media were changed since ``renew``. Which agents were seen last is written whatever came:
+    that is aside."""
 
     def __init__(self, house: House) -> None:
         address = f"file:{house.data / 'house.db'}?mode=ro"
+        self._media = house.data / "media"
         self._before, self._now = (sqlite3.connect(address, uri=True, isolation_level=None) for _ in range(2))
         self.renew()
 
@@ -119,15 +123,20 @@ class _Watch:
         if self._before.in_transaction:
             self._before.execute("ROLLBACK")
         self._before.execute("BEGIN")
-        self._seen = self._version()
+        self._seen, self._files = self._version(), self._kept()
         _tables(self._before)
 
     def changed(self) -> bool:
-        if self._version() == self._seen:
+        kept = self._kept() == self._files
+        if kept and self._version() == self._seen:
             return False
-        differ = _content(self._before) != _content(self._now)
+        differ = not kept or _content(self._before) != _content(self._now)
         self.renew()
         return differ
+
+    def _kept(self) -> set[tuple[str, int]]:
+        """Media, also such as arrive, by path and size."""
+        return {(str(path), path.stat().st_size) for path in self._media.rglob("*") if path.is_file()}
 
     def _version(self) -> int:
         return int(self._now.execute("PRAGMA data_version").fetchone()[0])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.support.lanes import needs_house
+from tests.support.lanes import is_full, needs_house
 from tests.support.trials import hold
 from tortures import soak
 
 # with TRACEHOUSE_FULL=1 for as long as a short run of scripts/torture
-_MINUTES = 1.0 if os.environ.get("TRACEHOUSE_FULL") == "1" else 0.25
+_MINUTES = 1.0 if is_full() else 0.25
 
 
 @pytest.mark.timeout(600)

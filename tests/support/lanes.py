@@ -47,9 +47,14 @@ def needs_linux() -> None:
         require("linux", f"needs Linux, not {sys.platform}")
 
 
+def is_full() -> bool:
+    """Under `scripts/test --full`, where rows are as long as they were asked for."""
+    return os.environ.get("TRACEHOUSE_FULL") == "1"
+
+
 def needs_full() -> None:
     """Go on in `scripts/test --full` only."""
-    if os.environ.get("TRACEHOUSE_FULL") != "1":
+    if not is_full():
         require("full", "heavy: `scripts/test --full` runs it")
 
 
