@@ -12,12 +12,14 @@ from tests.support import oracle
 from tests.support.home import Held, Home
 from tests.support.house import House
 from tests.support.waiting import wait_until
-from tortures import places
-from tortures.trial import Trial
+from tortures import memory, places
+from tortures.trial import Trial, Unavailable
 
-TITLE = "fork, spawn, forkserver, threads, atexit, os._exit, KeyboardInterrupt, SIGTERM, out of memory"
+TITLE = "fork, spawn, forkserver, threads, atexit, os._exit, KeyboardInterrupt, SIGTERM, no memory, killed for memory"
 COUNT = 200
 _AT_ONCE = 20
+_MEMORY = 64 << 20  # bytes that a job may have more than it had
+_KILLED = "killed for memory"
 SCRIPT = """
 import atexit, multiprocessing, os, signal, sys, threading, time
 import tracehouse as cm
@@ -87,6 +89,12 @@ def main(ledger, name, how, ending):
         held = []
         while True:
             held.append(bytearray(50_000_000)); work.some(1, start=7000 + len(held))
+    if ending == "killed for memory":
+        with open(os.environ["MEMORY_GROUP"], "w") as file: file.write(str(os.getpid()))
+        held = []
+        while len(held) < 100:
+            held.append(b"x" * 8_000_000); work.some(1, start=7000 + len(held))
+        sys.exit("the kernel killed nobody")
     if ending == "raise": raise ValueError("lost")
     if ending == "sys.exit": sys.exit(3)
 
@@ -104,6 +112,7 @@ ENDINGS = {
     "SIGKILL": "crashed",
     "KeyboardInterrupt": "crashed",
     "out of memory": "crashed",
+    "killed for memory": "crashed",
     "raise": "crashed",
     "sys.exit": "failed",
 }
@@ -111,6 +120,25 @@ _SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL, "KeyboardInter
 
 
 def run(trial: Trial) -> None:
+    """Each start with each ending, all of either early."""
+    chosen = list(ENDINGS)
+    try:
+        with memory.limited(_MEMORY):
+            pass
+    except Unavailable as reason:
+        chosen.remove(_KILLED)
+        trial.notes.append(f"NOT RUN: {_KILLED}: {reason}")
+    _run(trial, chosen)
+
+
+def run_killed(trial: Trial) -> None:
+    """The one ending that the kernel brings about by itself. Unavailable where it cannot be made to."""
+    with memory.limited(_MEMORY):
+        pass
+    _run(trial, [_KILLED])
+
+
+def _run(trial: Trial, endings: list[str]) -> None:
     script = trial.home / "job.py"
     script.write_text(SCRIPT)
     with places.a_house(trial) as house:
@@ -118,7 +146,9 @@ def run(trial: Trial) -> None:
         made: dict[str, tuple[int, str]] = {}
         for number, chance in trial.points():
             name = f"end-{trial.seed}-{number}."
-            made[name] = (number, _job(trial, home, script, number, chance, name))
+            how, ending = STARTS[number % len(STARTS)], endings[number % len(endings)]
+            made[name] = (number, f"{how}, {ending}")
+            _job(trial, home, number, chance, (str(script), str(_ledger(trial, name)), name, how, ending))
             if len(made) == _AT_ONCE:
                 _check(trial, home, house, made)
                 made = {}
@@ -126,21 +156,43 @@ def run(trial: Trial) -> None:
             _check(trial, home, house, made)
 
 
-def _job(trial: Trial, home: Home, script: Path, number: int, chance: random.Random, name: str) -> str:
-    how = STARTS[number % len(STARTS)]
-    ending = list(ENDINGS)[number // len(STARTS) % len(ENDINGS)]
-    words = (str(trial.home / f"{name}ledger"), name, how, ending)
-    job = subprocess.Popen(
-        [sys.executable, str(script), *words],
-        env={name: value for name, value in home.environ.items() if name != "TRACEHOUSE_API_KEY"},
+def _ledger(trial: Trial, name: str) -> Path:
+    return trial.home / f"{name}ledger"
+
+
+def _job(trial: Trial, home: Home, number: int, chance: random.Random, words: tuple[str, ...]) -> None:
+    *_, how, ending = words
+    if ending != _KILLED:
+        _watch(trial, number, _begin(home, words), chance, words)
+        return
+    with memory.limited(_MEMORY) as group:
+        job = _begin(home, words, MEMORY_GROUP=str(group.procs))
+        _watch(trial, number, job, chance, words)
+        killed = job.returncode == -signal.SIGKILL and group.kills() == 1
+        trial.require(
+            killed, number, f"{how}, {ending}: ended with {job.returncode}, the kernel killed {group.kills()}"
+        )
+
+
+def _begin(home: Home, words: tuple[str, ...], **more: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *words],
+        env={**{name: value for name, value in home.environ.items() if name != "TRACEHOUSE_API_KEY"}, **more},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def _watch(
+    trial: Trial, number: int, job: subprocess.Popen[str], chance: random.Random, words: tuple[str, ...]
+) -> None:
+    """Until its end, which may be of our making."""
+    _, path, _, how, ending = words
     assert job.stdout is not None
     ready = job.stdout.readline()
     if ending in _SIGNALS and ready:
-        ledger = trial.home / f"{name}ledger"
+        ledger = Path(path)
         size = ledger.stat().st_size
         wanted = chance.randint(1, 20_000)
         wait_until(lambda: ledger.stat().st_size - size > wanted or job.poll() is not None, what="more records")
@@ -152,7 +204,6 @@ def _job(trial: Trial, home: Home, script: Path, number: int, chance: random.Ran
         raise
     trial.require(ready == "ready\n", number, f"{how}, {ending}: {err[-800:]}")
     trial.require("cannot write" not in err and "deadlock" not in err, number, err[-800:])
-    return f"{how}, {ending}"
 
 
 def _check(trial: Trial, home: Home, house: House, made: dict[str, tuple[int, str]]) -> None:
@@ -160,7 +211,7 @@ def _check(trial: Trial, home: Home, house: House, made: dict[str, tuple[int, st
     places.check_sync(trial, last, places.sync_until_done(home))
     places.check_verify(trial, last, home)
     for name, (number, where) in made.items():
-        account = oracle.Account().add(trial.home / f"{name}ledger")
+        account = oracle.Account().add(_ledger(trial, name))
         trial.add(number, places.verdict(house, name, account), where)
         with Held(house) as there:
             status = there.run(name)["status"]
