@@ -6,14 +6,18 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
+import tracehouse as cm
 from tests.support.servers import Received, reply, serving
+from tracehoused.config import resolve
 from tracehoused.http.client import Client
 from tracehoused.http.request import Request
 from tracehoused.http.retry import Verdict
 from tracehoused.upload.batch import Batch, Bounds
+from tracehoused.upload.engine import Engine, Options
 from tracehoused.upload.together import SLOW_NEXT, Work, alike_from
 
 
@@ -84,6 +88,49 @@ def test_in_the_last_wait_nothing_is_put_off() -> None:
     work.until_done(reply, last=True)
     work.finish()
     assert done == ["synced"]
+
+
+class Slow:
+    """Takes 10 ms for points, and longer for those that come alone: ``alone`` are these."""
+
+    def __init__(self) -> None:
+        self.alone = 0
+        self._count = 0
+        self._turn = threading.Condition()
+
+    def __call__(self, connection: socket.socket, got: Received) -> bool:
+        if not got.target.endswith("/metrics"):
+            return reply(200, b'{"id":"r-1","created":true}')(connection, got)
+        with self._turn:
+            self._count += 1
+            place = self._count
+            self._turn.notify_all()
+            paired = place % 2 == 0 or self._turn.wait_for(lambda: self._count > place, 2)
+            self.alone += not paired
+        threading.Event().wait(0.01)
+        return reply(200, b'{"ingested":%d,"dropped":0}' % got.body.count(b'{"key":'))(connection, got)
+
+
+def test_points_go_out_two_requests_at_once_to_a_server_that_takes_its_time(tmp_path: Path) -> None:
+    run = cm.init_run(spool_dir=str(tmp_path / "spool"), system_metrics=False, capture_env=False)
+    for _ in range(1500):
+        run.log({"a": 1.5, "b": 2.5, "c": 3.5, "d": 4.5})
+    run.finish()
+    slow = Slow()
+    with serving(slow) as server:
+        environ = {
+            "TRACEHOUSE_API_BASE": server.url,
+            "TRACEHOUSE_API_KEY": "ba_secret",
+            "TRACEHOUSE_STATE_DIR": str(tmp_path / "state"),
+            "HOME": str(tmp_path),
+        }
+        engine = Engine(resolve(environ=environ), environ, Options(api_base=server.url))
+        outcome = engine.drain(run.spool_path).outcome
+        engine.close()
+        sent = [one for one in server.received if one.target.endswith("/metrics")]
+    assert outcome.complete, outcome.trouble
+    assert len(sent) == 6
+    assert slow.alone == 0
 
 
 def test_only_the_end_of_a_round_that_is_of_one_lane_is_sent_one_by_one() -> None:

@@ -6,6 +6,7 @@ succeeded in this pass or the session's upsert does so now.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -17,21 +18,22 @@ from tracehoused.exceptions import BodyError
 from tracehoused.http.request import FileBody, Request
 from tracehoused.http.retry import Answer, Verdict
 from tracehoused.upload import wire
-from tracehoused.upload.batch import (
-    MEDIA,
-    METRICS,
-    SPANS,
-    Batch,
-    Bounds,
-    Record,
-    batch_key,
-    halves,
-    without,
-)
+from tracehoused.upload.batch import MEDIA, METRICS, SPANS, Batch, Bounds, Record, batch_key, halves, without
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.mediafiles import UNSUPPORTED, may_come, media_of
 from tracehoused.upload.rounds import read_batch, read_records
-from tracehoused.upload.together import Sent, Work, alike_from, done_here, fills, marks_of, may_join, spans_before
+from tracehoused.upload.together import (
+    QUICK,
+    Sent,
+    Work,
+    alike_from,
+    done_here,
+    fills,
+    is_answered,
+    marks_of,
+    may_join,
+    spans_before,
+)
 
 __all__ = ["Delivery"]
 
@@ -72,6 +74,7 @@ class Delivery:
         self._bisecting = False
         self._succeeded = False
         self._spans_wait = False
+        self._is_quick = False
 
     def hold_spans(self) -> None:
         """None of what follows may overtake what is left for later: the order in which they arrive is the conversation's."""
@@ -97,7 +100,7 @@ class Delivery:
                 if self.waits(batch.bounds):
                     continue
                 (ready, marks), lane = make(at), batch.bounds.lane
-                while not may_join(lane, marks, under_way, ordered=ordered):
+                while is_answered(under_way) or not may_join(lane, marks, under_way, ordered=ordered):
                     work.until_done(under_way[0].reply)
                     self._take(under_way, delivered)
                 if self.waits(batch.bounds):
@@ -105,10 +108,12 @@ class Delivery:
                 before = spans_before(batch, under_way)
                 if before is not None and isinstance(ready, Request):
                     ready = replace(ready, after=self._key(before))
-                if at >= alike and fills(lane, under_way, ordered=ordered):
+                if at >= alike and fills(lane, under_way, ordered=ordered, quick=self._is_quick):
                     is_last = at == len(batches) - 1
                     work.begin_wait(None if is_last else partial(make, at + 1), last=is_last)
+                    began = time.monotonic()
                     reply = done_here(partial(self._send, ready, work.step))
+                    self._is_quick = time.monotonic() - began < QUICK
                 else:
                     reply = pool.submit(self._send, ready)
                 under_way.append(Sent(batch, marks, before is not None, reply))

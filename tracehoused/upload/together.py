@@ -10,7 +10,19 @@ from typing import Any, Callable, NamedTuple, TypeVar
 
 from tracehoused.upload.batch import ARTIFACTS, JOINED, MEDIA, METRICS, SPANS, Batch, Bounds
 
-__all__ = ["SLOW_NEXT", "Sent", "Work", "alike_from", "done_here", "fills", "marks_of", "may_join", "spans_before"]
+__all__ = [
+    "QUICK",
+    "SLOW_NEXT",
+    "Sent",
+    "Work",
+    "alike_from",
+    "done_here",
+    "fills",
+    "is_answered",
+    "marks_of",
+    "may_join",
+    "spans_before",
+]
 
 T = TypeVar("T")
 
@@ -18,6 +30,8 @@ T = TypeVar("T")
 _AT_ONCE = {SPANS: 2, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
 # seconds that a request's thread is left alone for: one that needs the interpreter beside a busy thread waits 5 ms for each turn
 _HANDOVER = 0.001
+# seconds, with what is done meanwhile, within which a server's answer is not worth a second request beside it
+QUICK = 0.004
 # what a step yields before one that takes a disk's time
 SLOW_NEXT = object()
 
@@ -41,12 +55,18 @@ def may_join(lane: str, marks: frozenset[object], under_way: Iterable[Sent], *, 
     return all(map(marks.isdisjoint, beside))
 
 
-def fills(lane: str, under_way: Iterable[Sent], *, ordered: bool) -> bool:
-    """Whether one more batch leaves nothing to do but wait, so that the thread that asks can send it itself. Not so for spans of which two
-    may go out: a server that takes them one by one would have none to go on with when it has answered both."""
+def fills(lane: str, under_way: Iterable[Sent], *, ordered: bool, quick: bool) -> bool:
+    """Whether one more batch leaves nothing to do but wait, so that the thread that asks can send it itself: another would only cost, where
+    the server is ``quick``. Not so for spans of which two may go out: a server that takes them one by one would have none to go on with
+    when it has answered both."""
     if lane == SPANS:
         return not ordered
-    return sum(sent.batch.bounds.lane == lane for sent in under_way) + 1 >= _AT_ONCE[lane]
+    return quick or sum(sent.batch.bounds.lane == lane for sent in under_way) + 1 >= _AT_ONCE[lane]
+
+
+def is_answered(under_way: Sequence[Sent]) -> bool:
+    """Whether the first of these is."""
+    return bool(under_way) and under_way[0].reply.done()
 
 
 def spans_before(batch: Batch, under_way: Iterable[Sent]) -> Bounds | None:
@@ -123,7 +143,8 @@ class Work:
     def until_done(self, future: Future[Any], *, last: bool = False) -> None:
         """Wait for an answer that another thread waits for."""
         self.begin_wait(last=last)
-        wait([future], _HANDOVER)
+        if not future.done():
+            wait([future], _HANDOVER)
         while not future.done() and self.step():
             pass
 
