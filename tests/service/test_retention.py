@@ -30,6 +30,28 @@ def test_a2_nothing_is_pruned_that_is_not_acknowledged(site: Site, house: House)
     assert _segments(site)
 
 
+def test_a2_nothing_is_pruned_that_a_killed_job_logged_after_the_last_acknowledgement(site: Site, house: House) -> None:
+    job = site.job(
+        'run = cm.init_run(client_run_id="r1"); run.log({"loss": 1.0}); print("ok", flush=True); sys.stdin.readline()\n'
+        'run.log({"loss": 2.0}); print("ok", flush=True); sys.stdin.read()'
+    )
+    assert heard(job) == "ok"
+    site.tracehouse("sync", check=False)
+    send(job, "on")
+    assert heard(job) == "ok"
+    job.kill()
+    job.wait()
+    house.stop()
+    told = site.tracehouse("prune", "--older-than", "0")
+    assert _segments(site), told.stdout
+    house.start()
+    site.tracehouse("sync", "--close-dead")
+    with house.client() as client:
+        (run,) = client.get("/v1/runs").json()["runs"]
+        assert [point[4] for point in all_points(client, run["id"], "loss")] == [1.0, 2.0]
+    assert "freed" in site.tracehouse("prune", "--older-than", "0").stdout
+
+
 def test_a2_nothing_is_pruned_while_its_job_lives(site: Site) -> None:
     job = site.job(
         'run = cm.init_run(client_run_id="r1"); run.log({"loss": 1.0}); print("ok", flush=True); sys.stdin.read()'
