@@ -1,21 +1,24 @@
-"""Row 13: sessions that go on after they were pruned, while they are pruned, at a house that lost everything, that deleted them, or
-that changed its key."""
+"""Row 13: sessions that go on after they were pruned, while they are pruned, at a house that forgot them, that deleted them, that lost
+everything, or that changed its key."""
 
 from __future__ import annotations
 
 import random
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.support import oracle
 from tests.support.home import Held
 from tests.support.house import House
+from tests.support.waiting import wait_until
 from tortures import places
 from tortures.trial import Trial
 from tracehouse.spool.keys import save_key
 
-TITLE = "resume after prune, prune racing a writer, a house wiped, a session deleted there, a key rotated"
+TITLE = "resume after prune, prune racing a writer, a house wiped, a session forgotten (404), deleted there (410), a key rotated"
 COUNT = 100
 _JOB = """
 work = Work(book, sys.argv[2], sys.argv[3], sys.argv[3])
@@ -30,7 +33,7 @@ _AT_ONCE = {"TRACEHOUSE_RETENTION_GRACE": "0"}
 
 
 class _Point:
-    """One run through its lives. ``expected``: what the house must hold at the end."""
+    """One run through its lives, up to an ending and one life beyond it."""
 
     def __init__(self, trial: Trial, house: House, number: int, chance: random.Random) -> None:
         self.trial, self.house, self.number, self.chance = trial, house, number, chance
@@ -40,18 +43,25 @@ class _Point:
         self.lives = 0
         self.story: list[str] = []
         self.is_deleted = False
+        self.before = trial.home / f"before-{number}"
 
-    def play(self) -> None:
-        acts: list[Callable[[], None]] = [self.live, self.prune, self.race, self.rotate, self.sync]
+    def play(self) -> str:
+        """All of it; the ending's name."""
+        endings = [self.forgotten, self.deleted, self.rotate, self.wiped, self.pruned]
+        ending = endings[(self.number + self.trial.seed) % len(endings)]
+        acts: list[Callable[[], None]] = [self.live, self.rotate, self.sync]
+        if ending in (self.forgotten, self.wiped):
+            # what a house loses that was deleted here is lost
+            self.back_up()
+        else:
+            acts += [self.prune, self.race]
         self.live()
-        for act in self.chance.choices(acts, k=4):
+        for act in [*self.chance.choices(acts, k=4), ending]:
             self.story.append(act.__name__)
             act()
-        ending = self.chance.choice([self.nothing, self.wipe, self.delete])
-        self.story.append(ending.__name__)
-        ending()
         self.live()
         self.judge()
+        return ending.__name__
 
     def log_in(self) -> None:
         """A profile's key may change: what it had acknowledged stays acknowledged."""
@@ -59,11 +69,17 @@ class _Point:
         config = self.home.environ["TRACEHOUSE_CONFIG_DIR"]
         save_key(self.house.key, self.house.url, "default", source="login", config_dir=config)
 
-    def nothing(self) -> None:
-        """No such end."""
+    def back_up(self) -> None:
+        """Keep what the house has of somebody else's."""
+        other = places.place(self.trial.home / str(self.number) / "other", self.house)
+        other.job('run = cm.TrainingRun(client_run_id="other", name="other"); run.log({"a": 1}, step=1); run.finish()')
+        places.check_sync(self.trial, self.number, other.sync())
+        self.house.stop()
+        shutil.copytree(self.house.data, self.before)
+        self.house.start()
 
     def _begin(self) -> subprocess.Popen[str]:
-        ledger = self.trial.home / f"{self.number}-{self.lives}.ledger"
+        ledger = self._ledger(self.lives)
         self.lives += 1
         return self.home.start_job(places.WORK + _JOB, str(ledger), self.name, f"life{self.lives}")
 
@@ -103,16 +119,26 @@ class _Point:
     def race(self) -> None:
         """A job begins, and writes, while an agent deletes."""
         self.sync()
-        agents = [self.home.start_agent(**_AT_ONCE)]
+        agent = self.home.start_agent(**_AT_ONCE)
         try:
             job = self._begin()
             for start in range(0, 60, 20):
                 self._tell(job, start, 20)
             self._end(job)
+            wait_until(lambda: f"started, pid {agent.pid}" in self._log() or agent.poll() is not None, what="the agent")
+            self.trial.require(agent.poll() is None, self.number, f"the agent ended by itself: {self._log()}")
         finally:
-            for agent in agents:
-                agent.terminate()
-                agent.wait(30)
+            agent.terminate()
+            code = agent.wait(60)
+        self.trial.require(code == 0, self.number, f"the agent ended with {code}: {self._log()}")
+        self.trial.require("Traceback" not in self._log(), self.number, f"the agent broke off: {self._log()}")
+
+    def _log(self) -> str:
+        return (self.home.directory / "agent.log").read_text(errors="replace")[-1500:]
+
+    def pruned(self) -> None:
+        self.prune()
+        self.race()
 
     def rotate(self) -> None:
         """The house gets another key; the agents, too."""
@@ -123,21 +149,33 @@ class _Point:
         places.check_sync(self.trial, self.number, done, code=None)
         self.log_in()
 
-    def wipe(self) -> None:
-        """All is at hand here once more: what was pruned before is lost with the house, so nothing may have been."""
-        if any(act in self.story for act in ("prune", "race")):
-            return
+    def wiped(self) -> None:
+        """All that the house had, and perhaps its key. What it lost is at hand here once more."""
         self.sync()
         key = (self.house.data / "house.key").read_text()
         self.house.stop()
         shutil.rmtree(self.house.data)
         self.house.data.mkdir(mode=0o700)
-        (self.house.data / "house.key").write_text(key)
-        (self.house.data / "house.key").chmod(0o600)
+        if self.chance.random() < 0.5:
+            (self.house.data / "house.key").write_text(key)
+            (self.house.data / "house.key").chmod(0o600)
         self.house.start()
+        self.log_in()
 
-    def delete(self) -> None:
-        """Somebody deletes the run and its trace there: what comes after stays here."""
+    def forgotten(self) -> None:
+        """The house is as it was before it heard of this run: it has others, and says 404 of this one."""
+        self.sync()
+        self.house.stop()
+        shutil.rmtree(self.house.data)
+        shutil.move(self.before, self.house.data)
+        self.house.start()
+        self.log_in()
+        with self.house.client() as client:
+            runs = client.get("/v1/runs").json()["runs"]
+        assert [one["client_run_id"] for one in runs] == ["other"], runs
+
+    def deleted(self) -> None:
+        """Somebody deletes the run there, with its rollouts: what comes after stays here."""
         self.sync()
         with Held(self.house) as there, self.house.client() as client:
             for run in (one for one in there.runs() if one["client_run_id"] == self.name):
@@ -147,22 +185,40 @@ class _Point:
         where = " → ".join(self.story)
         account = oracle.Account()
         for life in range(self.lives):
-            account.add(self.trial.home / f"{self.number}-{life}.ledger")
+            account.add(self._ledger(life))
         done = places.sync_until_done(self.home, tries=3)
-        places.check_sync(self.trial, self.number, done, code=None if self.is_deleted else 0)
+        places.check_sync(self.trial, self.number, done, code=1 if self.is_deleted else 0)
         if self.is_deleted:
             # the run and its rollouts are gone and stay gone; the trace beside them is whole
             chat = f"{self.name}-chat"
             account.begun, account.done = (
                 {one for one in of if one[1] == chat} for of in (account.begun, account.done)
             )
-            self.trial.require(done.code == 1, self.number, f"{where}: a deleted run was not told: {done.out[-200:]}")
+            self.check_kept(where, chat)
+        else:
+            places.check_verify(self.trial, self.number, self.home)
         self.trial.add(self.number, places.verdict(self.house, self.name, account), f"{where}:")
+
+    def _ledger(self, life: int) -> Path:
+        return self.trial.home / f"{self.number}-{life}.ledger"
+
+    def check_kept(self, where: str, chat: str) -> None:
+        """What was logged to a run after it was deleted there stays in the spool, whatever retention says, and is not proven."""
+        places.check_sync(self.trial, self.number, places.run_once(self.home, **_AT_ONCE), code=None)
+        late = {item for item in oracle.Account().add(self._ledger(self.lives - 1)).done if item[1] != chat}
+        left = late - set(oracle.in_spool(self.home.spool))
+        self.trial.require(not left, self.number, f"{where}: late, and neither there nor here: {sorted(left)[:3]}")
+        done = self.home.run("verify", str(self.home.spool), "--json")
+        proven = {one["id"]: one["proven"] for one in done.json["sessions"]}
+        wanted = {chat: True, self.name: False}
+        self.trial.require(proven == wanted, self.number, f"{where}: verify says {proven} of a deleted run: {done.out}")
 
 
 def run(trial: Trial) -> None:
+    endings: Counter[str] = Counter()
     for number, chance in trial.points():
         with places.a_house(trial, f"house-{number}") as house:
-            _Point(trial, house, number, chance).play()
+            endings[_Point(trial, house, number, chance).play()] += 1
         shutil.rmtree(trial.home / str(number), ignore_errors=True)
         shutil.rmtree(trial.home / f"house-{number}", ignore_errors=True)
+    trial.notes.append(", ".join(f"{count} {name}" for name, count in sorted(endings.items())))
