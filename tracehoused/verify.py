@@ -15,7 +15,7 @@ from tracehoused.http.request import Request, api_path
 from tracehoused.http.retry import Verdict
 from tracehoused.service.retention import receipt_of
 from tracehoused.upload import wire
-from tracehoused.upload.batch import ARTIFACTS, LANES, LOCAL, MEDIA, METRICS, SPANS
+from tracehoused.upload.batch import ARTIFACTS, LANES, LOCAL, MEDIA, METRICS, SPANS, Record
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.engine import Engine
 from tracehoused.upload.intervals import Intervals
@@ -89,11 +89,14 @@ def _compare(context: Context, epoch: Epoch, ended: bool, found: _Found, proof: 
     state = context.checkpoint.state
     unsettled = 0
     seen = Intervals()
+    damaged: dict[int, int] = {}
+    torn: dict[int, bytes] = {}
     for n, size in epoch.sizes.items():
         result = Scan(0)
         fd = open_checked(os.path.join(context.session, layout.segment_name(epoch.id, n)))
         try:
             for record in scan(fd, framing.checksum_seed(context.uid, epoch.id), 0, size, result):
+                _drop_whole(torn, fd, record)
                 lane = LANES.get(record.type)
                 if lane is None:
                     proof.problems.append(
@@ -109,15 +112,26 @@ def _compare(context: Context, epoch: Epoch, ended: bool, found: _Found, proof: 
                     _compare_media(context, record.data, found, proof)
                 if lane in _ASKED and not (lane == METRICS and _is_empty(context, record.data)):
                     found.seqs.setdefault((epoch.id, lane), Intervals()).add(record.seq, record.seq)
+            if result.tail and (n != max(epoch.sizes) or ended):
+                torn[n] = os.pread(fd, result.tail, size - result.tail)
         finally:
             os.close(fd)
-        damaged = result.damaged_bytes + (result.tail if n != max(epoch.sizes) or ended else 0)
-        if damaged:
+        damaged[n] = result.damaged_bytes
+    for n in epoch.sizes:
+        size = damaged[n] + len(torn.get(n, b""))
+        if size:
             proof.problems.append(
-                f"{damaged:,} bytes of segment {epoch.id}-{n} are no record: damaged, or torn when its writer died"
+                f"{size:,} bytes of segment {epoch.id}-{n} are no record: damaged, or torn when its writer died"
             )
     if unsettled:
         proof.problems.append(f"{unsettled:,} records are not acknowledged")
+
+
+def _drop_whole(torn: dict[int, bytes], fd: int, record: Record) -> None:
+    """What a write broke off, on a full disk, is written again in a later segment: there it is whole, and nothing is lost."""
+    for n, tail in list(torn.items()):
+        if len(tail) < record.end - record.start and os.pread(fd, len(tail), record.start) == tail:
+            del torn[n]
 
 
 def _is_empty(context: Context, data: bytes) -> bool:

@@ -85,6 +85,30 @@ def test_verify_finds_a_flipped_byte(site: Site) -> None:
     assert "are no record" in done.stderr
 
 
+def test_s2_verify_knows_a_record_that_was_broken_off_and_written_again(site: Site) -> None:
+    site.finished_job("""
+        import glob, os, resource
+        run = cm.init(session_id="t1")
+        cm.log_user("one")
+        [segment] = glob.glob(os.environ["TRACEHOUSE_SPOOL_DIR"] + "/*/*.jsonl")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(segment) + 50, hard))
+        cm.log_user("two")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        cm.log_user("three")
+        cm.finish()
+    """)
+    site.tracehouse("sync")
+    (segment,) = (path for path in site.spool.glob("*/*.jsonl") if not path.read_bytes().endswith(b"\n"))
+    assert "1 of 1 sessions proven" in site.tracehouse("verify").stdout
+    with open(segment, "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"?")
+    done = site.tracehouse("verify", check=False)
+    assert done.returncode == 1
+    assert "50 bytes of segment" in done.stderr
+
+
 def test_verify_says_when_only_receipts_could_be_compared(site: Site, house: House) -> None:
     site.finished_job(_TRACE)
     site.tracehouse("sync")
