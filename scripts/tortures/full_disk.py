@@ -51,14 +51,19 @@ work.finish()
 """
 
 
-def run(trial: Trial) -> None:
+def run(trial: Trial, short: int = 0) -> None:
+    """``short``: how many writes at least must have ended in the middle of a record."""
     need_root()
+    found = 0
     with places.a_house(trial) as house:
         for number, chance in trial.points():
-            _point(trial, house, number, chance)
+            found += _point(trial, house, number, chance)
+    trial.notes.append(f"{found} segments end in a short write")
+    trial.require(found >= short, trial.made, f"only {found} writes were short, of {short} at least")
 
 
-def _point(trial: Trial, house: House, number: int, chance: random.Random) -> None:
+def _point(trial: Trial, house: House, number: int, chance: random.Random) -> int:
+    """How many segments end in the middle of a record."""
     kind = chance.choice(["tmpfs", "ext4"])
     filled_by = chance.choice(["bytes", "inodes"])
     size = 32 << 10  # holds all of it once the filler is gone
@@ -79,6 +84,8 @@ def _point(trial: Trial, house: House, number: int, chance: random.Random) -> No
         account = oracle.Account().add(ledger)
         found = places.verdict(house, name, account, dropped=oracle.dropped(home.spool))
         trial.add(number, found, where)
+        places.check_verify(trial, number, home)
+        return sum(not path.read_bytes().endswith(b"\n") for path in home.spool.glob("*/*.jsonl"))
 
 
 def _sync(trial: Trial, number: int, home: Home, disk: Path, chance: random.Random) -> None:
