@@ -1,5 +1,5 @@
 """Parts of a system in processes of their own, each of which dies by SIGKILL at a step that it is told: between any two effects on the
-disk or the network, or in the middle of a write."""
+disk or the network, or in the middle of a write. What they fsynced is noted, for a power failure to keep."""
 
 from __future__ import annotations
 
@@ -7,19 +7,41 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Callable
 
 from tracehouse.spool import appending, durable
 from tracehoused.http.client import Client
 
-_EFFECTS = ("sync_data", "sync_dir", "create", "publish_once", "replace", "move", "private_dir")
+_EFFECTS = ("sync_dir", "create", "publish_once", "replace", "move", "private_dir")
+
+
+class Fsynced:
+    """How much of each file is on the disk itself, as the processes that share ``log`` note it."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    def note(self, inode: int, size: int) -> None:
+        with open(self._log, "ab", buffering=0) as file:
+            os.writev(file.fileno(), [f"{inode} {size}\n".encode()])
+
+    def lose_tails(self, paths: Iterable[Path]) -> None:
+        """Cut files, which only grow, to what was fsynced of them."""
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        safe = {int(inode): int(size) for inode, size in map(str.split, lines)}
+        for path in paths:
+            found = path.stat()
+            if found.st_size > safe.get(found.st_ino, 0):
+                os.truncate(path, safe.get(found.st_ino, 0))
 
 
 class Steps:
     """Counts down to the process's end; None: it lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, fsynced: Fsynced) -> None:
+        self._fsynced = fsynced
         self.left: int | None = None
 
     def one(self) -> None:
@@ -35,6 +57,18 @@ class Steps:
             result = effect(*args, **more)
             self.one()
             return result
+
+        return counted
+
+    def noted(self, sync: Callable[[int], None]) -> Callable[[int], None]:
+        """An fsync, of which is noted what it covers."""
+
+        def counted(fd: int) -> None:
+            found = os.fstat(fd)
+            self.one()
+            sync(fd)
+            self._fsynced.note(found.st_ino, found.st_size)
+            self.one()
 
         return counted
 
@@ -56,17 +90,17 @@ class Steps:
         for place, names in ((durable, _EFFECTS), (appending, ("write",)), (Client, ("send",))):
             for name in names:
                 setattr(place, name, self.around(getattr(place, name)))
-        for name in ("write_all",):
-            setattr(durable, name, self.within(getattr(durable, name)))
+        for name, changed in (("write_all", self.within), ("sync_data", self.noted)):
+            setattr(durable, name, changed(getattr(durable, name)))
 
 
 class Part:
     """A forked process that runs ``main(steps)``; ``environ`` is its own."""
 
-    def __init__(self, main: Callable[[Steps], None], environ: Mapping[str, str]) -> None:
+    def __init__(self, main: Callable[[Steps], None], environ: Mapping[str, str], fsynced: Fsynced) -> None:
         self._pid = os.fork()
         if self._pid == 0:
-            os._exit(_run(main, environ))
+            os._exit(_run(main, environ, fsynced))
         self.code: int | None = None
 
     def wait(self) -> int:
@@ -82,11 +116,11 @@ class Part:
             self.wait()
 
 
-def _run(main: Callable[[Steps], None], environ: Mapping[str, str]) -> int:
+def _run(main: Callable[[Steps], None], environ: Mapping[str, str], fsynced: Fsynced) -> int:
     try:
         os.environ.clear()
         os.environ.update(environ)
-        steps = Steps()
+        steps = Steps(fsynced)
         steps.install()
         main(steps)
         return 0

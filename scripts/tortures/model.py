@@ -1,13 +1,20 @@
-"""The whole system as a state machine: jobs, their disk, agents and a house, with a crash between any two steps of any of them.
+"""The whole system as a state machine: jobs, their disk, agents and a house. Jobs and agents die at any effect on the disk or the network,
+the house within any request or between two; and a power failure takes what no file's fsync covered, of segments and of journals.
 
 Hypothesis chooses what happens, and shrinks what goes wrong; the code is the real one, in processes that really die.
 """
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
+import socket
+import threading
+import time
 import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable
 
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -21,14 +28,14 @@ from tests.support.proxy import Fault, Proxy, cut, lost, page, reset, status
 from tests.support.servers import Received
 from tests.support.workload import Work
 from tortures import places
-from tortures.forked import Part, Steps
+from tortures.forked import Fsynced, Part, Steps
 from tortures.trial import Trial
 from tracehoused.config import resolve
 from tracehoused.service.pruning import prune_session
 from tracehoused.upload.engine import Engine
 from tracehoused.upload.reader import session_dirs
 
-TITLE = "state machine: jobs, agents and a house that crash between any two steps"
+TITLE = "state machine: jobs and agents that die at any effect, a house within any request, a disk that loses what was not fsynced"
 COUNT = 150
 _STEPS = 14
 _MOST_JOBS = 3
@@ -48,26 +55,28 @@ _FAULTS: dict[str, Fault] = {
 class _Job:
     """A job that does what it is told over a pipe, and answers when it has done it."""
 
-    def __init__(self, environ: dict[str, str], ledger: str, name: str) -> None:
+    def __init__(self, environ: dict[str, str], ledger: str, name: str, fsynced: Fsynced) -> None:
         self._ask, self._told = os.pipe(), os.pipe()
 
         def main(steps: Steps) -> None:
             work = Work(Ledger(ledger), name, f"t{uuid.uuid4().hex[:6]}", name)
             with open(self._ask[0], encoding="ascii") as asked:
                 for line in iter(asked.readline, "finish\n"):
-                    start, count, crash = map(int, line.split())
+                    start, count, crash, flush = map(int, line.split())
                     steps.left = None if crash < 0 else crash
                     work.some(count, start=start)
+                    if flush:
+                        work.flush()
                     os.write(self._told[1], b".")
             work.finish()
 
-        self.part = Part(main, environ)
+        self.part = Part(main, environ, fsynced)
         os.close(self._ask[0])
         os.close(self._told[1])
 
-    def log(self, start: int, count: int, crash: int | None) -> bool:
+    def log(self, start: int, count: int, crash: int | None, flush: bool) -> bool:
         """False when it died of it."""
-        os.write(self._ask[1], f"{start} {count} {-1 if crash is None else crash}\n".encode())
+        os.write(self._ask[1], f"{start} {count} {-1 if crash is None else crash} {int(flush)}\n".encode())
         if os.read(self._told[0], 1):
             return True
         self.end()
@@ -85,20 +94,50 @@ class _Job:
         assert code in (0, -signal.SIGKILL), f"a job ended with {code}"
 
 
-def run(trial: Trial) -> None:
+class _Death:
+    """The house dies so long, in seconds, after a request reached it, and is started again. ``begun``: held by who lets it, until then."""
+
+    def __init__(self, house: House, after: float, begun: threading.Lock) -> None:
+        self._house = house
+        self._after = after
+        self.begun = begun
+
+    def __call__(self, proxy: Proxy, connection: socket.socket, request: Received) -> bool:
+        try:
+            with ThreadPoolExecutor(1) as asking:
+                asked = asking.submit(proxy.forward, request)
+                time.sleep(self._after)
+                self._house.kill()
+                failed = asked.exception()
+            self._house.start()
+        finally:
+            self.begun.release()
+        if isinstance(failed, (OSError, http.client.HTTPException)):
+            return False
+        connection.sendall(asked.result())
+        return True
+
+
+def run(trial: Trial, *, shrink: bool = True) -> None:
+    """``shrink``: look for the shortest story of a failure, which may take long."""
     with places.a_house(trial) as house:
         proxy = Proxy(house.url)
         try:
-            machine = _seeded(trial, lambda: _Machine(trial, house, proxy))
+            met: Counter[str] = Counter()
+            machine = _seeded(trial, lambda: _Machine(trial, house, proxy, met))
             settings_ = settings(
                 max_examples=trial.count,
                 stateful_step_count=_STEPS,
                 deadline=None,
                 database=None,
-                phases=(Phase.generate, Phase.shrink),
+                phases=(Phase.generate, *((Phase.shrink,) if shrink else ())),
                 suppress_health_check=list(HealthCheck),
             )
             run_state_machine_as_test(machine, settings=settings_)
+            trial.notes.append(", ".join(f"{count} × {what}" for what, count in sorted(met.items())))
+        except BaseException:
+            print(f"again: scripts/torture model --seed {trial.seed} --count {trial.count}")
+            raise
         finally:
             proxy.stop()
 
@@ -111,9 +150,9 @@ class _Machine(RuleBasedStateMachine):
     """One spool, up to three jobs at a time, any number of agents one after the other. No rule has a precondition: which jobs live
     depends on when a crash fell, and what Hypothesis may choose must not."""
 
-    def __init__(self, trial: Trial, house: House, proxy: Proxy) -> None:
+    def __init__(self, trial: Trial, house: House, proxy: Proxy, met: Counter[str]) -> None:
         super().__init__()
-        self.trial, self.house, self.proxy = trial, house, proxy
+        self.trial, self.house, self.proxy, self.met = trial, house, proxy, met
         self.name = f"model-{uuid.uuid4().hex[:8]}"
         self.home = places.place(trial.home / self.name, house, proxy.url)
         self.home.environ.update(places.SMALL)
@@ -121,15 +160,22 @@ class _Machine(RuleBasedStateMachine):
         self.ledgers: list[str] = []
         self.logged = 0
         self.faults: list[Fault] = []
+        self.fsynced = Fsynced(trial.home / f"{self.name}.fsynced")
+        self.promised_only = 0  # of so many ledgers: their disk has lost its power since
+        self.death = threading.Lock()  # held while the house is about to die of a request, or comes back
         proxy.rule = self._weather
 
     def _weather(self, request: Received) -> Fault | None:
-        return self.faults.pop() if self.faults and request.method in ("POST", "PATCH") else None
+        fault = self.faults.pop() if self.faults and request.method in ("POST", "PATCH") else None
+        if isinstance(fault, _Death):
+            self.met["the house died in a request"] += 1
+            fault.begun.acquire()
+        return fault
 
     @initialize()
     def begin_one(self) -> None:
         self.begin(0)
-        self.log(0, 5, None)
+        self.log(0, 5, None, True)
 
     @rule(which=st.integers(0, 2))
     def begin(self, which: int) -> None:
@@ -139,15 +185,16 @@ class _Machine(RuleBasedStateMachine):
         ledger = str(self.trial.home / f"{self.name}-{len(self.ledgers)}.ledger")
         self.ledgers.append(ledger)
         environ = {name: text for name, text in self.home.environ.items() if name != "TRACEHOUSE_API_KEY"}
-        self.jobs.append(_Job(environ, ledger, f"{self.name}.{which}"))
+        self.jobs.append(_Job(environ, ledger, f"{self.name}.{which}", self.fsynced))
 
-    @rule(at=st.integers(0, 2), count=st.integers(1, 8), crash=_CRASH)
-    def log(self, at: int, count: int, crash: int | None) -> None:
+    @rule(at=st.integers(0, 2), count=st.integers(1, 8), crash=_CRASH, flush=st.booleans())
+    def log(self, at: int, count: int, crash: int | None, flush: bool) -> None:
         if not self.jobs:
             return
         job = self.jobs[at % len(self.jobs)]
         start, self.logged = self.logged, self.logged + count
-        if not job.log(start, count, crash):
+        if not job.log(start, count, crash, flush):
+            self.met["a job died at an effect"] += 1
             self.jobs.remove(job)
 
     @rule(at=st.integers(0, 2))
@@ -175,11 +222,32 @@ class _Machine(RuleBasedStateMachine):
     def prune(self, crash: int | None) -> None:
         self._agent(crash, lambda engine, session: not prune_session(engine, session).kept)
 
-    @rule(rarely=st.integers(0, 5))
-    def kill_house(self, rarely: int) -> None:
-        if not rarely:
-            self.house.kill()
-            self.house.start()
+    @rule(rarely=st.integers(0, 2), after=st.none() | st.integers(0, 15))
+    def kill_house(self, rarely: int, after: int | None) -> None:
+        """Now, or so many milliseconds after the next request reached it."""
+        if rarely:
+            return
+        if after is None:
+            self.met["the house died between two"] += 1
+            with self.death:
+                self.house.kill()
+                self.house.start()
+        else:
+            self.faults.append(_Death(self.house, after / 1000, self.death))
+
+    @rule(rarely=st.integers(0, 2))
+    def lose_power(self, rarely: int) -> None:
+        """All jobs end, and of what only grows, segments and journals, nothing is left but what was fsynced."""
+        if rarely:
+            return
+        self.met["power was lost"] += 1
+        while self.jobs:
+            job = self.jobs.pop()
+            job.part.kill()
+            job.end()
+        self.promised_only = len(self.ledgers)
+        spool = self.home.spool
+        self.fsynced.lose_tails([*spool.glob("*/*.jsonl"), *spool.glob("*/upload/*/journal.jsonl")])
 
     def _agent(self, crash: int | None, work: Callable[[Engine, str], bool]) -> bool:
         """One pass over all sessions, in a process that may not see the end of it; whether all of it is done."""
@@ -192,8 +260,11 @@ class _Machine(RuleBasedStateMachine):
             if not all(done):
                 os._exit(_LEFT)
 
-        code = Part(main, self.home.environ).wait()
+        code = Part(main, self.home.environ, self.fsynced).wait()
+        with self.death:
+            pass  # a house that died of its last request is back
         assert code in (0, _LEFT) or (crash is not None and code == -signal.SIGKILL), f"the agent ended with {code}"
+        self.met["an agent died at an effect"] += code < 0
         return code == 0
 
     def teardown(self) -> None:
@@ -202,8 +273,11 @@ class _Machine(RuleBasedStateMachine):
         for job in self.jobs:
             job.finish()
         account = oracle.Account()
-        for ledger in self.ledgers:
-            account.add(ledger)
+        for number, ledger in enumerate(self.ledgers):
+            one = oracle.Account().add(ledger)
+            if number < self.promised_only:
+                one.done = set(one.promised)
+            account.join(one)
         tries = (self._agent(None, lambda engine, session: engine.drain(session).outcome.complete) for _ in range(8))
         assert any(tries), "something is left however often it is tried"
         verdict = places.verdict(self.house, self.name, account)
