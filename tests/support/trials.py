@@ -17,6 +17,6 @@ def hold(run: Callable[[Trial], None], home: Path, lane: str, *, count: int, see
     except Unavailable as reason:
         lanes.require(lane, str(reason))
     assert not trial.violations, "\n".join(what for _, what in trial.violations[:5])
-    assert trial.made
+    assert trial.made >= (count if trial.minutes is None else 1)
     assert trial.emitted
     return trial
