@@ -6,6 +6,7 @@ import json
 import random
 import sqlite3
 from collections import Counter
+from copy import deepcopy
 from typing import Any
 
 import httpx
@@ -188,7 +189,7 @@ def _spoil(value: Any, chance: random.Random) -> None:
     elif chance.random() < 0.25:
         del value[place]
     else:
-        value[place] = chance.choice(_JUNK)
+        value[place] = deepcopy(chance.choice(_JUNK))  # it may be spoiled next
 
 
 def _send(trial: Trial, number: int, client: httpx.Client, request: httpx.Request, watch: _Watch) -> int:
