@@ -12,6 +12,7 @@ from tests.support import oracle
 from tests.support.home import Home
 from tests.support.house import House
 from tests.support.proxy import Proxy
+from tests.support.waiting import wait_until
 from tests.support.wire import Wire
 from tortures import places, ways
 from tortures.trial import Trial
@@ -22,7 +23,6 @@ TITLE = (
 )
 COUNT = 1000
 _AT_ONCE = 100
-_ROUNDS = 2
 _MOST_ROUNDS = 10
 _JOB = """
 for name, url in zip(sys.argv[2::2], sys.argv[3::2]):
@@ -75,9 +75,13 @@ def _play(trial: Trial, house: House, points: list[_Point]) -> None:
     try:
         for point in points:
             save_key(house.key, point.way.url, "default", source="login", config_dir=config)
-        home.job(places.WORK + _JOB, str(ledger), *(word for one in points for word in (one.name, one.way.url)))
-        for _ in range(_ROUNDS):
+        words = (str(ledger), *(word for one in points for word in (one.name, one.way.url)))
+        if last // _AT_ONCE % 2 == 0:
+            _served(trial, house, home, points, words)
+        else:
+            home.job(places.WORK + _JOB, *words)
             places.check_sync(trial, last, home.sync("--jobs", "64", **_IMPATIENT), code=None)
+        places.check_sync(trial, last, home.sync("--jobs", "64", **_IMPATIENT), code=None)
         account = oracle.Account().add(ledger)
         _heal([point for point in points if point.kind != ways.POISON])
         _check_poison(trial, house, home, account, points)
@@ -87,6 +91,36 @@ def _play(trial: Trial, house: House, points: list[_Point]) -> None:
     finally:
         for point in points:
             point.way.stop()
+
+
+def _served(trial: Trial, house: House, home: Home, points: list[_Point], words: tuple[str, ...]) -> None:
+    """The agent itself, while a job logs to all of them: it neither ends nor hangs, and one with a clear way has all it needs."""
+    last = points[-1].number
+    config = home.environ["TRACEHOUSE_CONFIG_DIR"]
+    save_key(house.key, house.url, "default", source="login", config_dir=config)
+    agent = home.start_agent(TRACEHOUSE_JOBS="64", **_IMPATIENT)
+    log = home.directory / "agent.log"
+    try:
+        home.job(places.WORK + _JOB, *words)
+        wait_until(lambda: all(map(_was_met, points)) or agent.poll() is not None, what=lambda: f"all to be met: {log}")
+        name, ledger = f"clear-{trial.seed}-{last}.", str(trial.home / f"clear-{last}.ledger")
+        home.job(places.WORK + _JOB, ledger, name, house.url)
+        account = oracle.Account().add(ledger)
+        try:
+            wait_until(lambda: places.verdict(house, name, account).good or agent.poll() is not None)
+        except AssertionError:
+            trial.violated(last, f"the agent hangs: {log.read_text()[-1500:]}")
+        trial.require(agent.poll() is None, last, f"the agent ended with {agent.returncode}: {log.read_text()[-1500:]}")
+    finally:
+        agent.terminate()
+        code = agent.wait(60)
+    trial.require(code == 0, last, f"the agent ended with {code}: {log.read_text()[-1500:]}")
+    trial.require("Traceback" not in log.read_text(), last, f"the agent broke off: {log.read_text()[-1500:]}")
+    trial.add(last, places.verdict(house, name, account), "beside them all:")
+
+
+def _was_met(point: _Point) -> bool:
+    return bool(point.way.received if isinstance(point.way, Proxy) else point.way.connections)
 
 
 def _of(account: oracle.Account, name: str) -> oracle.Account:
