@@ -10,6 +10,7 @@ import os
 import sys
 
 from tracehouse import machine, masking, tools
+from tracehouse.telling import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,10 +78,8 @@ def capture(
 def _part(find: Callable[[], object], otherwise: object) -> object:
     try:
         return find()
-    except Exception:
-        import logging
-
-        logging.getLogger("tracehouse").debug("a part of the environment is not known", exc_info=True)
+    except Exception:  # noqa: BLE001 - what is not known is left out, whatever the reason
+        say("debug", "a part of the environment is not known", exc_info=True)
         return otherwise
 
 

@@ -21,6 +21,7 @@ import os
 import sys
 import threading
 
+from tracehouse import late
 from tracehouse.spool import writer
 
 TYPE_CHECKING = False
@@ -181,7 +182,8 @@ def _was_left_by_exception(frame: FrameType) -> bool:
 
 
 def _before_fork() -> None:
-    """Children of multiprocessing end without exit handlers, but run their own finalizers."""
+    late.load()
+    # children of multiprocessing end without exit handlers, but run their own finalizers
     util = sys.modules.get("multiprocessing.util")
     if util is not None and _watch is not None and not _watch.is_in_workers:
         _watch.is_in_workers = True

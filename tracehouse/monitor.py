@@ -22,6 +22,7 @@ from time import monotonic
 
 from tracehouse import machine, tools
 from tracehouse.spool.flag import Flag
+from tracehouse.telling import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,10 +64,8 @@ def sample(state: State) -> Sample:
 def _tried(part: Callable[[State], dict[str, float | None]], state: State) -> dict[str, float | None]:
     try:
         return part(state)
-    except Exception:
-        import logging
-
-        logging.getLogger("tracehouse").debug("%s is not known", part.__name__, exc_info=True)
+    except Exception:  # noqa: BLE001 - what is not known is left out, whatever the reason
+        say("debug", "%s is not known", part.__name__, exc_info=True)
         return {}
 
 
@@ -212,10 +211,8 @@ class SystemMonitor:
             return
         try:
             self._emit(found)
-        except Exception:
-            import logging
-
-            logging.getLogger("tracehouse").warning("system metrics could not be recorded", exc_info=True)
+        except Exception:  # noqa: BLE001 - a thread's top: it must live on, and say so
+            say("warning", "system metrics could not be recorded", exc_info=True)
 
 
 __all__ = ["State", "SystemMonitor", "sample"]

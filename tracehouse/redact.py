@@ -16,6 +16,7 @@ import re
 from itertools import count
 
 from tracehouse.exceptions import ArgumentError
+from tracehouse.telling import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,9 +178,7 @@ class Redactor:
     def _dropped(self, why: str) -> str:
         if not self._told:
             self._told = True
-            import logging
-
-            logging.getLogger("tracehouse").warning("redact= failed on a text (%s): such texts are dropped", why)
+            say("warning", "redact= failed on a text (%s): such texts are dropped", why)
         return f"[dropped: redact failed, {why}]"
 
 

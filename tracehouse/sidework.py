@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from tracehouse.telling import say
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,15 +60,11 @@ class SideWork:
 
         try:
             self._add_environment(environment.capture())
-        except Exception:  # a thread's top: the job must not suffer for it
-            import logging
-
-            logging.getLogger("tracehouse").warning("the environment could not be recorded", exc_info=True)
+        except Exception:  # noqa: BLE001 - a thread's top: the job must not suffer for it
+            say("warning", "the environment could not be recorded", exc_info=True)
 
     def _begin(self, start: Callable[[], object], what: str) -> None:
         try:
             start()
         except RuntimeError as error:
-            import logging
-
-            logging.getLogger("tracehouse").warning("%s will not be recorded: %s", what, error)
+            say("warning", "%s will not be recorded: %s", what, error)

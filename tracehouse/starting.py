@@ -6,6 +6,7 @@ import os
 import sys
 
 from tracehouse.spool import layout, liveness
+from tracehouse.telling import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,9 +70,8 @@ def _save(key: str, api_base: str) -> None:
     try:
         save_key(key, api_base)
     except (OSError, TracehouseError) as error:
-        import logging
-
-        logging.getLogger("tracehouse").warning(
+        say(
+            "warning",
             "the API key could not be kept for the agent (%s): give it to the upload itself, as TRACEHOUSE_API_KEY",
             error,
         )

@@ -169,3 +169,67 @@ def test_e4_ids_differ_between_parent_and_child(tmp_path: Path) -> None:
     )
     ids = [span["id"] for span in jobs.of_type(jobs.only_session(tmp_path), "span")]
     assert len(ids) == len(set(ids)) == 601
+
+
+# a thread is about to tell that the disk is full, and loads for that what takes long to load, when the process forks
+SLOW_LOADING = """
+import resource, signal, sys, threading
+
+class Slow:
+    entered = threading.Event()
+    def find_spec(self, name, path=None, target=None):
+        if name == "logging":
+            self.entered.set()
+            threading.Event().wait(2)
+
+other = cm.Run(session_id="other", spool_dir=os.environ["TRACEHOUSE_SPOOL_DIR"] + "-other")
+sys.meta_path.insert(0, Slow())
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+threading.Thread(target=run.log, args=[{"thread": 1}]).start()
+Slow.entered.wait()
+pid = os.fork()
+if not pid:
+    signal.alarm(30)
+    other.log_user("child")
+    os._exit(0)
+code = os.waitpid(pid, 0)[1]
+assert code == 0, f"the child ended with {code}"
+"""
+
+
+def test_e4_a_child_never_waits_for_what_a_thread_of_its_parents_was_loading(tmp_path: Path) -> None:
+    job = jobs.run(BEGIN + SLOW_LOADING, tmp_path)
+    assert job.code == 0, job.err
+    assert "trace-other" in job.err
+
+
+ALL_THAT_A_CHILD_DOES = """
+import datetime, decimal, pathlib, resource, signal, sys
+
+chat = cm.init(session_id="chat")
+chat.log_user("hello")
+if os.fork() == 0:
+    loaded = set(sys.modules)
+    run.log({"nan": float("nan"), "set": {1}, "at": datetime.datetime(2026, 1, 1), "path": pathlib.Path("x"), "object": object()})
+    run.log({"image": cm.Image(b"GIF89a...."), "video": cm.Video(b"....ftypisom"), "number": decimal.Decimal("0.1")})
+    run.config.update({"lr": 1e-3})
+    with chat.span("tool_use", "search"):
+        chat.log_tool_result("found")
+    own = cm.init_run(client_run_id="own", capture_env=True)
+    own.log({"loss": 1})
+    own.finish()
+    print(run.flush(), chat.flush())
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    run.log({"lost": 1})
+    print(*sorted({name.split(".")[0] for name in set(sys.modules) - loaded}), flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_e4_a_child_loads_no_module_for_what_it_logs_but_to_tell_of_trouble(tmp_path: Path) -> None:
+    job = jobs.run(BEGIN + ALL_THAT_A_CHILD_DOES, tmp_path)
+    assert job.code == 0, job.err
+    assert job.out == "True True\nlogging\n", job.err

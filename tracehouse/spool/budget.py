@@ -15,6 +15,7 @@ import time
 
 from tracehouse.exceptions import ArgumentError
 from tracehouse.spool import layout, liveness, sizes
+from tracehouse.telling import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,9 +82,8 @@ class Budget:
         self._told_at = now
         _touch(self._marker)
         if not self._dropping:
-            import logging
-
-            logging.getLogger("tracehouse").warning(
+            say(
+                "warning",
                 "the spool %s: %s, and nothing in it may be deleted yet. Records are written all the same; "
                 "upload it (tracehouse sync, tracehouse prune), or set %s=%s",
                 self._root,

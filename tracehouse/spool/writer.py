@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from tracehouse.spool import durable, headers, layout, liveness, manifest
 from tracehouse.spool.flag import Flag
+from tracehouse.telling import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -189,12 +190,10 @@ class Writer:
         now = time.monotonic()
         if now - self._told_at < TELL_SECONDS:
             return
-        try:
-            import logging
-        except (ImportError, OSError):
-            return  # no file can be opened now, not even that module's: it is told another time
-        self._told_at = now
-        logging.getLogger("tracehouse").warning(
+        # before it is told: a handler of the logger may log here
+        before, self._told_at = self._told_at, now
+        is_told = say(
+            "warning",
             "cannot write to the spool %s: %s. Records wait in memory (up to %d MiB), then are dropped and counted (%d so far). "
             "Free space, or check quota and permissions; nothing already written is affected.",
             directory,
@@ -202,6 +201,8 @@ class Writer:
             MEMORY_BYTES >> 20,
             losses.records,
         )
+        if not is_told:
+            self._told_at = before
 
     def sync_dirty(self) -> None:
         """Everything written so far to the disk, for all sessions."""
@@ -221,10 +222,11 @@ class Writer:
         """At a clean exit, after a last try: tell how many records this process takes with it."""
         lost = sum(log.give_up() for log in list(self._all.values()))
         if lost:
-            import logging
-
-            logging.getLogger("tracehouse").error(
-                "%d records could not be written to the spool %s and are lost with this process", lost, self.root
+            say(
+                "error",
+                "%d records could not be written to the spool %s and are lost with this process",
+                lost,
+                self.root,
             )
 
     def stop(self) -> None:
@@ -279,12 +281,8 @@ class Writer:
     def _try(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception:  # a thread's top: it must live on, and say so
-            try:
-                import logging
-            except (ImportError, OSError):
-                return  # no file can be opened now, not even that module's
-            logging.getLogger("tracehouse").exception("background work on the spool %s failed; it goes on", self.root)
+        except Exception:  # noqa: BLE001 - a thread's top: it must live on, and say so
+            say("error", "background work on the spool %s failed; it goes on", self.root, exc_info=True)
 
     def _beat(self) -> None:
         try:
