@@ -15,6 +15,7 @@ import time
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Callable
 
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -36,7 +37,8 @@ from tracehoused.upload.engine import Engine
 from tracehoused.upload.reader import session_dirs
 
 TITLE = "state machine: jobs and agents that die at any effect, a house within any request, a disk that loses what was not fsynced"
-COUNT = 150
+COUNT = 40
+_STORIES = 4  # of each point: Hypothesis varies what it has, so a few that it begins anew differ more than many
 _STEPS = 14
 _MOST_JOBS = 3
 _LEFT = 3  # the exit code of an agent that could not do all
@@ -120,39 +122,37 @@ class _Death:
 
 def run(trial: Trial, *, shrink: bool = True) -> None:
     """``shrink``: look for the shortest story of a failure, which may take long."""
+    settings_ = settings(
+        max_examples=_STORIES,
+        stateful_step_count=_STEPS,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, *((Phase.shrink,) if shrink else ())),
+        suppress_health_check=list(HealthCheck),
+    )
+    met: Counter[str] = Counter()
     with places.a_house(trial) as house:
         proxy = Proxy(house.url)
         try:
-            met: Counter[str] = Counter()
-            machine = _seeded(trial, lambda: _Machine(trial, house, proxy, met))
-            settings_ = settings(
-                max_examples=trial.count,
-                stateful_step_count=_STEPS,
-                deadline=None,
-                database=None,
-                phases=(Phase.generate, *((Phase.shrink,) if shrink else ())),
-                suppress_health_check=list(HealthCheck),
-            )
-            run_state_machine_as_test(machine, settings=settings_)
-            trial.notes.append(", ".join(f"{count} × {what}" for what, count in sorted(met.items())))
-        except BaseException:
-            print(f"again: scripts/torture model --seed {trial.seed} --count {trial.count}")
-            raise
+            for number, chance in trial.points():
+                make: Any = partial(_Machine, trial, number, house, proxy, met)
+                try:
+                    run_state_machine_as_test(seed(chance.getrandbits(64))(make), settings=settings_)
+                except BaseException:
+                    print(f"again: scripts/torture model --seed {trial.seed} --point {number}")
+                    raise
         finally:
             proxy.stop()
-
-
-def _seeded(trial: Trial, make: Callable[[], RuleBasedStateMachine]) -> Any:
-    return seed(trial.seed)(make)
+    trial.notes.append(", ".join(f"{count} × {what}" for what, count in sorted(met.items())))
 
 
 class _Machine(RuleBasedStateMachine):
     """One spool, up to three jobs at a time, any number of agents one after the other. No rule has a precondition: which jobs live
     depends on when a crash fell, and what Hypothesis may choose must not."""
 
-    def __init__(self, trial: Trial, house: House, proxy: Proxy, met: Counter[str]) -> None:
+    def __init__(self, trial: Trial, number: int, house: House, proxy: Proxy, met: Counter[str]) -> None:
         super().__init__()
-        self.trial, self.house, self.proxy, self.met = trial, house, proxy, met
+        self.trial, self.number, self.house, self.proxy, self.met = trial, number, house, proxy, met
         self.name = f"model-{uuid.uuid4().hex[:8]}"
         self.home = places.place(trial.home / self.name, house, proxy.url)
         self.home.environ.update(places.SMALL)
@@ -161,6 +161,7 @@ class _Machine(RuleBasedStateMachine):
         self.logged = 0
         self.faults: list[Fault] = []
         self.fsynced = Fsynced(trial.home / f"{self.name}.fsynced")
+        self.kills = 0
         self.promised_only = 0  # of so many ledgers: their disk has lost its power since
         self.death = threading.Lock()  # held while the house is about to die of a request, or comes back
         proxy.rule = self._weather
@@ -172,10 +173,13 @@ class _Machine(RuleBasedStateMachine):
             fault.begun.acquire()
         return fault
 
-    @initialize()
-    def begin_one(self) -> None:
+    @initialize(after=st.integers(-30, 15))
+    def begin_one(self, after: int) -> None:
+        """The house dies of its first request, so many milliseconds after it came, unless they are negative."""
         self.begin(0)
         self.log(0, 5, None, True)
+        if after >= 0:
+            self.faults.append(_Death(self.house, after / 1000, self.death))
 
     @rule(which=st.integers(0, 2))
     def begin(self, which: int) -> None:
@@ -211,23 +215,25 @@ class _Machine(RuleBasedStateMachine):
 
     @rule(names=st.lists(st.sampled_from(sorted(_FAULTS)), min_size=1, max_size=4))
     def weather(self, names: list[str]) -> None:
-        """What the next requests meet."""
-        self.faults = [_FAULTS[name] for name in names]
+        """What the next requests meet, but for a death that waits for one."""
+        self.faults = [*(_FAULTS[name] for name in names), *(one for one in self.faults if isinstance(one, _Death))]
 
     @rule(crash=_CRASH)
     def upload(self, crash: int | None) -> None:
+        self.log(0, 2, None, False)  # there is something to do
         self._agent(crash, lambda engine, session: engine.drain(session).outcome.complete)
 
     @rule(crash=_CRASH)
     def prune(self, crash: int | None) -> None:
         self._agent(crash, lambda engine, session: not prune_session(engine, session).kept)
 
-    @rule(rarely=st.integers(0, 2), after=st.none() | st.integers(0, 15))
-    def kill_house(self, rarely: int, after: int | None) -> None:
-        """Now, or so many milliseconds after the next request reached it."""
-        if rarely:
+    @rule(after=st.integers(-5, 15))
+    def kill_house(self, after: int) -> None:
+        """Now, or so many milliseconds after the next request reached it. It takes long to begin again, so not each time."""
+        self.kills += 1
+        if self.kills % 3 != 2:
             return
-        if after is None:
+        if after < 0:
             self.met["the house died between two"] += 1
             with self.death:
                 self.house.kill()
@@ -281,6 +287,6 @@ class _Machine(RuleBasedStateMachine):
         tries = (self._agent(None, lambda engine, session: engine.drain(session).outcome.complete) for _ in range(8))
         assert any(tries), "something is left however often it is tried"
         verdict = places.verdict(self.house, self.name, account)
-        self.trial.made += 1
-        self.trial.add(self.trial.made, verdict)
+        self.met["stories"] += 1
+        self.trial.add(self.number, verdict)
         assert verdict.good, verdict.text()
