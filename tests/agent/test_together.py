@@ -18,7 +18,7 @@ from tracehoused.http.request import Request
 from tracehoused.http.retry import Verdict
 from tracehoused.upload.batch import Batch, Bounds
 from tracehoused.upload.engine import Engine, Options
-from tracehoused.upload.together import SLOW_NEXT, Work, alike_from
+from tracehoused.upload.together import SLOW_NEXT, Sent, Work, alike_from, may_join
 
 
 def test_there_is_work_until_the_answer_comes_and_no_longer() -> None:
@@ -138,3 +138,22 @@ def test_only_the_end_of_a_round_that_is_of_one_lane_is_sent_one_by_one() -> Non
     assert alike_from(batches) == 1
     assert alike_from([*batches, Batch(batches[0].bounds._replace(lane="media"), 1)]) == 4
     assert alike_from([]) == 0
+
+
+def _joining(size: int) -> int:
+    """How many files of so many bytes may be under way at once."""
+    under_way: list[Sent] = []
+    while may_join("media", frozenset([len(under_way)]), size, under_way, ordered=True):
+        batch = Batch(Bounds("media", "0123456789abcdef", 0, 0, 1, 1, 1), 1)
+        under_way.append(Sent(batch, frozenset([len(under_way)]), size, False, Future()))
+    return len(under_way)
+
+
+def test_files_go_out_three_at_once_and_eight_where_they_are_small() -> None:
+    assert [_joining(size) for size in (2_000, 100_000, 300_000, 5_000_000)] == [8, 8, 3, 3]
+
+
+def test_a13_media_of_one_key_and_step_never_go_out_at_once() -> None:
+    one = Sent(Batch(Bounds("media", "0123456789abcdef", 0, 0, 1, 1, 1), 1), frozenset(["a"]), 10, False, Future())
+    assert not may_join("media", frozenset(["a"]), 10, [one], ordered=True)
+    assert may_join("media", frozenset(["b"]), 10, [one], ordered=True)

@@ -100,7 +100,8 @@ class Delivery:
                 if self.waits(batch.bounds):
                     continue
                 (ready, marks), lane = make(at), batch.bounds.lane
-                while is_answered(under_way) or not may_join(lane, marks, under_way, ordered=ordered):
+                size = ready.size if isinstance(ready, Request) else 0
+                while is_answered(under_way) or not may_join(lane, marks, size, under_way, ordered=ordered):
                     work.until_done(under_way[0].reply)
                     self._take(under_way, delivered)
                 if self.waits(batch.bounds):
@@ -116,7 +117,7 @@ class Delivery:
                     self._is_quick = time.monotonic() - began < QUICK
                 else:
                     reply = pool.submit(self._send, ready)
-                under_way.append(Sent(batch, marks, before is not None, reply))
+                under_way.append(Sent(batch, marks, size, before is not None, reply))
             while under_way:
                 work.until_done(under_way[0].reply, last=True)
                 if len(under_way) == 1:
@@ -132,7 +133,7 @@ class Delivery:
         return batch_key(self._context.uid, self._context.generation, self._context.destination, bounds)
 
     def _take(self, under_way: deque[Sent], delivered: list[Bounds]) -> None:
-        batch, _, is_ahead, future = under_way.popleft()
+        batch, _, _, is_ahead, future = under_way.popleft()
         reply = future.result()
         if is_ahead and self.waits(batch.bounds) and not _is_accepted(reply):
             reply = None  # what it was to come after is not there

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 # requests of one lane under way at once
 _AT_ONCE = {SPANS: 2, METRICS: 2, MEDIA: 3, ARTIFACTS: 3}
+# of files of so many bytes together: what a small one costs is above all the wait for the server's disk, and its answers share that
+_SMALL_AT_ONCE, _SMALL = 8, 1 << 20
 # seconds that a request's thread is left alone for: one that needs the interpreter beside a busy thread waits 5 ms for each turn
 _HANDOVER = 0.001
 # seconds, with what is done meanwhile, within which a server's answer is not worth a second request beside it
@@ -37,22 +39,25 @@ SLOW_NEXT = object()
 
 
 class Sent(NamedTuple):
-    """A batch under way and its ``marks``; ``is_ahead``: of the answer to those that it is to come after, whose key went with it."""
+    """A batch under way, its ``marks`` and the bytes of its body; ``is_ahead``: of the answer to those that it is to come after, whose key
+    went with it."""
 
     batch: Batch
     marks: frozenset[object]
+    size: int
     is_ahead: bool
     reply: Future[Any]
 
 
-def may_join(lane: str, marks: frozenset[object], under_way: Iterable[Sent], *, ordered: bool) -> bool:
-    """Whether a batch with these ``marks_of`` it may go out beside those: points of one step, and media of one key and step, must keep
-    their order. That in which spans arrive is their conversation's: ``ordered`` is what a server sees to that is told which ones are to be
-    there before."""
-    beside = [sent.marks for sent in under_way if sent.batch.bounds.lane == lane]
-    if len(beside) >= _AT_ONCE[lane] or (beside and lane == SPANS and not ordered):
+def may_join(lane: str, marks: frozenset[object], size: int, under_way: Iterable[Sent], *, ordered: bool) -> bool:
+    """Whether a batch with these ``marks_of`` it, of so many bytes, may go out beside those: points of one step, and media of one key and
+    step, must keep their order. That in which spans arrive is their conversation's: ``ordered`` is what a server sees to that is told
+    which ones are to be there before."""
+    beside = [sent for sent in under_way if sent.batch.bounds.lane == lane]
+    are_small = lane in (MEDIA, ARTIFACTS) and size + sum(sent.size for sent in beside) <= _SMALL
+    if len(beside) >= (_SMALL_AT_ONCE if are_small else _AT_ONCE[lane]) or (beside and lane == SPANS and not ordered):
         return False
-    return all(map(marks.isdisjoint, beside))
+    return all(marks.isdisjoint(sent.marks) for sent in beside)
 
 
 def fills(lane: str, under_way: Iterable[Sent], *, ordered: bool, quick: bool) -> bool:
