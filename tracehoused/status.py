@@ -9,7 +9,7 @@ from typing import Any
 from tracehouse.exceptions import TracehouseError
 from tracehouse.spool.manifest import Manifest
 from tracehoused.identities.credentials import Credential, NoCredential
-from tracehoused.service.retention import receipt_of
+from tracehoused.service.retention import is_pruned, receipt_of
 from tracehoused.upload import otherwise, presence
 from tracehoused.upload.batch import Record
 from tracehoused.upload.checkpoint import Checkpoint
@@ -62,7 +62,7 @@ class SessionStatus:
 def look(engine: Engine, session: str) -> SessionStatus:
     """The status of one session; what cannot be read is told in ``trouble``."""
     try:
-        if is_unbegun(session):
+        if is_unbegun(session) and not is_pruned(session):
             return _without_records(session)
         manifest = read_manifest(session)
         credential = engine.known_credential(manifest)

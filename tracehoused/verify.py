@@ -13,7 +13,7 @@ from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehoused.http.request import Request, api_path
 from tracehoused.http.retry import Verdict
-from tracehoused.service.retention import receipt_of
+from tracehoused.service.retention import is_pruned, receipt_of
 from tracehoused.upload import wire
 from tracehoused.upload.batch import ARTIFACTS, LANES, LOCAL, MEDIA, METRICS, SPANS, Record
 from tracehoused.upload.context import Context, Halt
@@ -58,7 +58,7 @@ class _Found:
 def verify(engine: Engine, session: str) -> Proof:
     """Compare a session with its receipts and, where the server can be asked, with the server."""
     proof = Proof(session, os.path.basename(session))
-    if is_unbegun(session):
+    if is_unbegun(session) and not is_pruned(session):
         proof.asked = True
         return proof
     try:

@@ -154,3 +154,18 @@ def test_a2_a_job_over_its_budget_has_the_agent_make_room_and_then_drops_nothing
     wait_until(lambda: not list(site.spool.glob("trace-old-*/*.jsonl")), what="the deletion of what is acknowledged")
     send(job, "")
     assert heard(job) == "True"
+
+
+def _told(site: Site) -> dict[str, object]:
+    (session,) = json.loads(site.tracehouse("status", "--json").stdout)["sessions"]
+    return {name: session[name] for name in ("id", "uid", "state", "destination", "uploaded")}
+
+
+def test_a2_what_is_pruned_is_still_told_of_and_proven(site: Site) -> None:
+    site.finished_job(_RUN)
+    site.tracehouse("sync")
+    before = _told(site)
+    site.tracehouse("prune", "--older-than", "0")
+    assert not _segments(site)
+    assert _told(site) == before
+    assert "7 records more were deleted here after they were acknowledged" in site.tracehouse("verify").stdout
