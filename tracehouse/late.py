@@ -8,8 +8,10 @@ from __future__ import annotations
 
 MODULES = (
     "hashlib",
+    "email.message",
     "email.parser",
     "importlib.metadata",
+    "importlib.metadata._adapters",
     "json",
     "platform",
     "shlex",
