@@ -70,6 +70,21 @@ def test_charts_are_grouped_by_prefix_and_the_machine_comes_last(visitor: Visito
     assert heads == ["Metrics", "eval", "train", "Machine"]
 
 
+def test_what_grew_while_nobody_looked_is_there_when_one_looks_again(visitor: Visitor, client: httpx.Client) -> None:
+    run = new_run(client)
+    log(client, run, ("loss",), range(3))
+    visitor.open(f"/r/{run}")
+    visitor.wait("document.querySelector('.chart td.count').textContent === '3'")
+    turn = "Object.defineProperty(document, 'hidden', { value: arguments[0], configurable: true });"
+    turn += "document.dispatchEvent(new Event('visibilitychange'))"
+    visitor.run(turn, True)
+    log(client, run, ("loss",), range(3, 5), attempt=1)
+    log(client, run, ("lr",), range(2), attempt=2)
+    visitor.run(turn, False)
+    visitor.wait("[...document.querySelectorAll('.chart td.count')].map((one) => one.textContent).join() === '3,2,2'")
+    assert visitor.troubles() == []
+
+
 def test_only_charts_near_the_view_are_drawn(visitor: Visitor, client: httpx.Client) -> None:
     run = new_run(client)
     log(client, run, tuple(f"many/m{at}" for at in range(60)), range(5))

@@ -107,6 +107,7 @@ def test_new_spans_appear_while_one_reads_and_what_is_open_stays_open(visitor: V
     assert post(client, "/v1/spans", {"traces": [], "spans": more}).is_success
     visitor.wait("document.querySelectorAll('.turn').length === 6")
     assert visitor.run("return window.kept && document.querySelector('.turn.thinking details').open")
+    visitor.wait("document.querySelector('.turn:last-child .md')?.checkVisibility({ opacityProperty: true })")
     assert visitor.texts(".turn:last-child .md") == ["One thing more."]
 
 

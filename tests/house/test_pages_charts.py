@@ -151,7 +151,8 @@ def test_news_tell_what_grew_and_end_with_the_run(client: httpx.Client) -> None:
         assert stream.headers["content-type"].startswith("text/event-stream")
         told = events(stream.iter_lines())
         name, first = next(told)
-        assert (name, first["points"], first["keys"], first["state"]) == ("news", 1, {}, "running")
+        assert (name, first["points"], first["state"]) == ("news", 1, "running")
+        assert [(one["count"], one["last_value"]) for one in first["keys"]["loss"]] == [(1, 1.0)]
         points(client, run, point(1, 2.0), point(0, 1.0, "lr"))
         _, grown = next(told)
         assert grown["points"] == 3

@@ -5,7 +5,7 @@
 
 `judged`: how many rollouts have a reward. The store is asked once a second for each who looks: a run's row and signs of life
 are read, all its media, rollouts and rewards counted, and its series read where its number of points has grown. The first
-news of each run comes at once and has no keys.
+news of each run comes at once and has all its keys: some may have grown since the page was made, or while nobody looked.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def look_once(connection: Connection, caller: Caller, seen: dict[str, Seen], hou
     found = []
     for run_id, known in seen.items():
         row = runs.run_row(connection, caller, run_id)
-        first, grown = known.told is None, known.told is None or row.next_point != known.told["points"]
+        grown = known.told is None or row.next_point != known.told["points"]
         state = overview.state_of(row, overview.signs_of(connection, [row])[row.pk], house.store.now_us())
         counts = overview.counts(connection, row.pk)
         told = {
@@ -111,7 +111,7 @@ def look_once(connection: Connection, caller: Caller, seen: dict[str, Seen], hou
         if told != known.told:
             known.told = told
             keys = _grown(look.metric_summary(connection, row.pk), known) if grown else {}
-            found.append({**told, "keys": {} if first else keys})
+            found.append({**told, "keys": keys})
     return found
 
 

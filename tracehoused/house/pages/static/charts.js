@@ -37,6 +37,7 @@ class Figure {
     this.series = null;
     this.near = false;
     this.stale = true;
+    this.told = new Map();
     element.querySelector(".larger").addEventListener("click", (event) => {
       const large = element.classList.toggle("large");
       event.currentTarget.setAttribute("aria-pressed", large);
@@ -137,18 +138,26 @@ class Figure {
     ]));
   }
 
+  /** Takes what is told of its series; false when there is one that the page does not have yet. */
   changed(summaries) {
-    for (const one of summaries) {
+    for (const one of summaries) this.told.set(one.id, one);
+    return this.showTold();
+  }
+
+  /** What was told goes before what a page said that was asked for earlier. */
+  showTold() {
+    let complete = true;
+    for (const one of this.told.values()) {
       const row = this.element.querySelector(`[data-series="${one.id}"]`);
-      if (!row) return false;
+      complete &&= row !== null;
+      if (!row || row.querySelector(".count").textContent === number(one.count, 15)) continue;
       row.querySelector(".last").textContent = number(one.last_value, 6);
       row.querySelector(".step").textContent = number(one.last_step, 15);
       row.querySelector(".count").textContent = number(one.count, 15);
+      if (this.numbers().length === 1) this.element.querySelector(".now").textContent = number(one.last_value, 5);
+      this.stale = true;
     }
-    const single = this.element.querySelectorAll("[data-series]").length === 1;
-    if (single) this.element.querySelector(".now").textContent = number(summaries[0].last_value, 5);
-    this.stale = true;
-    return true;
+    return complete;
   }
 }
 
@@ -263,6 +272,7 @@ const takeNew = throttled(async () => {
           if (made && place) place.replaceWith(document.adoptNode(made));
           else if (made) old.element.querySelector(".values").before(document.adoptNode(made));
         }
+        old.showTold();
         old.stale = true;
         old.load();
       }

@@ -232,7 +232,7 @@ function start() {
   setView(view);
   if (controls.elements.match.value) filter();
 
-  let known = null;
+  let known = Number(document.querySelector('[data-count="media"]')?.textContent.replace(/\D/g, "") || 0);
   const more = throttled(async () => {
     const atEnd = step === steps.at(-1);
     const found = new Set(steps);
@@ -247,7 +247,7 @@ function start() {
     if (view === "grid") shelves.forEach((shelf) => shelf.draw());
   }, 2000);
   follow(address("/live", { run }), (told) => {
-    if (known !== null && told.media !== known) more();
+    if (told.media !== known) more();
     known = told.media;
     showHead(told);
   });
