@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import socket
@@ -25,12 +26,15 @@ _RANGE = re.compile(r".*:([0-9]+)-([0-9]+)")
 
 class Kept:
     """Spans in the order of their acceptance; at each request for them, what the journal held. ``refused``: ordinals that get a 503.
-    ``ordered``: it heeds X-Tracehouse-After; ``after``: what was asked so, and whether it was granted."""
+    ``ordered``: it heeds X-Tracehouse-After, and answers the first request when it has a second one; ``after``: what was asked so, and
+    whether it was granted."""
 
     def __init__(self, spool: Path, refused: tuple[int, ...] = (), *, ordered: bool = False) -> None:
         self.ordered = ordered
         self.after: list[bool] = []
         self._accepted: set[str] = set()
+        self._arrivals = itertools.count()
+        self._has_second = threading.Event()
         self._lock = threading.Lock()
         self.texts: list[str] = []
         self.requests: list[tuple[tuple[int, int], set[tuple[int, int]]]] = []
@@ -38,6 +42,10 @@ class Kept:
         self._refused = refused
 
     def __call__(self, connection: socket.socket, received: Received) -> bool:
+        if self.ordered and received.target == "/v1/spans":
+            if next(self._arrivals) == 0:
+                self._has_second.wait(60)
+            self._has_second.set()
         with self._lock:
             return self._answer(received)(connection, received)
 
@@ -49,13 +57,13 @@ class Kept:
         found = _RANGE.fullmatch(received.headers["x-tracehouse-range"])
         assert found is not None
         self.requests.append(((int(found[1]), int(found[2])), self._journalled()))
-        if len(self.requests) in self._refused:
-            return reply(503)
         after = received.headers.get("x-tracehouse-after")
         if after is not None:
             self.after.append(after in self._accepted)
-            if after not in self._accepted:
-                return reply(425, b'{"reason":"after"}')
+        if len(self.requests) in self._refused:
+            return reply(503)
+        if after is not None and after not in self._accepted:
+            return reply(425, b'{"reason":"after"}')
         self._accepted.add(received.headers["idempotency-key"])
         self.texts += [each["attributes"]["text"] for each in json.loads(received.body)["spans"]]
         return reply(200)
