@@ -81,6 +81,10 @@ class Life:
         code = self.job.returncode
         if code in self.codes or (self.struck and -code in (signal.SIGKILL, signal.SIGTERM)):
             return ""
+        if self.kind == "clock" and -code == signal.SIGSEGV:
+            # libfaketime reads the environment at each look at the clock, beside a thread that may change it; no signal but like one
+            self.struck = True
+            return ""
         return f"a job ({self.kind} {self.what}) ended with {code}: {err[-800:]}"
 
     @property

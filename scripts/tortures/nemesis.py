@@ -126,10 +126,12 @@ class Nemesis:
         self._end_copy()
         there = places.place(self._on.trial.home / "there", self._on.house, self._on.home.api_base)
         spool = self._on.home.spool
-        names = [path.name for path in spool.iterdir() if layout.is_session_dir(path.name) and not path.is_symlink()]
+        # what is hostile stays behind: the copy of a hard link is a file like any other, and rightly sent
+        paths = {path for path in spool.iterdir() if layout.is_session_dir(path.name)} - {*self._hostile}
+        names = [path.name for path in paths if not path.is_symlink()]
         chosen = self._chance.sample(sorted(names), min(len(names), _COPIED))
         there.spool.mkdir(0o700)
-        # files come and go meanwhile, and what is hostile cannot be copied by all means
+        # files come and go meanwhile
         sources = [str(spool / name) for name in (layout.WRITERS, *chosen)]
         subprocess.run(["cp", "-a", *sources, str(there.spool)], stderr=subprocess.DEVNULL, check=False)
         self._copy = there, there.start("sync", str(there.spool), prefix=(), **places.SMALL)

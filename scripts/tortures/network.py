@@ -124,7 +124,8 @@ def _was_met(point: _Point) -> bool:
 
 
 def _of(account: oracle.Account, name: str) -> oracle.Account:
-    return oracle.Account(*({item for item in of if item[1].startswith(name)} for of in (account.begun, account.done)))
+    begun, done = ({item for item in of if item[1].startswith(name)} for of in (account.begun, account.done))
+    return oracle.Account(begun, done)
 
 
 def _heal(points: list[_Point]) -> None:

@@ -249,7 +249,9 @@ def test_a_span_has_an_id_of_any_length_since_no_index_holds_it(client: httpx.Cl
     ids = ["".join(chr(0x4E00 + n * 7) for n in range(1023)) + end for end in "ab"]
     trace = new_trace(client, "trace")
     for _ in range(2):
-        assert post(client, "/v1/spans", {"traces": [], "spans": [span(n, "trace", id=ids[n]) for n in (0, 1)]}).is_success
+        assert post(
+            client, "/v1/spans", {"traces": [], "spans": [span(n, "trace", id=ids[n]) for n in (0, 1)]}
+        ).is_success
     assert [one["id"] for one in all_spans(client, trace)] == ids
 
 

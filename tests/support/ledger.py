@@ -1,7 +1,8 @@
 """A job's own account of what it logged, kept outside the spool; ``tests.support.oracle`` reads it.
 
-One JSON list a line: ``["+", *item]`` before the call, ``["=", *item]`` once it has returned, ``["!", name…]`` once a flush of
-these sessions was True, ``["?", name…]`` once one was False. An item's second member is the id of its run or trace.
+One JSON list a line, which begins with the id of the process: ``[pid, "+", *item]`` before the call, ``[pid, "=", *item]`` once it has
+returned, ``[pid, "!", name…]`` once a flush of these sessions was True, ``[pid, "?", name…]`` once one was False. An item's second
+member is the id of its run or trace.
 """
 
 from __future__ import annotations
@@ -32,4 +33,4 @@ class Ledger:
 
     def _write(self, mark: str, item: tuple[Any, ...]) -> None:
         # writev: an error injected into the job's writes must not fall on its ledger
-        os.writev(self._fd, [json.dumps([mark, *item]).encode() + b"\n"])
+        os.writev(self._fd, [json.dumps([os.getpid(), mark, *item]).encode() + b"\n"])

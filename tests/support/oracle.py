@@ -31,9 +31,10 @@ class Account:
     done: set[Item] = field(default_factory=set)
     promised: set[Item] = field(default_factory=set)
     doubtful: set[Item] = field(default_factory=set)
+    by_process: dict[int, set[Item]] = field(default_factory=dict)
 
     def add(self, ledger: Path | str, told: int | None = None) -> Account:
-        """A ledger of one process: what a flush there says covers what that process logged. ``told``: bytes of it that count."""
+        """What a flush says covers what its process logged in this ledger. ``told``: bytes of it that count."""
         whole, counted = Account(), Account()
         text = Path(ledger).read_bytes() if os.path.exists(ledger) else b""
         for account, end in ((whole, len(text)), (counted, told)):
@@ -51,13 +52,17 @@ class Account:
 
     def note(self, line: list[Any]) -> None:
         """One line of a ledger."""
-        mark, item = line[0], tuple(line[1:])
+        pid, mark, item = line[0], line[1], tuple(line[2:])
+        own = self.by_process.setdefault(pid, set())
         if mark in "!?":
-            told = {one for one in self.done if one[1] in item} - self.promised - self.doubtful
+            told = {one for one in own if one[1] in item} - self.promised - self.doubtful
             of = self.promised if mark == "!" else self.doubtful
             of |= told
+        elif mark == "+":
+            self.begun.add(item)
         else:
-            (self.begun if mark == "+" else self.done).add(item)
+            self.done.add(item)
+            own.add(item)
 
 
 @dataclass
