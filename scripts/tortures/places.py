@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -17,6 +18,7 @@ from tortures.trial import Trial
 WORK = "from tests.support.ledger import Ledger\nfrom tests.support.workload import Work\nbook = Ledger(sys.argv[1])\n"
 # small requests, so that faults come between them
 SMALL = {"TRACEHOUSE_BATCH_POINTS": "8", "TRACEHOUSE_BATCH_SPANS": "5"}
+_TORN = re.compile(r"[\d,]+ bytes of segment \S+ are no record: damaged, or torn")
 
 
 @contextmanager
@@ -87,6 +89,17 @@ def check_verify(trial: Trial, number: int, home: Home) -> None:
     """``tracehouse verify`` proves that all of it is there."""
     done = home.run("verify", str(home.spool))
     trial.require(done.code == 0, number, f"verify ended with {done.code}: {done.out[-300:]} {done.err[-500:]}")
+
+
+def check_verify_torn(trial: Trial, number: int, home: Home, house: House, name: str, where: str, *words: str) -> None:
+    """After a power failure: ``verify`` doubts nothing but bytes that the failure tore, and what it proves is there."""
+    told = home.run("verify", str(home.spool), "--json", *words).json
+    problems = [problem for one in told["sessions"] for problem in one["problems"]]
+    others = [problem for problem in problems if not _TORN.match(problem)]
+    trial.require(all(one["asked"] for one in told["sessions"]) and not others, number, f"{where} verify: {others}")
+    with house.client() as client:
+        missing = set(oracle.in_spool(home.spool)) - set(oracle.in_house(client, name))
+    trial.require(not missing, number, f"{where} not there, and verify says only {problems}: {sorted(missing)[:3]}")
 
 
 def check_sync(trial: Trial, number: int, done: Done, *, code: int | None = 0) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import subprocess
 
 from tests.support import oracle
@@ -27,7 +26,6 @@ while True:
     work.some(20, start=n); n += 20
     if work.chance.random() < 0.3: work.flush()
 """
-_TORN = re.compile(r"[\d,]+ bytes of segment \S+ are no record: damaged, or torn")
 _LAST = """
 work = Work(book, sys.argv[2], "after", 0)
 work.some(20)
@@ -63,18 +61,7 @@ def _point(trial: Trial, house: House, number: int, chance: random.Random) -> No
         places.check_sync(trial, number, places.sync_until_done(home, tries=2), code=None)
         found = places.verdict(house, name, account.add(ledger), promised_only=True)
         trial.add(number, found, where)
-        _check_verify(trial, number, home, house, name, where)
-
-
-def _check_verify(trial: Trial, number: int, home: Home, house: House, name: str, where: str) -> None:
-    """``verify`` doubts nothing but bytes that the failure tore, and what it proves is there."""
-    told = home.run("verify", str(home.spool), "--json").json
-    problems = [problem for one in told["sessions"] for problem in one["problems"]]
-    others = [problem for problem in problems if not _TORN.match(problem)]
-    trial.require(all(one["asked"] for one in told["sessions"]) and not others, number, f"{where} verify: {others}")
-    with house.client() as client:
-        missing = set(oracle.in_spool(home.spool)) - set(oracle.in_house(client, name))
-    trial.require(not missing, number, f"{where} not there, and verify says only {problems}: {sorted(missing)[:3]}")
+        places.check_verify_torn(trial, number, home, house, name, where)
 
 
 def _life(home: Home, disk: Disk, chance: random.Random, how: int, ledger: str, name: str, tag: str) -> int:

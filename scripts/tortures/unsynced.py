@@ -135,6 +135,7 @@ class _History:
             home = Home(left, house.url).with_key(house.key)
             places.check_sync(trial, number, home.sync("--api-base", house.url, "--close-dead"), code=None)
             trial.add(number, places.verdict(house, self.name, self._told(end), promised_only=True), "synced:")
+            places.check_verify_torn(trial, number, home, house, self.name, "synced:", "--api-base", house.url)
 
 
 def _point(trial: Trial, history: _History | AgentHistory, number: int, at: int, chance: random.Random) -> None:

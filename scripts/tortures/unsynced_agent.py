@@ -114,6 +114,7 @@ class AgentHistory:
         home = Home(left, self._house.url).with_key(self._house.key)
         places.check_sync(trial, number, places.sync_until_done(home, "--close-dead"))
         trial.add(number, places.verdict(self._house, f"{self.name}.", self._account), "synced:")
+        places.check_verify(trial, number, home)
 
 
 def _batches(calls: list[Call]) -> tuple[dict[_Sent, int], dict[_Sent, int]]:
