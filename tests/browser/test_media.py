@@ -122,6 +122,20 @@ def test_new_media_appear_by_themselves(visitor: Visitor, client: httpx.Client) 
     visitor.wait("document.querySelector('.shelf .at').innerText === 'step 1'")
     upload(client, run, "grows", 2)
     visitor.wait("document.querySelector('.shelf .at').innerText === 'step 2'")
+    upload(client, run, "begins", 3)
+    shown = "[...document.querySelectorAll('.shelf .at')].map((at) => at.innerText)"
+    visitor.wait(f"{shown}.join() === 'step 3,step 2 (the last before)'")
+    assert visitor.texts(".shelf h2") == ["begins", "grows"]
+    assert visitor.texts(".shelf .many") == ["1 in all", "2 in all"]
+
+
+def test_the_first_media_take_the_place_of_the_advice(visitor: Visitor, client: httpx.Client) -> None:
+    run = new_run(client)
+    visitor.open(f"/r/{run}/media")
+    assert visitor.find(".nothing")
+    upload(client, run, "first", 1)
+    visitor.wait("document.querySelector('.shelf .at')?.innerText === 'step 1'")
+    assert visitor.troubles() == []
 
 
 def test_without_media_the_page_says_what_to_do(visitor: Visitor, client: httpx.Client) -> None:

@@ -1,11 +1,12 @@
 // Media of a run: one slider over the steps of all keys, everything of a key in a grid, and one large.
-import { address, el, getJson, nearView, param, setParams, settled, throttled } from "./app.js";
+import { address, el, getJson, getPage, nearView, param, setParams, settled, throttled } from "./app.js";
 import { follow, showHead } from "./live.js";
 
 const AT_ONCE = 60;
 const TINY = 160;
 const root = document.getElementById("media");
 if (root) start();
+else follow(address("/live", { run: location.pathname.split("/")[2] }), (told) => (told.media ? location.reload() : showHead(told)));
 
 function start() {
   const { run, steps } = JSON.parse(root.dataset.page);
@@ -220,11 +221,31 @@ function start() {
   });
 
   const watched = nearView((element) => shelves.get(JSON.parse(element.dataset.code)).come());
-  for (const element of root.querySelectorAll(".shelf")) {
+  function take(element) {
     const shelf = new Shelf(element);
     shelves.set(shelf.key, shelf);
     watched.observe(element);
   }
+
+  /** Keys that began since the page was made: their markup comes from the page as it is now, and all steps with it. */
+  async function takeNew() {
+    const page = await getPage().catch(() => null);
+    const fresh = page?.getElementById("media");
+    if (!fresh) return [];
+    let before = null;
+    for (const element of fresh.querySelectorAll(".shelf")) {
+      const known = shelves.get(JSON.parse(element.dataset.code));
+      if (known) known.element.querySelector(".many").textContent = element.querySelector(".many").textContent;
+      else {
+        before ? before.after(document.adoptNode(element)) : root.prepend(document.adoptNode(element));
+        take(element);
+      }
+      before = known?.element ?? element;
+    }
+    return JSON.parse(fresh.dataset.page).steps;
+  }
+
+  root.querySelectorAll(".shelf").forEach(take);
   const asked = Number(param("step"));
   step = param("step") !== null && steps.includes(asked) ? asked : (steps.at(-1) ?? null);
   controls.elements.match.value = param("match") ?? "";
@@ -235,7 +256,7 @@ function start() {
   let known = Number(document.querySelector('[data-count="media"]')?.textContent.replace(/\D/g, "") || 0);
   const more = throttled(async () => {
     const atEnd = step === steps.at(-1);
-    const found = new Set(steps);
+    const found = new Set([...steps, ...(await takeNew())]);
     for (const shelf of shelves.values()) {
       if (!shelf.near) continue;
       await shelf.load();
@@ -244,6 +265,7 @@ function start() {
     steps.splice(0, Infinity, ...[...found].sort((a, b) => a - b));
     if (atEnd) goTo(steps.length - 1);
     else showStep();
+    if (controls.elements.match.value) filter();
     if (view === "grid") shelves.forEach((shelf) => shelf.draw());
   }, 2000);
   follow(address("/live", { run }), (told) => {
