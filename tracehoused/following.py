@@ -16,7 +16,8 @@ from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout, liveness
 from tracehouse.spool import record as framing
 from tracehoused.status import SessionStatus
-from tracehoused.upload.reader import Epoch, Scan, measure, open_checked, read_manifest, scan, writers
+from tracehoused.upload.opening import open_checked
+from tracehoused.upload.reader import Epoch, Scan, measure, read_manifest, scan, writers
 
 __all__ = ["Feed", "Follower", "Latest"]
 

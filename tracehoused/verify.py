@@ -20,7 +20,8 @@ from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.engine import Engine
 from tracehoused.upload.intervals import Intervals
 from tracehoused.upload.mediafiles import checked_media
-from tracehoused.upload.reader import Epoch, Scan, is_unbegun, measure, open_checked, scan, writers
+from tracehoused.upload.opening import open_checked
+from tracehoused.upload.reader import Epoch, Scan, is_unbegun, measure, scan, writers
 
 __all__ = ["Proof", "verify"]
 

@@ -17,7 +17,8 @@ from tracehouse.exceptions import SpoolError
 from tracehouse.spool import layout, record
 from tracehoused.upload import reader
 from tracehoused.upload.batch import Record
-from tracehoused.upload.reader import Scan, open_checked, read_header, read_manifest, scan
+from tracehoused.upload.opening import open_checked
+from tracehoused.upload.reader import Scan, read_header, read_manifest, scan
 
 SEED = record.checksum_seed(UID, EPOCH)
 

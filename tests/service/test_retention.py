@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.service.support import Site, heard, send
 from tests.support.house import House, all_points
 from tests.support.waiting import wait_until
@@ -113,6 +115,51 @@ def test_a2_a_deletion_that_was_cut_short_is_undone(site: Site) -> None:
     site.start()
     wait_until(lambda: _segments(site) == [segment], what="its return")
     wait_until(lambda: all(s["uploaded"] and s["records"] for s in site.sessions()), what="its upload")
+
+
+def _outside(tmp_path: Path) -> Path:
+    """A directory of somebody else's, with names such as a spool has."""
+    outside = tmp_path / "outside"
+    (outside / "kept.removed").mkdir(parents=True)
+    for name in ("precious.txt", f"{'b' * 64}.png", "00000000000000aa-000000.jsonl", "kept.removed/too.txt"):
+        (outside / name).write_text("precious")
+    return outside
+
+
+def _held(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("where", ["media", "upload", "upload/*", ".trash", ".trash/*", "session"])
+def test_s5_nothing_is_written_or_deleted_where_a_link_leads(site: Site, tmp_path: Path, where: str) -> None:
+    outside = _outside(tmp_path)
+    before = _held(outside)
+    site.finished_job(_RUN)
+    (session,) = site.spool.glob("run-*")
+    link = {".trash": site.spool / ".trash", ".trash/*": site.spool / ".trash" / session.name}.get(
+        where, session / where
+    )
+    if where == "upload/*":
+        site.tracehouse("sync")
+        (link,) = (path for path in (session / "upload").iterdir() if path.is_dir())
+        link.rename(tmp_path / "moved")
+    elif where == "session":
+        link = session
+        for path in session.iterdir():
+            (outside / path.name).write_bytes(path.read_bytes())
+        before = _held(outside)
+        session.rename(tmp_path / "moved")
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(outside)
+    site.tracehouse("sync", check=False)
+    site.environ["TRACEHOUSE_RETENTION_GRACE"] = "0"
+    for _ in range(3):
+        site.tracehoused("run-once", check=False)
+    told = site.tracehouse("status", check=False)
+    site.tracehouse("prune", "--older-than", "0", check=False)
+    site.tracehouse("verify", check=False)
+    site.tracehouse("rm", "--yes", "r1", check=False)
+    assert _held(outside) == before, told.stdout
 
 
 def test_rm_says_what_was_never_uploaded_and_asks(site: Site, house: House) -> None:

@@ -17,7 +17,7 @@ import httpx
 
 from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout, record
-from tracehoused.upload import reader
+from tracehoused.upload import opening, reader
 
 Item = tuple[Any, ...]
 
@@ -182,7 +182,7 @@ def _records(session: str) -> Iterator[tuple[str, dict[str, Any]]]:
         seen: set[int] = set()
         seed = record.checksum_seed(uid, epoch.id)
         for n, size in epoch.sizes.items():
-            fd = reader.open_checked(os.path.join(session, layout.segment_name(epoch.id, n)))
+            fd = opening.open_checked(os.path.join(session, layout.segment_name(epoch.id, n)))
             try:
                 for one in reader.scan(fd, seed, 0, size, reader.Scan(0)):
                     if one.seq not in seen:

@@ -18,7 +18,8 @@ from tracehoused.cli.common import resolve_spools
 from tracehoused.config import resolve
 from tracehoused.text import printable
 from tracehoused.upload.batch import Record
-from tracehoused.upload.reader import Scan, measure, open_checked, read_manifest, scan, session_dirs, writers
+from tracehoused.upload.opening import open_checked
+from tracehoused.upload.reader import Scan, measure, read_manifest, scan, session_dirs, writers
 
 __all__ = ["show"]
 

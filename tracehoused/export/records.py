@@ -14,7 +14,8 @@ from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehouse.spool.manifest import Manifest
 from tracehoused.upload.intervals import Intervals
-from tracehoused.upload.reader import Epoch, Run, Scan, measure, open_checked, read_manifest, scan, scan_runs, writers
+from tracehoused.upload.opening import open_checked
+from tracehoused.upload.reader import Epoch, Run, Scan, measure, read_manifest, scan, scan_runs, writers
 
 __all__ = ["Entry", "Source", "open_source"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Callable
 
-from tracehouse.exceptions import TracehouseError
+from tracehouse.exceptions import SpoolError, TracehouseError
 from tracehouse.spool import durable, layout
 from tracehoused.exceptions import LeaseHeld
 from tracehoused.identities.credentials import NoCredential
@@ -19,6 +19,7 @@ from tracehoused.service.ledger import Ledger, Note, age, directory_mark
 from tracehoused.service.retention import Kept, is_pruned, prune, recover
 from tracehoused.upload.engine import Destination, Engine
 from tracehoused.upload.lease import Lease
+from tracehoused.upload.opening import check_dir
 from tracehoused.upload.reader import read_manifest, session_dirs
 
 __all__ = ["Pruned", "candidates", "note_settled", "note_unknown", "prune_session", "pruned_note", "tidy"]
@@ -69,22 +70,30 @@ def prune_session(engine: Engine, session: str, *, dry: bool = False) -> Pruned:
 
 def tidy(spools: Iterable[str]) -> list[str]:
     """At the start of an agent: what a crash left in the trash goes back, what was removed goes for good. The sessions that got back."""
-    restored = []
-    for spool in spools:
-        trash = os.path.join(spool, layout.TRASH)
-        for name in os.listdir(trash) if os.path.isdir(trash) else ():
-            session = os.path.join(spool, name)
-            if name.endswith(".removed"):
-                shutil.rmtree(os.path.join(trash, name), ignore_errors=True)
-            elif layout.is_session_dir(name):
-                durable.private_dir(session)
-                try:
-                    with closing(Lease(session)):
-                        if recover(session):
-                            restored.append(session)
-                except LeaseHeld:
-                    continue  # a deletion that is under way
-    return restored
+    return [session for spool in spools for session in _tidy(spool)]
+
+
+def _tidy(spool: str) -> Iterator[str]:
+    trash = os.path.join(spool, layout.TRASH)
+    for name in os.listdir(trash) if _is_own(trash) else ():
+        session = os.path.join(spool, name)
+        if name.endswith(".removed"):
+            shutil.rmtree(os.path.join(trash, name), ignore_errors=True)
+        elif layout.is_session_dir(name) and _is_own(os.path.join(trash, name)):
+            durable.private_dir(session)
+            try:
+                with closing(Lease(session)):
+                    if recover(session):
+                        yield session
+            except (LeaseHeld, SpoolError):
+                continue  # a deletion that is under way, or a session that leads elsewhere
+
+
+def _is_own(directory: str) -> bool:
+    try:
+        return check_dir(directory)
+    except SpoolError:
+        return False
 
 
 def pruned_note(note: Note, mtime: int) -> Note:

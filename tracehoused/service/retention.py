@@ -22,10 +22,13 @@ from tracehouse.spool import durable, layout, liveness
 from tracehouse.spool import record as framing
 from tracehouse.spool.manifest import Manifest
 from tracehoused.upload.checkpoint import Checkpoint
-from tracehoused.upload.reader import Epoch, Scan, measure, open_checked, scan, writers
+from tracehoused.upload.opening import check_dir, open_checked, read_file
+from tracehoused.upload.reader import Epoch, Scan, measure, scan, writers
 from tracehoused.upload.state import ENDS
 
 __all__ = ["Kept", "is_pruned", "prune", "receipt_of", "recover", "remove"]
+
+_MOST_RECEIPT = 1 << 20
 
 Lives = Callable[[Epoch], "bool | None"]
 
@@ -48,8 +51,8 @@ def prune(session: str, manifest: Manifest, checkpoint: Checkpoint, lives: Lives
     size = sum(sum(epoch.sizes.values()) for epoch in epochs) + _media_bytes(session)
     if dry or not epochs:
         return size
+    trash = _own_trash(session)
     _write_receipt(session, manifest, checkpoint, epochs, at)
-    trash = trash_of(session)
     _move(session, trash, [layout.segment_name(epoch.id, n) for epoch in epochs for n in epoch.sizes])
     _move_media(session, trash)
     try:
@@ -70,8 +73,8 @@ def recover(session: str) -> bool:
 
     The caller holds the session's lease, so that this is nobody's deletion under way.
     """
-    trash = trash_of(session)
-    if not os.path.isdir(trash):
+    trash = _own_trash(session)
+    if not check_dir(trash):
         return False
     restore(trash, session)
     return True
@@ -79,9 +82,9 @@ def recover(session: str) -> bool:
 
 def remove(session: str) -> None:
     """Delete a session with all that is in it, acknowledged or not."""
-    trash = f"{trash_of(session)}.removed"
+    trash = f"{_own_trash(session)}.removed"
     durable.private_dir(os.path.dirname(trash))
-    if os.path.isdir(trash):
+    if check_dir(trash):
         shutil.rmtree(trash)
     durable.move(session, trash)
     shutil.rmtree(trash)
@@ -99,9 +102,8 @@ def receipt_of(session: str) -> dict[str, Any] | None:
     upload = os.path.join(session, layout.UPLOAD)
     for name in _names(upload):
         try:
-            with open(os.path.join(upload, name, layout.RECEIPT), "rb") as file:
-                found = json.loads(file.read(1 << 20))
-        except (OSError, ValueError):
+            found = json.loads(read_file(os.path.join(upload, name, layout.RECEIPT), _MOST_RECEIPT))
+        except (TracehouseError, OSError, ValueError):
             continue
         if isinstance(found, dict):
             return found
@@ -112,11 +114,19 @@ def trash_of(session: str) -> str:
     return os.path.join(os.path.dirname(session), layout.TRASH, os.path.basename(session))
 
 
+def _own_trash(session: str) -> str:
+    """Where it is moved to; SpoolError where that leads out of the spool."""
+    trash = trash_of(session)
+    for directory in (os.path.dirname(trash), trash):
+        check_dir(directory)
+    return trash
+
+
 def restore(trash: str, session: str) -> None:
     """Put back what lies in the trash; what came to the session meanwhile stays."""
     media = os.path.join(trash, layout.MEDIA)
-    if os.path.isdir(media):
-        durable.private_dir(os.path.join(session, layout.MEDIA))
+    if check_dir(media):
+        check_dir(os.path.join(session, layout.MEDIA))
         _move(media, os.path.join(session, layout.MEDIA), _names(media))
         os.rmdir(media)
     _move(trash, session, [name for name in _names(trash) if name != layout.MEDIA])
@@ -226,7 +236,7 @@ def _move(source: str, target: str, names: Iterable[str]) -> None:
 
 def _move_media(session: str, trash: str) -> None:
     media = os.path.join(session, layout.MEDIA)
-    if os.path.isdir(media):
+    if check_dir(media):
         _move(media, os.path.join(trash, layout.MEDIA), _names(media))
 
 
@@ -237,7 +247,8 @@ def _refers_to_media(session: str) -> bool:
 
 def _media_bytes(session: str) -> int:
     media = os.path.join(session, layout.MEDIA)
-    return sum(os.lstat(os.path.join(media, name)).st_size for name in _names(media))
+    names = _names(media) if check_dir(media) else ()
+    return sum(os.lstat(os.path.join(media, name)).st_size for name in names)
 
 
 def _names(directory: str) -> list[str]:

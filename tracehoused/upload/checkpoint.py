@@ -29,7 +29,7 @@ from typing import Any
 from tracehouse.spool import durable
 from tracehoused.upload.deadletter import NAME as DEAD_LETTERS
 from tracehoused.upload.deadletter import DeadLetters
-from tracehoused.upload.reader import read_file, stamp
+from tracehoused.upload.opening import check_dir, read_file, stamp
 from tracehoused.upload.state import SENSELESS, State
 
 __all__ = ["Checkpoint"]
@@ -51,6 +51,7 @@ class Checkpoint:
     """
 
     def __init__(self, directory: str, copy_path: str, formerly: Iterable[tuple[str, str]] = ()) -> None:
+        check_dir(directory)
         self.directory = directory
         self._path = os.path.join(directory, JOURNAL)
         self._copy_path = copy_path

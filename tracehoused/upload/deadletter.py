@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from tracehouse.spool import durable
-from tracehoused.upload.reader import read_file, stamp
+from tracehoused.upload.opening import read_file, stamp
 
 __all__ = ["NAME", "DeadLetter", "DeadLetters"]
 

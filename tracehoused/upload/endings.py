@@ -16,7 +16,8 @@ from tracehoused.upload.batch import CLOSING, Record
 from tracehoused.upload.closing import RUNNING, End, final
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.facts import is_count
-from tracehoused.upload.reader import Epoch, Scan, open_checked, scan
+from tracehoused.upload.opening import open_checked
+from tracehoused.upload.reader import Epoch, Scan, scan
 from tracehoused.upload.rounds import Round, is_object
 from tracehoused.upload.state import ENDS
 

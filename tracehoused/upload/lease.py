@@ -15,6 +15,7 @@ import time
 
 from tracehouse.spool import durable, layout, liveness
 from tracehoused.exceptions import LeaseHeld
+from tracehoused.upload.opening import check_dir
 
 __all__ = ["Heartbeat", "Lease"]
 
@@ -59,11 +60,12 @@ _heartbeat = Heartbeat()
 
 
 class Lease:
-    """Held from construction to ``close``; LeaseHeld when another agent has the session."""
+    """Held from construction to ``close``; LeaseHeld when another agent has the session, SpoolError where its place leads elsewhere."""
 
     def __init__(self, session: str, heartbeat: Heartbeat = _heartbeat) -> None:
         directory = os.path.join(session, layout.UPLOAD)
         durable.private_dir(directory)
+        check_dir(directory)
         self._path = os.path.join(directory, NAME)
         self._token = secrets.token_hex(8)
         self._fd = self._acquire()

@@ -12,7 +12,7 @@ from tracehoused.exceptions import BodyError
 from tracehoused.http.request import FileBody
 from tracehoused.upload.batch import Batch
 from tracehoused.upload.context import Context
-from tracehoused.upload.reader import open_checked
+from tracehoused.upload.opening import open_checked
 
 __all__ = ["UNSUPPORTED", "checked_media", "may_come", "media_of"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, count
@@ -16,24 +15,21 @@ from tracehouse.spool import FORMAT, layout
 from tracehouse.spool import record as framing
 from tracehouse.spool.manifest import MAX_MANIFEST, FormatError, Manifest, decode
 from tracehoused.upload.batch import Record
+from tracehoused.upload.opening import check_dir, open_checked, read_file
 
 __all__ = [
     "Epoch",
     "Scan",
     "is_unbegun",
     "measure",
-    "open_checked",
-    "read_file",
     "read_manifest",
     "scan",
     "scan_runs",
     "session_dirs",
-    "stamp",
     "writers",
 ]
 
 BLOCK = 128 * 1024
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -77,49 +73,6 @@ def _whole(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 1
 
 
-def open_checked(path: str, *, links: int = 1) -> int:
-    """A descriptor of a regular file of its directory's owner with that many links; SpoolError for anything else."""
-    try:
-        fd = os.open(path, _FLAGS)
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise SpoolError(f"cannot open it ({error.strerror})", path=path) from error
-    found = os.fstat(fd)
-    wrong = ""
-    if not stat.S_ISREG(found.st_mode):
-        wrong = "not a regular file"
-    elif found.st_uid != os.stat(os.path.dirname(path)).st_uid:
-        wrong = f"owned by uid {found.st_uid}, not by its directory's owner"
-    elif found.st_nlink != links:
-        wrong = f"it has {found.st_nlink} links"
-    if wrong:
-        os.close(fd)
-        raise SpoolError(f"left alone, {wrong}", path=path)
-    return fd
-
-
-def stamp(path: str) -> tuple[int, int, int] | None:
-    """What changes when a file does: inode, bytes, mtime in ns; None where there is none."""
-    try:
-        found = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def read_file(path: str, most: int, *, links: int = 1) -> bytes:
-    """A whole small file; SpoolError when it is larger than ``most`` bytes."""
-    fd = open_checked(path, links=links)
-    try:
-        size = os.fstat(fd).st_size
-        if size > most:
-            raise SpoolError(f"left alone, {size} bytes where {most} are the most", path=path)
-        return os.pread(fd, most, 0)
-    finally:
-        os.close(fd)
-
-
 def _left_aside(session: str) -> int:
     """Names that the manifest kept from being published, its job having been killed just then."""
     try:
@@ -149,7 +102,10 @@ def is_unbegun(session: str) -> bool:
 
 
 def read_manifest(session: str) -> Manifest:
-    """The manifest, or the copy of it in a segment's header. SpoolError (FormatError for a newer format) when there is none."""
+    """The manifest, or the copy of it in a segment's header. SpoolError (FormatError for a newer format) when there is none, or where one
+    of the session's directories leads elsewhere."""
+    for name in (layout.MEDIA, layout.UPLOAD):
+        check_dir(os.path.join(session, name))
     path = os.path.join(session, layout.MANIFEST)
     try:
         return decode(read_file(path, MAX_MANIFEST, links=1 + _left_aside(session)), path)

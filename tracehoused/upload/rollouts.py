@@ -16,8 +16,9 @@ from tracehoused.http.retry import Answer, Verdict
 from tracehoused.upload import wire
 from tracehoused.upload.batch import CREATE, Record
 from tracehoused.upload.context import Context, Halt
+from tracehoused.upload.opening import open_checked
 from tracehoused.upload.patches import Patch
-from tracehoused.upload.reader import Scan, open_checked, scan
+from tracehoused.upload.reader import Scan, scan
 from tracehoused.upload.rounds import Round, is_object
 
 __all__ = ["Ids", "find_record"]

@@ -25,7 +25,8 @@ from tracehoused.upload.batch import (
     Render,
 )
 from tracehoused.upload.intervals import Intervals
-from tracehoused.upload.reader import Epoch, Run, Scan, open_checked, scan, scan_runs
+from tracehoused.upload.opening import open_checked
+from tracehoused.upload.reader import Epoch, Run, Scan, scan, scan_runs
 from tracehoused.upload.state import State
 
 __all__ = ["TIMED", "Reading", "Round", "is_object", "read_batch", "read_records"]

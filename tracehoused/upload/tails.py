@@ -9,7 +9,8 @@ from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehoused.upload.batch import Record
-from tracehoused.upload.reader import Epoch, measure, open_checked, writers
+from tracehoused.upload.opening import open_checked
+from tracehoused.upload.reader import Epoch, measure, writers
 from tracehoused.upload.state import State
 
 __all__ = ["last_seq", "records_left", "records_written", "tail"]
