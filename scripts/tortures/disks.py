@@ -25,14 +25,23 @@ def need_root() -> None:
         raise Unavailable("needs root, under Linux")
 
 
+def need(home: Path, *kinds: tuple[str, str, int]) -> None:
+    """Unavailable unless each (kind, options, size) of disk can be made and mounted here: to be asked before a row's first point."""
+    need_root()
+    for kind, options, size in kinds:
+        try:
+            with mounted(home / "needed", kind, options=options, size=size):
+                pass
+        except OSError as error:
+            raise Unavailable(f"{kind} {options}".strip() + f" cannot be mounted here: {error}") from error
+
+
 def _run(*words: str) -> None:
     path = f"{os.environ.get('PATH', '')}:{_SBIN}"
     program = shutil.which(words[0], path=path)
     if program is None:
-        raise Unavailable(f"needs {words[0]}")
+        raise FileNotFoundError(f"there is no {words[0]}")
     done = subprocess.run([program, *words[1:]], capture_output=True, text=True, check=False)
-    if done.returncode and words[0] == "mount":
-        raise Unavailable(f"may not mount here: {done.stderr.strip()}")
     if done.returncode:
         raise OSError(f"{' '.join(words)}: {done.stderr.strip()}")
 

@@ -9,11 +9,12 @@ from tests.support import oracle
 from tests.support.home import Home
 from tests.support.house import House
 from tortures import places
-from tortures.disks import mounted, need_root
+from tortures.disks import mounted, need
 from tortures.trial import Trial
 
 TITLE = "a full disk and a full inode table (tmpfs, ext4), then space again"
 COUNT = 80
+_SIZE = 32 << 10  # KiB: holds all of it once the filler is gone
 _JOB = """
 import glob, json
 place, name, seed, filled_by = sys.argv[2:6]
@@ -53,7 +54,7 @@ work.finish()
 
 def run(trial: Trial, short: int = 0) -> None:
     """``short``: how many writes at least must have ended in the middle of a record."""
-    need_root()
+    need(trial.home, ("tmpfs", "", _SIZE), ("ext4", "", _SIZE))
     found = 0
     with places.a_house(trial) as house:
         for number, chance in trial.points():
@@ -66,11 +67,10 @@ def _point(trial: Trial, house: House, number: int, chance: random.Random) -> in
     """How many segments end in the middle of a record."""
     kind = chance.choice(["tmpfs", "ext4"])
     filled_by = chance.choice(["bytes", "inodes"])
-    size = 32 << 10  # holds all of it once the filler is gone
     count = chance.choice([60, 200, 600])
     at = chance.choice([-1, 0, chance.randrange(count)])
     big = chance.choice([0, 0, 120])  # more than waits in memory
-    with mounted(trial.home / str(number), kind, size=size, inodes=2048) as disk:
+    with mounted(trial.home / str(number), kind, size=_SIZE, inodes=2048) as disk:
         home = places.place(disk.path / "home", house)
         ledger = trial.home / f"{number}.ledger"
         name = f"full-{trial.seed}-{number}"

@@ -39,9 +39,9 @@ def run(trial: Trial) -> None:
     with places.a_house(trial) as house:
         for number, chance in trial.points():
             killed[_point(trial, house, number, chance)] += 1
-    trial.notes.append("killed at the answer to " + ", ".join(f"{n} × {kind}" for kind, n in sorted(killed.items())))
     if not shutil.which("strace"):
-        trial.notes.append("no write was slow: needs strace")
+        trial.lacks("strace", "no write was slow")
+    trial.notes.append("killed at the answer to " + ", ".join(f"{n} × {kind}" for kind, n in sorted(killed.items())))
 
 
 def _point(trial: Trial, house: House, number: int, chance: random.Random) -> str:

@@ -46,12 +46,23 @@ def _in_own_network(trial: Trial, failed: list[BaseException]) -> None:
     try:
         if ctypes.CDLL(None, use_errno=True).unshare(_NEWNET) != 0:
             raise Unavailable(f"may not have a network of its own: {os.strerror(ctypes.get_errno())}")
-        _do("ip link set lo up")
+        _find_out()
         with places.a_house(trial) as house:
             for number, chance in trial.points():
                 _point(trial, house, number, chance)
     except BaseException as error:  # noqa: BLE001 - it is raised where it was called from
         failed.append(error)
+
+
+def _find_out() -> None:
+    """Whether this kernel loses and slows packets as they are to be."""
+    try:
+        _do("ip link set lo up")
+        _slow()
+        _lose(1, 10)
+        _clear()
+    except OSError as error:
+        raise Unavailable(str(error)) from error
 
 
 def _point(trial: Trial, house: House, number: int, chance: random.Random) -> None:
@@ -61,18 +72,21 @@ def _point(trial: Trial, house: House, number: int, chance: random.Random) -> No
     home.job(places.WORK + _JOB, str(ledger), name)
     try:
         if "kbit" in kind:
-            _do("tc qdisc add dev lo root tbf rate 128kbit burst 4kb latency 300ms")
+            _slow()
         if "loss" in kind:
             _lose(house.port, 30 if kind.startswith("30") else 10)
         done = places.sync_until_done(home, tries=4, **places.SMALL, TRACEHOUSE_TIMEOUT=str(chance.choice([5, 20])))
         places.check_sync(trial, number, done, code=None)
     finally:
-        _do("tc qdisc del dev lo root", check=False)
-        _do("nft flush ruleset")
+        _clear()
     trial.notes.append(f"{kind}: {'all arrived meanwhile' if done.code == 0 else 'the rest once it was over'}")
     places.check_sync(trial, number, places.sync_until_done(home))
     places.check_verify(trial, number, home)
     trial.add(number, places.verdict(house, name, oracle.Account().add(ledger)), f"{kind}:")
+
+
+def _slow() -> None:
+    _do("tc qdisc add dev lo root tbf rate 128kbit burst 4kb latency 300ms")
 
 
 def _lose(port: int, percent: int) -> None:
@@ -83,7 +97,12 @@ def _lose(port: int, percent: int) -> None:
         _do(f"nft add rule inet torture losing tcp {way} {port} numgen random mod 100 < {percent} drop")
 
 
+def _clear() -> None:
+    _do("tc qdisc del dev lo root", check=False)
+    _do("nft flush ruleset")
+
+
 def _do(words: str, *, check: bool = True) -> None:
     done = subprocess.run(words.split(), capture_output=True, text=True, check=False)
     if check and done.returncode != 0:
-        raise Unavailable(f"{words}: {done.stderr.strip()}")
+        raise OSError(f"{words}: {done.stderr.strip()}")

@@ -11,7 +11,7 @@ from tests.support.home import Home
 from tests.support.house import House
 from tests.support.waiting import wait_until
 from tortures import places
-from tortures.disks import FLUSH_LOG, FLUSH_NOTHING, Disk, mounted, need_root
+from tortures.disks import FLUSH_LOG, FLUSH_NOTHING, Disk, mounted, need
 from tortures.trial import Trial
 
 TITLE = "power loss on ext4 (three data modes) and xfs: what flush() was True for survives"
@@ -35,7 +35,7 @@ work.finish()
 
 
 def run(trial: Trial) -> None:
-    need_root()
+    need(trial.home, *((kind, options, _SIZES[kind]) for kind, options in KINDS))
     with places.a_house(trial) as house:
         for number, chance in trial.points():
             _point(trial, house, number, chance)

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.support.oracle import Verdict
 
 
 class Unavailable(Exception):
-    """What a row needs is not here; says what."""
+    """What a row needs is not here; says what. Before a row's first point only: later it tells of a fault."""
+
+
+class Missing(NamedTuple):
+    """``need``: a tool or ``root``; ``what``: the part of a row that was not made for lack of it."""
+
+    need: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"NOT RUN: {self.what}: needs {self.need}"
 
 
 @dataclass
@@ -33,7 +44,24 @@ class Trial:
     dropped: int = 0
     violations: list[tuple[int, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+
+    def attempt(self, row: Callable[[Trial], None]) -> str:
+        """Make a row: why it cannot be made here, or nothing. Whatever came before stays in ``violations``."""
+        try:
+            row(self)
+        except Unavailable as reason:
+            if self.made == 0 and not self.violations:
+                return str(reason)
+            self.violated(self.made, f"broke off: {reason}")
+        return ""
+
+    def lacks(self, need: str, what: str) -> None:
+        """Part of the row cannot be made here: it counts as failed, unless whoever runs it says otherwise."""
+        self.missing.append(Missing(need, what))
+        if self.loud:
+            print(f"  {self.missing[-1]}", flush=True)
 
     def points(self) -> Iterator[tuple[int, random.Random]]:
         """Numbers and the chances of each, the same whichever others are made."""
@@ -73,7 +101,7 @@ class Trial:
     def summary(self, row: str) -> str:
         told = f", {self.dropped} told dropped" if self.dropped else ""
         other = f", {len(self.violations)} violations" if self.violations else ""
-        notes = "".join(f" ({note})" for note in self.notes)
+        notes = "".join(f" ({note})" for note in (*self.notes, *self.missing))
         return (
             f"row {row}: {self.made} points, {self.emitted} records, {self.lost} lost{told}, {self.duplicated} duplicated, "
             f"{self.invented} invented{other}, seed {self.seed}, {time.monotonic() - self.began:.0f} s{notes}"
