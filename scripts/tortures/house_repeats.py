@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import httpx
 
 from tests.support import oracle
-from tests.support.house import all_points, all_spans, new_run, new_trace, once, point, post, span
+from tests.support.house import TIME, all_points, all_spans, new_run, new_trace, once, point, post, span
 from tortures import places
 from tortures.trial import Trial
 
 TITLE = "the same request 1,000 times, 20 at once"
-COUNT = 5  # one of each kind
+COUNT = 8  # one of each kind
 _TIMES = 1000
 _AT_ONCE = 20
+_EARLIER, _LATER = {"lr": 1}, {"lr": 2}
 
 
 def run(trial: Trial, times: int = _TIMES) -> None:
@@ -76,7 +78,7 @@ def _artifacts(client: httpx.Client, number: int) -> tuple[_Sender, _Counted]:
 def _runs(client: httpx.Client, number: int) -> tuple[_Sender, _Counted]:
     """Made by its id alone, without a key."""
     name = f"repeat-new-{number}"
-    body = {"name": name, "client_run_id": name, "started_at": "2026-01-02T03:04:05Z"}
+    body = {"name": name, "client_run_id": name, "started_at": TIME}
 
     def held() -> int:
         return sum(one["client_run_id"] == name for one in client.get("/v1/runs?limit=1000").json()["runs"])
@@ -84,4 +86,47 @@ def _runs(client: httpx.Client, number: int) -> tuple[_Sender, _Counted]:
     return lambda: post(client, "/v1/runs", body), held
 
 
-_KINDS = {"points": _points, "spans": _spans, "media": _media, "artifact": _artifacts, "run": _runs}
+def _traces(client: httpx.Client, number: int) -> tuple[_Sender, _Counted]:
+    """Likewise."""
+    name = f"repeat-new-{number}"
+    body = {"session_id": name, "started_at": TIME, "scaffold": "x"}
+
+    def held() -> int:
+        return sum(one["session_id"] == name for one in client.get("/v1/traces?limit=1000").json()["traces"])
+
+    return lambda: post(client, "/v1/traces", body), held
+
+
+def _run_patches(client: httpx.Client, number: int) -> tuple[_Sender, _Counted]:
+    path = f"/v1/runs/{new_run(client, f'repeat-{number}')}"
+    return _patches(client, number, path, "config_patch"), lambda: int(client.get(path).json()["config"] == _LATER)
+
+
+def _trace_patches(client: httpx.Client, number: int) -> tuple[_Sender, _Counted]:
+    path = f"/v1/traces/{new_trace(client, f'repeat-{number}')}"
+    return _patches(client, number, path, "metadata"), lambda: int(client.get(path).json()["metadata"] == _LATER)
+
+
+def _patches(client: httpx.Client, number: int, path: str, field: str) -> _Sender:
+    """Once it was answered another one changes the same: what still comes of the first must not undo that."""
+    headers, later = once(f"{field}-{number}", 1, 1), Lock()
+
+    def send() -> httpx.Response:
+        answer = client.patch(path, json={field: _EARLIER}, headers=headers)
+        if answer.is_success and later.acquire(blocking=False):
+            client.patch(path, json={field: _LATER}).raise_for_status()
+        return answer
+
+    return send
+
+
+_KINDS = {
+    "points": _points,
+    "spans": _spans,
+    "media": _media,
+    "artifact": _artifacts,
+    "run": _runs,
+    "trace": _traces,
+    "patch of a run": _run_patches,
+    "patch of a trace": _trace_patches,
+}
