@@ -12,6 +12,7 @@ from tests.support.home import Done, Home
 from tests.support.house import House
 from tests.support.servers import Received, reply, serving
 from tortures import hostile_sessions, places
+from tortures.hostile_sessions import SECRET
 from tortures.trial import Trial, Unavailable
 
 TITLE = (
@@ -23,7 +24,6 @@ work = Work(book, sys.argv[2], "a", 0)
 work.some(20)
 work.finish()
 """
-_SECRET = b"the-secret-of-another-file"
 _OUTPUT = "\n\t"
 
 
@@ -40,7 +40,7 @@ def run(trial: Trial) -> None:
 def _missing(trial: Trial) -> tuple[str, ...]:
     if os.geteuid() == 0:
         return ()
-    trial.notes.append(f"NOT RUN: {', '.join(hostile_sessions.ROOTS)}: only root can make these")
+    trial.lacks("root", f"hostile sessions with {', '.join(hostile_sessions.ROOTS)}")
     return hostile_sessions.ROOTS
 
 
@@ -56,14 +56,16 @@ def together(trial: Trial, kinds: list[str]) -> None:
 
 def _point(trial: Trial, house: House, number: int, kinds: list[str], chance: random.Random, other: str) -> None:
     home = places.place(trial.home / str(number), house)
-    outside = home.directory / "outside"
-    outside.write_bytes(_SECRET * 10)
+    outside = home.directory / "others" / "outside"
+    outside.parent.mkdir()
+    outside.write_bytes(SECRET * 10)
     name = f"good-{trial.seed}-{number}"
     ledger = trial.home / f"{number}.ledger"
     home.job(places.WORK + _GOOD, str(ledger), name)
     made: list[Path] = []
     for kind in kinds:
         made += hostile_sessions.make(kind, home.spool, outside, house.url, other, chance)
+    before = hostile_sessions.beside(outside)
     for done in (
         home.run("status", str(home.spool)),
         home.run("status", str(home.spool), "--json"),
@@ -71,10 +73,14 @@ def _point(trial: Trial, house: House, number: int, kinds: list[str], chance: ra
         home.sync("--dry-run"),
         home.sync(),
         home.sync("--json"),
+        places.run_once(home, TRACEHOUSE_RETENTION_GRACE="0"),
+        places.run_once(home, TRACEHOUSE_RETENTION_GRACE="0"),
+        home.run("prune", "--older-than", "0", str(home.spool)),
     ):
         _check_output(trial, number, done, kinds)
     _check_good(trial, house, number, home, name, oracle.Account().add(ledger), kinds)
-    _check_outside(trial, house, number, kinds, outside)
+    trial.require(hostile_sessions.beside(outside) == before, number, f"{kinds}: files outside the spool were changed")
+    _check_house(trial, house, number, kinds)
     shutil.rmtree(home.directory, ignore_errors=True)
 
 
@@ -85,7 +91,7 @@ def _check_output(trial: Trial, number: int, done: Done, kinds: list[str]) -> No
     raw = {char for char in told if not char.isprintable() and char not in _OUTPUT}
     # the line of progress is drawn again with a carriage return
     trial.require(not raw - {"\r"}, number, f"{kinds}: raw control characters {raw} printed")
-    trial.require(_SECRET.decode() not in told, number, f"{kinds}: the content of another file was printed")
+    trial.require(SECRET.decode() not in told, number, f"{kinds}: the content of another file was printed")
 
 
 def _check_good(
@@ -99,10 +105,9 @@ def _check_good(
     trial.require("sessions proven" in done.out and not doubts, number, f"{kinds}: verify says {doubts}: {done.out}")
 
 
-def _check_outside(trial: Trial, house: House, number: int, kinds: list[str], outside: Path) -> None:
-    trial.require(outside.read_bytes() == _SECRET * 10, number, f"{kinds}: a file outside was changed")
+def _check_house(trial: Trial, house: House, number: int, kinds: list[str]) -> None:
     stored = (path for path in house.data.rglob("*") if path.is_file())
-    leaked = [path.name for path in stored if _SECRET in path.read_bytes()]
+    leaked = [path.name for path in stored if SECRET in path.read_bytes()]
     trial.require(not leaked, number, f"{kinds}: the content of another file was uploaded, into {leaked}")
 
 

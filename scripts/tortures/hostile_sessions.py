@@ -15,6 +15,7 @@ from tracehouse.spool import layout
 from tracehouse.spool.manifest import Manifest
 
 Kind = Callable[["_Place"], list[Path]]
+SECRET = b"the-secret-of-another-file"
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\r\u202e\x9b31m\x00"
 
 
@@ -28,6 +29,12 @@ class _Place:
         name = fields.pop("id", f"hostile-{self.chance.getrandbits(48):x}")
         uid = f"{self.chance.getrandbits(128):032x}"
         return Manifest({**manifest(kind, name).to_dict(), "uid": uid, "api_base": self.house, **fields})
+
+    def others(self, name: str) -> Path:
+        """A directory beside the spool, of somebody else's."""
+        made = self.outside.with_name(name)
+        made.mkdir()
+        return made
 
     def session(self, of: Manifest, *records: tuple[str, Any]) -> Path:
         """A session whose first segment has these (type, data) records behind its header."""
@@ -50,6 +57,29 @@ def _replaced(place: _Place, name: str, make: Callable[[Path], object]) -> list[
     path = session / name
     path.unlink(missing_ok=True)
     make(path)
+    return [session]
+
+
+def _elsewhere(place: _Place, link: Callable[[Path, Path], object]) -> list[Path]:
+    """A session whose one segment, a valid one, lies among what is somebody else's."""
+    of = place.manifest()
+    secret = {**span(1, of.id), "attributes": {"text": SECRET.decode()}}
+    session = place.session(of, ("trace", trace(of)), ("span", secret))
+    moved = place.others(f"segment-of-{session.name}") / _SEGMENT
+    (session / _SEGMENT).rename(moved)
+    link(moved, session / _SEGMENT)
+    return [session]
+
+
+def _linked_directory(place: _Place, name: str) -> list[Path]:
+    """A session that leads to a directory of somebody else's, with names such as its own."""
+    session = place.plain()
+    target = place.others(f"{Path(name).name}-of-{session.name}")
+    for file in ("precious.txt", f"{'b' * 64}.png", _SEGMENT):
+        (target / file).write_bytes(SECRET)
+    path = session / name if name != layout.TRASH else session.parent / layout.TRASH / session.name
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(target)
     return [session]
 
 
@@ -135,14 +165,6 @@ def _symlinked_session(place: _Place) -> list[Path]:
     return []
 
 
-def _unlinked_upload(place: _Place) -> list[Path]:
-    session = place.plain()
-    target = place.outside.with_name(f"upload-of-{session.name}")
-    target.mkdir()
-    (session / "upload").symlink_to(target)
-    return [session]
-
-
 _DEEP = 1_000_000
 KINDS: dict[str, Kind] = {
     "id with ../": lambda p: _odd_name(p, "../../../../etc/cron.d/x"),
@@ -151,10 +173,10 @@ KINDS: dict[str, Kind] = {
     "id of one dot": lambda p: _odd_name(p, "."),
     "long id": lambda p: _odd_name(p, "x" * 5000),
     "id with a newline and header": lambda p: _odd_name(p, "x\r\nX-Evil: 1\r\n\r\n"),
-    "segment is a symlink": lambda p: _replaced(p, _SEGMENT, lambda path: path.symlink_to(p.outside)),
+    "segment is a symlink": lambda p: _elsewhere(p, lambda target, path: path.symlink_to(target)),
     "second segment is a symlink": lambda p: _replaced(p, _SECOND, lambda path: path.symlink_to(p.outside)),
     "manifest is a symlink": lambda p: _replaced(p, layout.MANIFEST, lambda path: path.symlink_to(p.outside)),
-    "segment is a hard link": lambda p: _replaced(p, _SEGMENT, lambda path: os.link(p.outside, path)),
+    "segment is a hard link": lambda p: _elsewhere(p, os.link),
     "manifest is a hard link": lambda p: _replaced(p, layout.MANIFEST, lambda path: os.link(p.outside, path)),
     "segment is a pipe": lambda p: _replaced(p, _SEGMENT, os.mkfifo),
     "manifest is a pipe": lambda p: _replaced(p, layout.MANIFEST, os.mkfifo),
@@ -166,7 +188,9 @@ KINDS: dict[str, Kind] = {
     "manifest of 1 GB": lambda p: _replaced(p, layout.MANIFEST, lambda path: _sparse(path, 1 << 30)),
     "segment of 100 MB of NULs": lambda p: _replaced(p, _SECOND, lambda path: _sparse(path, 100 << 20)),
     "session is a symlink": _symlinked_session,
-    "upload is a symlink": _unlinked_upload,
+    "upload is a symlink": lambda p: _linked_directory(p, layout.UPLOAD),
+    "media directory is a symlink": lambda p: _linked_directory(p, layout.MEDIA),
+    "trash of a session is a symlink": lambda p: _linked_directory(p, layout.TRASH),
     "ids of the server's and a deep journal": _foreign_ids,
     "another api_base": lambda p: [p.plain(api_base=p.other)],
     "another api_base, with the fingerprint": lambda p: [p.plain(api_base=p.other, credential="0123456789abcdef")],
@@ -201,6 +225,12 @@ KINDS: dict[str, Kind] = {
 
 # files as nobody else can make them
 ROOTS = ("segment is a device", "manifest is a device", "segment of another owner")
+
+
+def beside(outside: Path) -> dict[str, bytes]:
+    """All names where ``outside`` lies, and what the files hold."""
+    place = outside.parent
+    return {str(one.relative_to(place)): one.read_bytes() if one.is_file() else b"" for one in place.rglob("*")}
 
 
 def make(kind: str, spool: Path, outside: Path, house: str, other: str, chance: random.Random) -> list[Path]:

@@ -18,6 +18,7 @@ from tests.support.house import House
 from tests.support.servers import Received
 from tortures import hostile_sessions, places
 from tortures.disks import Disk
+from tortures.hostile_sessions import SECRET
 from tortures.lives import Life
 from tortures.trial import Trial
 from tracehouse.spool import layout
@@ -29,7 +30,6 @@ _COPIED = 20  # sessions, so that a copy's sync comes to its end
 _HOSTILE_AT_ONCE = 8
 # looked at again and again these would leave the agents no time
 _TOO_LARGE = ("manifest of 1 GB", "segment of 100 MB of NULs", "JSON 10⁶ deep", "lists 10⁶ deep")
-_SECRET = b"the-secret-of-another-file"
 
 
 class Struck(Protocol):
@@ -55,8 +55,10 @@ class Nemesis:
         self._full_for = 0
         self._stopped: list[subprocess.Popen[str]] = []
         self._hostile: list[Path] = []
-        self._outside = struck.home.spool.with_name("outside")
-        self._outside.write_bytes(_SECRET * 10)
+        self._outside = struck.home.directory / "others" / "outside"
+        self._outside.parent.mkdir()
+        self._outside.write_bytes(SECRET * 10)
+        self._others = hostile_sessions.beside(self._outside)
         self._copy: tuple[Home, subprocess.Popen[str]] | None = None
         self.blows: Counter[str] = Counter()
         self._ways: Mapping[str, tuple[int, Callable[[], None]]] = {
@@ -71,14 +73,18 @@ class Nemesis:
         }
 
     def strike(self) -> None:
-        """One blow."""
-        names = list(self._ways)
-        [name] = self._chance.choices(names, [self._ways[name][0] for name in names])
+        """One blow: of each kind one, and then by chance."""
+        [name] = self.untried[:1] or self._chance.choices(list(self._ways), [often for often, _ in self._ways.values()])
         self._ways[name][1]()
         self.blows[name] += 1
         self._full_for -= 1
         if self._on.cramped and self._full_for <= 0:
             self._make_space()
+
+    @property
+    def untried(self) -> list[str]:
+        """The kinds of blow that none was of."""
+        return [name for name, (often, _) in self._ways.items() if often and not self.blows[name]]
 
     def rest(self) -> None:
         """There is space again, all go on, and what is hostile is gone, but for what was done with it."""
@@ -91,9 +97,10 @@ class Nemesis:
         for path in [*self._hostile, *(path for path in self._on.home.spool.iterdir() if path.is_symlink())]:
             _remove(path)
         trial, house = self._on.trial, self._on.house
-        trial.require(self._outside.read_bytes() == _SECRET * 10, trial.made, "a file outside the spool was changed")
+        is_kept = hostile_sessions.beside(self._outside) == self._others
+        trial.require(is_kept, trial.made, "files outside the spool were changed")
         stored = (path for path in house.data.rglob("*") if path.is_file())
-        leaked = [path.name for path in stored if _SECRET in path.read_bytes()]
+        leaked = [path.name for path in stored if SECRET in path.read_bytes()]
         trial.require(not leaked, trial.made, f"another file's content is in the house's {leaked}")
         told = [one.target for one in received if house.key in str(one.headers) or house.key.encode() in one.body]
         trial.require(not told, trial.made, f"the house's key went to another server: {told[:3]}")
@@ -155,7 +162,11 @@ class Nemesis:
         kind = self._chance.choice([kind for kind in hostile_sessions.KINDS if kind not in _TOO_LARGE])
         where = (self._on.home.spool, self._outside, self._on.home.api_base, self._other)
         with suppress(FileExistsError):  # some have one id always
+            before = hostile_sessions.beside(self._outside)
             self._hostile += hostile_sessions.make(kind, *where, self._chance)
+            self._others.update(
+                {n: held for n, held in hostile_sessions.beside(self._outside).items() if n not in before}
+            )
 
     def _fill(self) -> None:
         """All that jobs and agents write fails, for some of the next blows."""
