@@ -21,7 +21,7 @@ _AT_ONCE = 20
 _MEMORY = 64 << 20  # bytes that a job may have more than it had
 _KILLED = "killed for memory"
 SCRIPT = """
-import atexit, multiprocessing, os, signal, sys, threading, time
+import atexit, multiprocessing, os, signal, sys, threading, time, traceback
 import tracehouse as cm
 from tests.support.ledger import Ledger
 from tests.support.workload import Work
@@ -35,22 +35,28 @@ def child(ledger, name, tag):
 def forked(work, tag):
     pid = os.fork()
     if pid == 0:
-        for n in range(20):
-            with work.book.noted("point", work.name, tag, n, n): work.run.log({tag: n}, step=n)
+        try:
+            for n in range(20):
+                with work.book.noted("point", work.name, tag, n, n): work.run.log({tag: n}, step=n)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
-    return pid
+    return os.waitpid(pid, 0)[1]
 
 def main(ledger, name, how, ending):
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where all this runs in a shell's background
     book = Ledger(ledger)
     work = Work(book, name, "main", name)
     work.some(10)
+    codes = []
     if how in ("fork", "spawn", "forkserver"):
         context = multiprocessing.get_context(how)
         children = [context.Process(target=child, args=(ledger, name, f"{how}{n}")) for n in range(2)]
         for one in children: one.start()
         work.some(20, start=100)
         for one in children: one.join()
+        codes = [one.exitcode for one in children]
     elif how == "os.fork in threads":
         stop = threading.Event()
         def log():
@@ -58,7 +64,7 @@ def main(ledger, name, how, ending):
             while not stop.is_set():
                 work.point(n); n += 1
         thread = threading.Thread(target=log); thread.start()
-        for n in range(3): os.waitpid(forked(work, f"forked{n}"), 0)
+        codes = [forked(work, f"forked{n}") for n in range(3)]
         stop.set(); thread.join()
     elif how == "daemon thread":
         def log():
@@ -71,6 +77,7 @@ def main(ledger, name, how, ending):
         threads = [threading.Thread(target=lambda n=n: [work.point(1000 * n + k) for k in range(30)]) for n in range(1, 5)]
         for one in threads: one.start()
         for one in threads: one.join()
+    if any(codes): sys.exit(f"the children ended with {codes}")
     print("ready", flush=True)
     if ending == "os._exit": os._exit(0)
     if ending == "exit in atexit": atexit.register(lambda: (work.point(5000), sys.exit(3)))
@@ -116,6 +123,29 @@ ENDINGS = {
     "raise": "crashed",
     "sys.exit": "failed",
 }
+# how the job itself must end: where several are allowed, Pythons differ
+_CODES = {
+    "exit in atexit": (0, 3),
+    "SIGTERM": (-signal.SIGTERM,),
+    "SIGKILL": (-signal.SIGKILL,),
+    "KeyboardInterrupt": (-signal.SIGINT,),
+    "out of memory": (1,),
+    "killed for memory": (-signal.SIGKILL,),
+    "raise": (1,),
+    "sys.exit": (3,),
+}
+# what may be the last line of a traceback; a child's would be one too many
+_RAISED = {
+    "KeyboardInterrupt": "KeyboardInterrupt",
+    "out of memory": "MemoryError",
+    "raise": "ValueError: lost",
+    "exit in atexit": "SystemExit: 3",
+}
+# what each of a start's children logs 20 points as
+_CHILDREN = {
+    **{how: [f"{how}{n}" for n in range(2)] for how in ("fork", "spawn", "forkserver")},
+    "os.fork in threads": [f"forked{n}" for n in range(3)],
+}
 _SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL, "KeyboardInterrupt": signal.SIGINT}
 
 
@@ -127,7 +157,7 @@ def run(trial: Trial) -> None:
             pass
     except Unavailable as reason:
         chosen.remove(_KILLED)
-        trial.notes.append(f"NOT RUN: {_KILLED}: {reason}")
+        trial.lacks("root", f"{_KILLED} ({reason})")
     _run(trial, chosen)
 
 
@@ -204,6 +234,17 @@ def _watch(
         raise
     trial.require(ready == "ready\n", number, f"{how}, {ending}: {err[-800:]}")
     trial.require("cannot write" not in err and "deadlock" not in err, number, err[-800:])
+    codes = _CODES.get(ending, (0,))
+    trial.require(job.returncode in codes, number, f"{how}, {ending}: ended with {job.returncode}: {err[-800:]}")
+    raised = _raised(err)
+    own = _RAISED.get(ending)
+    trial.require(all(one == own for one in raised), number, f"{how}, {ending}: raised {raised}: {err[-1600:]}")
+
+
+def _raised(err: str) -> list[str]:
+    """The last line of each traceback that was printed."""
+    texts = err.split("Traceback (most recent call last):\n")[1:]
+    return [next((line for line in text.splitlines() if not line.startswith(" ")), "") for text in texts]
 
 
 def _check(trial: Trial, home: Home, house: House, made: dict[str, tuple[int, str]]) -> None:
@@ -213,9 +254,21 @@ def _check(trial: Trial, home: Home, house: House, made: dict[str, tuple[int, st
     for name, (number, where) in made.items():
         account = oracle.Account().add(_ledger(trial, name))
         trial.add(number, places.verdict(house, name, account), where)
+        _check_children(trial, number, name, account, where)
         with Held(house) as there:
             status = there.run(name)["status"]
         how, _, ending = where.partition(", ")
         # its children end by os._exit: nothing tells such an end from a crash
         wanted = "crashed" if how == "os.fork in threads" else ENDINGS[ending]
         trial.require(status == wanted, number, f"{where}: the run is {status}, not {wanted}")
+
+
+def _check_children(trial: Trial, number: int, name: str, account: oracle.Account, where: str) -> None:
+    """Each of them logged all that it was to log; threads of the job likewise."""
+    how = where.partition(", ")[0]
+    wanted = {("point", name, tag, n, n) for tag in _CHILDREN.get(how, ()) for n in range(20)}
+    if how == "threads":
+        wanted = {("point", name, "main", n, 3 * n) for k in range(1, 5) for n in range(1000 * k, 1000 * k + 30)}
+    others = {item for item in account.begun if item[0] == "point" and item[2] != "main" and item not in wanted}
+    trial.require(wanted <= account.done, number, f"{where}: never logged {sorted(wanted - account.done)[:3]}")
+    trial.require(not others, number, f"{where}: nobody was to log {sorted(others)[:3]}")
