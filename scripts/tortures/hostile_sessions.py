@@ -73,7 +73,10 @@ def _elsewhere(place: _Place, link: Callable[[Path, Path], object]) -> list[Path
 
 def _linked_directory(place: _Place, name: str) -> list[Path]:
     """A session that leads to a directory of somebody else's, with names such as its own."""
-    session = place.plain()
+    of = place.manifest()
+    # it ended: what is acknowledged of it may be deleted
+    records = ("trace", trace(of)), ("span", span(1, of.id)), ("close", {"at": segments.AT})
+    session = place.session(of, *records)
     target = place.others(f"{Path(name).name}-of-{session.name}")
     for file in ("precious.txt", f"{'b' * 64}.png", _SEGMENT):
         (target / file).write_bytes(SECRET)
