@@ -83,6 +83,95 @@ def test_a4_each_answer_means_one_thing(status: int, body: object, expect: str, 
     assert told(status, body, expect=expect).verdict is verdict
 
 
+STATUSES = range(1000)
+EXPECTATIONS = ("object", "object or nothing", "id", "any", "metrics:0", "metrics:17")
+BODIES = (
+    b"",
+    b"{}",
+    b'{"id":"x","ingested":17,"dropped":0}',
+    b'{"reason":"in_flight","detail":"no"}',
+    b'{"reason":"overlap","have":[[1,2]]}',
+    b'{"reason":"overlap","have":"all"}',
+    b'{"reason":"key_reused"}',
+    b"<html>no</html>",
+    b"[]",
+    b"\xff\xfe",
+)
+# the text, and the seconds that it asks for, counted from NOW
+FORMS: tuple[tuple[str, float | None], ...] = (
+    ("", None),
+    ("0", 0),
+    ("1", 1),
+    ("-1", 0),
+    ("0.2", 0.2),
+    ("120", 120),
+    (" 1 ", 1),
+    ("1.", 1),
+    ("9" * 400, 3600),
+    ("+1", None),
+    ("1e9", None),
+    ("0x10", None),
+    ("1, 2", None),
+    ("1 second", None),
+    ("soon", None),
+    ("nan", None),
+    ("inf", None),
+    ("\u0661", None),
+    ("Fri, 15 Jan 2027 08:02:00 GMT", 120),
+    ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+    ("Fri, 31 Dec 9999 23:59:59 GMT", 3600),
+    ("Wed, 32 Oct 2015", None),
+)
+
+
+def whole(answer: Answer, status: int) -> None:
+    """What holds of any answer."""
+    assert answer.status == status
+    assert answer.reason.isprintable()
+    assert answer.retry_after is None or 0 <= answer.retry_after <= 3600
+    assert bool(answer.have) == (answer.verdict is Verdict.OVERLAP)
+    assert (answer.verdict is Verdict.ACCEPTED) <= (200 <= status < 300)
+    assert answer.verdict is Verdict.ACCEPTED or answer.reason
+
+
+def meaning(status: int, body: bytes) -> Verdict | None:
+    """The table of A4 once more; None where a 2xx depends on what was expected."""
+    own = {
+        (409, b"in_flight"): Verdict.IN_FLIGHT,
+        (409, b"key_reused"): Verdict.REFUSED,
+        (409, b"overlap"): Verdict.OVERLAP if b"[[" in body else Verdict.RETRY,
+        (422, b"key_reused"): Verdict.KEY_REUSED,
+    }
+    for (code, word), verdict in own.items():
+        if status == code and word in body:
+            return verdict
+    if 200 <= status < 300:
+        return None
+    if status in (408, 421, 425, 429) or status < 300 or status >= 500:
+        return Verdict.RETRY
+    if status < 400 or status in (407, 426):
+        return Verdict.MISCONFIGURED
+    named = {401: Verdict.UNAUTHORIZED, 402: Verdict.FORBIDDEN, 403: Verdict.FORBIDDEN}
+    return {**named, 404: Verdict.MISSING, 410: Verdict.DELETED}.get(status, Verdict.REFUSED)
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a4_every_status_means_one_thing_with_any_body_whatever_was_expected(body: bytes) -> None:
+    for status in STATUSES:
+        for expect in EXPECTATIONS:
+            answer = told(status, body, expect=expect)
+            whole(answer, status)
+            wanted = meaning(status, body)
+            assert answer.verdict is wanted if wanted else answer.verdict in (Verdict.ACCEPTED, Verdict.RETRY)
+
+
+def test_a4_every_status_has_the_wait_that_its_answer_asks_for_in_each_form() -> None:
+    for status in STATUSES:
+        for text, seconds in FORMS:
+            answer = told(status, {}, headers={"Retry-After": text})
+            assert (answer.retry_after, answer.verdict) == (seconds, told(status, {}).verdict), (status, text)
+
+
 @given(
     st.integers(0, 999),
     st.one_of(
@@ -96,17 +185,11 @@ def test_a4_each_answer_means_one_thing(status: int, body: object, expect: str, 
             max_leaves=8,
         ),
     ),
-    st.sampled_from(["object", "id", "any", "metrics:0", "metrics:17"]),
+    st.sampled_from(EXPECTATIONS),
     st.dictionaries(st.sampled_from(["Retry-After", "date", "Location", "x"]), st.text()),
 )
 def test_a4_every_answer_has_a_verdict(status: int, body: object, expect: str, headers: dict[str, str]) -> None:
-    answer = told(status, body, expect=expect, headers=headers)
-    assert answer.status == status
-    assert answer.reason.isprintable()
-    assert answer.retry_after is None or 0 <= answer.retry_after <= 3600
-    assert bool(answer.have) == (answer.verdict is Verdict.OVERLAP)
-    assert (answer.verdict is Verdict.ACCEPTED) <= (200 <= status < 300)
-    assert answer.verdict is Verdict.ACCEPTED or answer.reason
+    whole(told(status, body, expect=expect, headers=headers), status)
 
 
 def test_a4_overlaps_come_in_order() -> None:

@@ -171,16 +171,25 @@ def test_hostile_text_stays_text(client: httpx.Client) -> None:
     kinds = ("user_msg", "assistant_msg", "thinking", "tool_use", "tool_result", "attachment")
     attributes = {"text": HOSTILE, "tool_input": {HOSTILE: HOSTILE}, HOSTILE: HOSTILE}
     spans = [span(at, HOSTILE, kind=kind, name=HOSTILE, attributes=attributes) for at, kind in enumerate(kinds)]
-    assert post(client, "/v1/spans", {"traces": [], "spans": spans}).is_success
-    post(client, f"/v1/runs/{run_id}/metrics", {"points": [point(0, HOSTILE, key=HOSTILE)]})
     params = {"key": HOSTILE, "media_type": "html", "caption": HOSTILE}
-    client.post(f"/v1/runs/{run_id}/media", params=params, content=b"<script>1</script>")
-    post(client, f"/v1/runs/{run_id}/artifacts", {"name": HOSTILE, "kind": "text", "data": HOSTILE})
-    client.patch(f"/v1/traces/{trace_id}", json={"metadata": {HOSTILE: HOSTILE}})
-    for path in ("/", f"/r/{run_id}", f"/t/{trace_id}"):
+    base = f"/v1/runs/{run_id}"
+    for answer in (
+        post(client, "/v1/spans", {"traces": [], "spans": spans}),
+        post(client, f"{base}/metrics", {"points": [point(0, 1.5, key=HOSTILE)]}),
+        client.post(f"{base}/media", params=params, content=b"<script>1</script>"),
+        post(client, f"{base}/artifacts", {"name": HOSTILE, "kind": "text", "data": HOSTILE}),
+        client.patch(f"/v1/traces/{trace_id}", json={"metadata": {HOSTILE: HOSTILE}}),
+    ):
+        assert answer.is_success, answer.text
+    held = {name: client.get(f"{base}/{name}").json() for name in ("media", "artifacts", "metrics")}
+    assert [(one["key"], one["caption"]) for one in held["media"]["media"]] == [(HOSTILE, HOSTILE)]
+    assert [one["name"] for one in held["artifacts"]["artifacts"]] == [HOSTILE]
+    assert [one["key"] for one in held["metrics"]["series"]] == [HOSTILE]
+    pages = (f"/r/{run_id}", f"/r/{run_id}/media", f"/r/{run_id}/rollouts", f"/r/{run_id}/artifacts")
+    for path in ("/", *pages, f"/compare?run={run_id}", f"/t/{trace_id}", f"/t/{trace_id}/about"):
         page = client.get(path)
-        assert page.status_code == 200
-        assert "&lt;script&gt;" in page.text
+        assert page.status_code == 200, path
+        assert "&lt;script&gt;" in page.text, path
         assert not re.search(
             r'<script(?! (type="module" )?src="/static/)|<img src=x|\sonerror=alert\(1\)>(?!&)',
             page.text.replace("&#34;", '"'),
