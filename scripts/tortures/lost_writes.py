@@ -109,7 +109,10 @@ class Disk:
         if call.name in ("mkdir", "mkdirat"):
             self._parent(names[0]).put(os.path.basename(names[0]), _Directory())
         elif call.creates:
-            if self._find(names[0]) is None:
+            found = self._find(names[0])
+            if call.empties and isinstance(found, _File) and found.data:
+                raise NotImplementedError(f"O_TRUNC of what is in {names[0]}")
+            if found is None:
                 self._parent(names[0]).put(os.path.basename(names[0]), _File())
         elif call.name in ("write", "pwrite64"):
             self._file(names[0]).write(call.data, call.at if call.name == "pwrite64" else None)
