@@ -8,7 +8,7 @@ import re
 from tests.support import oracle
 from tests.support.home import Home
 from tests.support.house import House
-from tests.support.strace import failing
+from tests.support.strace import failing, injected
 from tortures import job_calls, places
 from tortures.trial import Trial
 
@@ -31,6 +31,7 @@ KINDS = [(call, error) for call, errors in ERRORS.items() for error in errors]
 # as strace has it
 _ONCE, _NOW_AND_THEN, _FOR_GOOD = "{}", "{}+3", "{}+"
 _TIMES = (_ONCE, _FOR_GOOD, _NOW_AND_THEN)
+_MET = 0.9  # of the points: how many of a call are made at all differs a little from run to run
 # told on the logger where no segment takes it any more
 _TOLD = re.compile(r"(\d+) records could not be written to the spool")
 
@@ -41,6 +42,7 @@ def run(trial: Trial, size: int = job_calls.SIZE) -> None:
         calls = job_calls.points(trial, home, size)
         kinds = random.Random(trial.seed).sample(KINDS, len(KINDS))
         made: dict[str, tuple[int, str]] = {}
+        met, times = 0, _ONCE
         for number, chance in trial.points():
             times = _TIMES[number // _AT_ONCE % len(_TIMES)]
             if not made:
@@ -49,12 +51,16 @@ def run(trial: Trial, size: int = job_calls.SIZE) -> None:
             when = times.format(chance.choice([at for of, at in calls if of == call]))
             name = f"error-{trial.seed}-{number}."
             made[name] = (number, f"{error} of {call} at {when}:")
-            _job(trial, *made[name], home, job_calls.words(trial, home, name, size), failing(call, error, when))
+            log = trial.home / f"{name}injected"
+            _job(trial, *made[name], home, job_calls.words(trial, home, name, size), failing(call, error, when, log))
+            met += injected(log) > 0
             if number % _AT_ONCE == _AT_ONCE - 1:
                 _check(trial, home, house, made, for_good=times == _FOR_GOOD)
                 made = {}
         if made:
-            _check(trial, home, house, made, for_good=True)
+            _check(trial, home, house, made, for_good=times == _FOR_GOOD)
+    trial.require(met >= trial.made * _MET, trial.made, f"only {met} of {trial.made} faults hit")
+    trial.notes.append(f"{met} faults hit")
 
 
 def _job(trial: Trial, number: int, where: str, home: Home, words: tuple[str, ...], prefix: tuple[str, ...]) -> None:

@@ -9,11 +9,14 @@ from tests.support.lanes import needs_linux, needs_tool
 
 # stopped at the calls named only, not at each of the thousands that a start of Python makes; a signal cannot be sent from there
 _QUICKLY = "--seccomp-bpf"
+_NOWHERE = Path("/dev/null")
 
 
-def killing(call: str, when: int) -> tuple[str, ...]:
-    """The words before a command that is to be killed at its ``when``-th ``call`` (before it takes effect), in any thread."""
-    return (*_strace(), *_injecting(call, f"signal=KILL:when={when}"))
+def killing(call: str, when: int, *paths: Path) -> tuple[str, ...]:
+    """The words before a command that is to be killed at its ``when``-th ``call`` (before it takes effect), in any thread; where
+    ``paths`` are given, only calls on one of them count. It then ends with -SIGKILL, as strace itself does after it."""
+    only = [word for path in paths for word in ("-P", str(path))]
+    return (*_strace(), *only, *_injecting(call, f"signal=KILL:when={when}"))
 
 
 def signalling(call: str, signal: str, when: int) -> tuple[str, ...]:
@@ -21,13 +24,18 @@ def signalling(call: str, signal: str, when: int) -> tuple[str, ...]:
     return (*_strace(), *_injecting(call, f"signal={signal}:when={when}"))
 
 
-def failing(call: str, error: str, when: str) -> tuple[str, ...]:
+def failing(call: str, error: str, when: str, log: Path = _NOWHERE) -> tuple[str, ...]:
     """The words before a command whose ``call`` is to fail with an errno's name; ``when`` as strace has it: 3, 3+, 2+2."""
-    return (*_strace(), _QUICKLY, *_injecting(call, f"error={error}:when={when}"))
+    return (*_strace(), _QUICKLY, *_injecting(call, f"error={error}:when={when}", log))
 
 
-def _injecting(call: str, how: str) -> tuple[str, ...]:
-    return ("-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:{how}")
+def injected(log: Path) -> int:
+    """How many calls were made to fail."""
+    return log.read_text(errors="replace").count("(INJECTED)")
+
+
+def _injecting(call: str, how: str, log: Path = _NOWHERE) -> tuple[str, ...]:
+    return ("-o", str(log), "-e", f"trace={call}", "-e", f"inject={call}:{how}")
 
 
 def slowing(pid: int, call: str, path: Path, delay: int) -> list[str]:
