@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import random
+import re
 import shutil
 import subprocess
+import time
+from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-from tests.support import oracle
-from tests.support.home import Held
+from tests.support import jobs, oracle
+from tests.support.home import Held, Home
 from tests.support.house import ROOT, House
 from tortures import places
 from tortures.trial import Trial, Unavailable
@@ -36,11 +39,13 @@ turn(day)
 begun = time.time() - day  # the false clock goes on from where the process began
 turn(change - begun - 1)
 before, n, left = time.localtime().tm_isdst, 0, 10
+work.point(10_000)
 while left:
     work.some(1, start=n)
     n += 1
     left -= time.localtime().tm_isdst != before
     time.sleep(0.02)
+work.point(10_001)
 work.finish()
 """
 _LIVE = """
@@ -51,36 +56,76 @@ sys.stdin.readline()
 work.some(20, start=20)
 work.finish()
 """
-JUMPS = ("+2d", "-2d", "+0", "@2038-01-19 03:14:05", "@2039-07-01 00:00:00", "@1970-01-02 00:00:00", "+400d", "-30y")
+# these, and all below, are taken in turn
+JUMPS = ("+2d", "-2d", "@2038-01-19 03:14:05", "@2039-07-01 00:00:00", "@1970-01-02 00:00:00", "+400d", "-30y")
+_LEEWAY = 15 * 3600  # seconds: what "@" says is local time
+_LOGGED = re.compile(r"^(\d{4}-\S+Z) ", re.MULTILINE)  # what each line of an agent's log begins with
 _SHARED = Path("/dev/shm")
 ZONES = ("UTC", "America/New_York", "Australia/Lord_Howe")
-# when summer time begins and ends
-CHANGES = {"America/New_York": ("2026-03-08", "2026-11-01"), "Australia/Lord_Howe": ("2026-10-04", "2026-04-05")}
+# when summer time begins, or ends
+CHANGES = (
+    ("America/New_York", "2026-03-08"),
+    ("Australia/Lord_Howe", "2026-04-05"),
+    ("America/New_York", "2026-11-01"),
+    ("Australia/Lord_Howe", "2026-10-04"),
+)
 
 
 def run(trial: Trial) -> None:
     if shutil.which("faketime") is None:
         raise Unavailable("needs faketime")
     with places.a_house(trial) as house:
-        for number, chance in trial.points():
+        for number, _ in trial.points():
             point = (_jumping, _summer, _live)[number % 3]
-            point(trial, house, number, chance)
+            point(trial, house, number)
 
 
-def _jumping(trial: Trial, house: House, number: int, chance: random.Random) -> None:
+def _jumps(turn: int, count: int) -> list[str]:
+    return [JUMPS[(turn * count + n) % len(JUMPS)] for n in range(count)]
+
+
+def _jumping(trial: Trial, house: House, number: int) -> None:
     """The clock jumps twice while the job runs."""
-    jumps = [chance.choice(JUMPS) for _ in range(3)]
-    _job(trial, house, number, _JOB, jumps, chance.choice(ZONES))
+    turn = number // 3
+    jumps, zone = _jumps(turn, 3), ZONES[turn % len(ZONES)]
+    times = _times(_job(trial, house, number, _JOB, jumps, zone))
+    false = [step for step, at in times.items() if abs(at - _shown(jumps[step // 10])) > _LEEWAY]
+    met = {step // 10 for step in times} == {0, 1, 2}
+    trial.require(met and not false, number, f"clock {jumps}, {zone}: of {times} at other times: {false}")
 
 
-def _summer(trial: Trial, house: House, number: int, chance: random.Random) -> None:
+def _summer(trial: Trial, house: House, number: int) -> None:
     """Summer time begins, or ends, while the job runs."""
-    zone = chance.choice(list(CHANGES))
-    _job(trial, house, number, _SUMMER_JOB, ["+0", chance.choice(CHANGES[zone])], zone)
+    zone, day = CHANGES[number // 3 % len(CHANGES)]
+    times = _times(_job(trial, house, number, _SUMMER_JOB, ["+0", day], zone))
+    there = [datetime.fromtimestamp(at, ZoneInfo(zone)) for at in times.values()]
+    on_day = {f"{one:%Y-%m-%d}" for one in there} == {day}
+    offsets = {one.utcoffset() for one in there}
+    trial.require(on_day and len(offsets) == 2, number, f"{zone}, {day}: no change seen: {there}")
 
 
-def _job(trial: Trial, house: House, number: int, script: str, clocks: list[str], zone: str) -> None:
-    """A job whose clock is as the first of these says, then as it makes it out of the others."""
+def _times(home: Home) -> dict[int, float]:
+    """When each step was logged, as its record says."""
+    return {
+        data["step"]: _seconds(data["wall_time"])
+        for session in home.sessions()
+        for data in jobs.of_type(session, "metrics")
+    }
+
+
+def _seconds(text: str) -> float:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
+
+
+def _shown(jump: str) -> float:
+    """What a clock shows now that was made to jump so."""
+    if jump.startswith("@"):
+        return datetime.strptime(jump, "@%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    return time.time() + int(jump[:-1]) * 86400 * (365 if jump.endswith("y") else 1)
+
+
+def _job(trial: Trial, house: House, number: int, script: str, clocks: list[str], zone: str) -> Home:
+    """A job whose clock is as the first of these says, then as it makes it out of the others; where it was."""
     home = places.place(trial.home / str(number), house)
     ledger, name = trial.home / f"{number}.ledger", f"clock-{trial.seed}-{number}"
     clock = trial.home / f"{number}.clock"
@@ -93,16 +138,17 @@ def _job(trial: Trial, house: House, number: int, script: str, clocks: list[str]
     places.check_sync(trial, number, places.sync_until_done(home))
     places.check_verify(trial, number, home)
     _check(trial, house, number, oracle.Account().add(ledger), name, where)
+    return home
 
 
-def _live(trial: Trial, house: House, number: int, chance: random.Random) -> None:
+def _live(trial: Trial, house: House, number: int) -> None:
     """The job's clock is right, the agents' are not: the job lives on for all of them, and nothing of it is deleted."""
     home = places.place(trial.home / str(number), house)
     ledger, name = trial.home / f"{number}.ledger", f"clock-{trial.seed}-{number}"
     job = home.start_job(places.WORK + _LIVE, str(ledger), name)
     assert job.stdout is not None
     assert job.stdout.readline() == "ready\n"
-    jumps = [chance.choice(JUMPS) for _ in range(2)]
+    jumps = _jumps(number // 3, 2)
     for jump in jumps:
         done = home.sync(**faked(), FAKETIME=jump)
         places.check_sync(trial, number, done, code=None)
@@ -115,7 +161,10 @@ def _live(trial: Trial, house: House, number: int, chance: random.Random) -> Non
     trial.require(job.returncode == 0, number, err[-400:])
     places.check_sync(trial, number, places.sync_until_done(home))
     for jump in jumps:
-        places.run_once(home, **faked(), FAKETIME=jump)
+        done = places.run_once(home, **faked(), FAKETIME=jump)
+        times = [_seconds(text) for text in _LOGGED.findall(done.err)]
+        true = times and all(abs(at - _shown(jump)) < _LEEWAY for at in times)
+        trial.require(bool(true), number, f"an agent at {jump} logs at {times}")
         kept = [session.name for session in home.sessions() if any(session.glob("*.jsonl"))]
         trial.require(len(kept) == len(home.sessions()), number, f"for an agent at {jump} only {kept} were kept")
     _check(trial, house, number, oracle.Account().add(ledger), name, f"agents at {jumps}:")

@@ -15,6 +15,8 @@ from tortures.trial import Trial
 TITLE = "a full disk and a full inode table (tmpfs, ext4), then space again"
 COUNT = 80
 _SIZE = 32 << 10  # KiB: holds all of it once the filler is gone
+_KINDS = (("tmpfs", "bytes"), ("ext4", "bytes"), ("tmpfs", "inodes"), ("ext4", "inodes"))  # taken in turn
+_FULL = "No space left on device"
 _JOB = """
 import glob, json
 place, name, seed, filled_by = sys.argv[2:6]
@@ -37,6 +39,7 @@ def change(n):
         for number in range(big):
             text = f"{number:08}" + "x" * 100_000
             with book.noted("span", name + "-chat", text): work.trace.log_user(text)
+        work.media(1_000_000)  # in a file of its own
     if n == until:
         for path in glob.glob(f"{place}/filler*"): os.unlink(path)
 
@@ -65,11 +68,10 @@ def run(trial: Trial, short: int = 0) -> None:
 
 def _point(trial: Trial, house: House, number: int, chance: random.Random) -> int:
     """How many segments end in the middle of a record."""
-    kind = chance.choice(["tmpfs", "ext4"])
-    filled_by = chance.choice(["bytes", "inodes"])
+    kind, filled_by = _KINDS[number % len(_KINDS)]
     count = chance.choice([60, 200, 600])
     at = chance.choice([-1, 0, chance.randrange(count)])
-    big = chance.choice([0, 0, 120])  # more than waits in memory
+    big = chance.choice([1, 1, 120])  # none of them fits, and all together not into memory
     with mounted(trial.home / str(number), kind, size=_SIZE, inodes=2048) as disk:
         home = places.place(disk.path / "home", house)
         ledger = trial.home / f"{number}.ledger"
@@ -80,6 +82,8 @@ def _point(trial: Trial, house: House, number: int, chance: random.Random) -> in
         _, err = process.communicate(timeout=100)
         where = f"{kind} filled by {filled_by} from {at} to {until} of {count} and {big}:"
         trial.require(process.returncode == 0, number, f"{where} the job ended with {process.returncode}: {err[-800:]}")
+        told = "cannot write to the spool" in err and _FULL in err
+        trial.require(told, number, f"{where} no write failed: {err[-800:]}")
         _sync(trial, number, home, disk.path, chance)
         account = oracle.Account().add(ledger)
         found = places.verdict(house, name, account, dropped=oracle.dropped(home.spool))
@@ -92,7 +96,9 @@ def _sync(trial: Trial, number: int, home: Home, disk: Path, chance: random.Rand
     """Once with the disk full, and then until all is there."""
     if chance.random() < 0.5:
         _fill(disk / "again")
-        places.check_sync(trial, number, home.sync(**places.SMALL), code=None)
+        done = home.sync(**places.SMALL)
+        places.check_sync(trial, number, done, code=None)
+        trial.require(done.code != 0, number, f"nothing to note down, with a full disk: {done.out} {done.err[-800:]}")
         (disk / "again").unlink(missing_ok=True)
     places.check_sync(trial, number, places.sync_until_done(home))
 
