@@ -34,6 +34,13 @@ for _ in range(600):
 else: sys.exit("no flush succeeded, though there was space again")
 work.finish()
 """
+_FRESH = """
+work = Work(book, sys.argv[2], "fresh", sys.argv[2])
+work.some(20)
+print("ready", flush=True)
+sys.stdin.readline()
+work.finish()
+"""
 _LONGEST = 600.0  # seconds, after which a job is held to be stuck
 _LINGERS = 100.0  # seconds, after which a job's children are
 # of row 12's endings, those that need no signal: the nemesis sends plenty
@@ -45,6 +52,7 @@ _ENDINGS: Mapping[str, tuple[int, ...]] = {
     "raise": (1,),
     "sys.exit": (3,),
 }
+_NO_CHILDREN = "the children ended with"  # row 12's script says so of its own
 _TIMES = ("{}", "{}+3")  # as strace has it: once, and now and then
 _CLOCKS = ("+2d", "-2d", "@2038-01-19 03:14:05", "@2039-07-01 00:00:00")
 _FLUSHED = ("plain", "clock")  # kinds that end with a flush that was True
@@ -81,6 +89,8 @@ class Life:
         code = self.job.returncode
         if code in self.codes or (self.struck and -code in (signal.SIGKILL, signal.SIGTERM)):
             return ""
+        if self.cramped and code == 1 and _NO_CHILDREN in err:
+            return ""  # they could not attach to a run that found no place on the disk
         if self.kind == "clock" and -code == signal.SIGSEGV:
             # libfaketime reads the environment at each look at the clock, beside a thread that may change it; no signal but like one
             self.struck = True
@@ -90,6 +100,11 @@ class Life:
     @property
     def is_stuck(self) -> bool:
         return self.job.poll() is None and time.monotonic() - self.began > _LONGEST
+
+    @property
+    def may_drop(self) -> bool:
+        """Whether its disk refused it something: no other job has a reason to."""
+        return self.cramped or self.kind == "faults"
 
     def account(self) -> oracle.Account:
         """What must be there. While a disk takes nothing records wait in memory: of a job that ends then, other than after a flush
@@ -108,7 +123,7 @@ def _children(pid: int) -> list[int]:
 
 
 class Cradle:
-    """Where jobs of all kinds begin. ``missing``: what they cannot do here, and why."""
+    """Where jobs begin: of each kind one, and then by chance."""
 
     def __init__(self, trial: Trial, home: Home, chance: random.Random) -> None:
         self._trial = trial
@@ -118,17 +133,17 @@ class Cradle:
         self._script = trial.home / "ways.py"
         self._script.write_text(endings.SCRIPT)
         self._shares = {"plain": 6, "ways": 2}
-        self.missing: list[str] = []
+        self._begun: set[str] = set()
         if shutil.which("strace"):
             self._calls = job_calls.points(trial, Home(trial.home / "counted", home.api_base), job_calls.SIZE)
             self._shares["faults"] = 2
         else:
-            self.missing.append("no call was made to fail: needs strace")
+            trial.lacks("strace", "jobs with a call that fails")
         if shutil.which("faketime"):
             self._faked = clocks.faked()
             self._shares["clock"] = 2
         else:
-            self.missing.append("no clock was false: needs faketime")
+            trial.lacks("faketime", "jobs and agents with a false clock")
 
     def false_clock(self) -> dict[str, str]:
         """The environment of a process with one."""
@@ -137,9 +152,15 @@ class Cradle:
     def perhaps_false_clock(self) -> dict[str, str]:
         return self.false_clock() if "clock" in self._shares and self._chance.random() < 0.25 else {}
 
+    @property
+    def untried(self) -> list[str]:
+        """The kinds of job that none was begun of."""
+        return [kind for kind in self._shares if kind not in self._begun]
+
     def begin(self, place: int) -> Life:
         """A job, of a run of its own, or as another attempt of the run of its place."""
-        [kind] = self._chance.choices(list(self._shares), list(self._shares.values()))
+        [kind] = self.untried[:1] or self._chance.choices(list(self._shares), list(self._shares.values()))
+        self._begun.add(kind)
         self._count += 1
         name = f"soak-{place}-{self._count}."
         if kind == "faults":
@@ -153,6 +174,15 @@ class Cradle:
         clock = self.false_clock() if kind == "clock" else {}
         job = self._home.start_job(places.WORK + _JOB, *words, prefix=(), **clock)
         return Life(job, name, ledger, kind, clock.get("FAKETIME", ""))
+
+    def begin_fresh(self, place: int) -> Life:
+        """A job that has logged a bit, and lives on until its input ends."""
+        name = f"soak-fresh-{place}."
+        ledger = self._trial.home / f"{name}ledger"
+        job = self._home.start_job(places.WORK + _FRESH, str(ledger), name)
+        assert job.stdout is not None
+        job.stdout.readline()
+        return Life(job, name, ledger, "fresh")
 
     def _with_faults(self, name: str) -> Life:
         call, error = self._chance.choice(KINDS)

@@ -55,7 +55,7 @@ class Nemesis:
         self._full_for = 0
         self._stopped: list[subprocess.Popen[str]] = []
         self._hostile: list[Path] = []
-        self._outside = struck.home.directory / "others" / "outside"
+        self._outside = struck.home.spool.with_name("others") / "outside"  # on the same disk, for hard links
         self._outside.parent.mkdir()
         self._outside.write_bytes(SECRET * 10)
         self._others = hostile_sessions.beside(self._outside)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import subprocess
 import time
 from collections import Counter, defaultdict
@@ -16,8 +17,9 @@ from tests.support.home import Home
 from tests.support.house import House
 from tests.support.proxy import Fault, Proxy, cut, lost, page, proxied, reset, status
 from tests.support.servers import Received, reply, serving
+from tests.support.waiting import wait_until
 from tortures import places
-from tortures.disks import Disk, mounted
+from tortures.disks import Disk, mounted, need
 from tortures.lives import Cradle, Life
 from tortures.nemesis import SIGNALS, SPACE, Nemesis
 from tortures.trial import Trial, Unavailable
@@ -26,6 +28,7 @@ TITLE = "soak: 8 jobs, 2 agents, a house, and a random nemesis from the rows abo
 COUNT = 3000  # strikes; a few a second
 JOBS = 8
 AGENTS = 2
+_SOON = 120.0  # seconds within which an agent brings what is fresh, whatever else it has to do
 _FAULTS: tuple[Fault, ...] = (
     lost,
     reset,
@@ -65,6 +68,9 @@ class _Field:
                 self.jobs[place] = self.cradle.begin(place)
                 self.jobs[place].cramped = self.cramped
                 self.lives.append(self.jobs[place])
+        self._tend_agents()
+
+    def _tend_agents(self) -> None:
         for place in range(AGENTS):
             agent = self.agents.get(place)
             if agent is None or agent.poll() is not None:
@@ -76,6 +82,45 @@ class _Field:
 
     def _own_state(self, place: int) -> dict[str, str]:
         return {"TRACEHOUSE_STATE_DIR": str(self.home.directory / f"state-{place}"), "TRACEHOUSE_RETENTION_GRACE": "5"}
+
+    def check_agents(self) -> None:
+        """Each agent by itself, the others being stopped, brings what a job logs now to the house: none of them hangs."""
+        for agent in self.agents.values():
+            if agent.pid in self.killed:
+                self._see_off(agent)
+        self._tend_agents()
+        for place, agent in self.agents.items():
+            others = [other for other in self.agents.values() if other is not agent]
+            for other in others:
+                other.send_signal(signal.SIGSTOP)
+            self._check_agent(agent, place)
+            for other in others:
+                other.send_signal(signal.SIGCONT)
+
+    def _see_off(self, agent: subprocess.Popen[str]) -> None:
+        try:
+            agent.wait(_SOON)
+        except subprocess.TimeoutExpired:
+            self._violated(f"an agent that was told to end does not: {self.log()[-1500:]}")
+            agent.kill()
+            agent.wait()
+
+    def _check_agent(self, agent: subprocess.Popen[str], place: int) -> None:
+        life = self.cradle.begin_fresh(place)
+        self.lives.append(life)
+        account = life.account()
+
+        def has_come() -> bool:
+            return agent.poll() is not None or places.verdict(self.house, life.name, account).good
+
+        try:
+            wait_until(has_come, timeout=_SOON)
+        except AssertionError:
+            self._violated(f"an agent hangs: it brought nothing new in {_SOON:.0f} s: {self.log()[-1500:]}")
+        if agent.poll() is not None:
+            self._violated(f"an agent ended by itself, with {agent.returncode}: {self.log()[-1500:]}")
+        self.trial.require(len(account.done) >= 20, self.trial.made, f"a fresh job logged only {len(account.done)}")
+        self._ended(life)
 
     def _ended(self, life: Life | None) -> None:
         complaint = life.complaint() if life is not None else ""
@@ -105,7 +150,8 @@ def _weather(chance: random.Random) -> Callable[[Received], Fault | None]:
     return lambda request: chance.choice(_FAULTS) if chance.random() < 0.08 else None
 
 
-def run(trial: Trial) -> None:
+def run(trial: Trial, least: int = 0) -> None:
+    """``least``: how many blows there must have been, and then some of each kind, and jobs of each."""
     with ExitStack() as stack:
         house = stack.enter_context(places.a_house(trial))
         proxy = stack.enter_context(proxied(house.url, _weather(random.Random(trial.seed))))
@@ -119,6 +165,8 @@ def run(trial: Trial) -> None:
                 field_.tend()
                 _pause(chance.uniform(0.05, 0.4))
                 nemesis.strike()
+            nemesis.rest()
+            field_.check_agents()
         finally:
             nemesis.rest()
             field_.end(random.Random(trial.seed))
@@ -126,7 +174,9 @@ def run(trial: Trial) -> None:
         proxy.rule = lambda request: None
         _settle(trial, field_)
         blows = ", ".join(f"{count} {blow}" for blow, count in sorted(nemesis.blows.items()))
-        trial.notes += [f"{_kinds(field_)}; {len(proxy.received)} requests; {blows}", *field_.cradle.missing]
+        trial.notes.append(f"{_kinds(field_)}; {len(proxy.received)} requests; {blows}")
+        enough = trial.made >= least and not (least and (nemesis.untried or field_.cradle.untried))
+        trial.require(enough, trial.made, f"too little was tried, of {least} blows at least: {trial.notes[-1]}")
         if trial.violations and disk is not None:
             shutil.copytree(home.spool, trial.home / "spool", symlinks=True)
 
@@ -134,10 +184,11 @@ def run(trial: Trial) -> None:
 def _disk(trial: Trial, stack: ExitStack) -> Disk | None:
     """The spool's own, which can be made full; None where there cannot be one."""
     try:
-        return stack.enter_context(mounted(trial.home / "small", "tmpfs", size=SPACE, inodes=4 << 20))
+        need(trial.home, ("tmpfs", "", SPACE))
     except Unavailable as reason:
-        trial.notes.append(f"no disk was full: {reason}")
+        trial.lacks("root", f"full disks ({reason})")
         return None
+    return stack.enter_context(mounted(trial.home / "small", "tmpfs", size=SPACE, inodes=4 << 20))
 
 
 def _home(trial: Trial, house: House, proxy: Proxy, disk: Disk | None) -> Home:
@@ -156,15 +207,21 @@ def _settle(trial: Trial, field_: _Field) -> None:
     places.check_sync(trial, trial.made, places.sync_until_done(field_.home, "--close-dead"))
     _check_verify(trial, field_)
     accounts: defaultdict[str, oracle.Account] = defaultdict(oracle.Account)
+    excused: defaultdict[str, set[oracle.Item]] = defaultdict(set)
     for life in field_.lives:
-        accounts[life.name].join(life.account())
+        account = life.account()
+        accounts[life.name].join(account)
+        if life.may_drop:
+            excused[life.name] |= account.done - account.promised
     held: defaultdict[str, Counter[oracle.Item]] = defaultdict(Counter)
     with field_.house.client() as client:
         for item, count in oracle.in_house(client, "soak-").items():
             held[_name(item[1])][item] = count
     told = _told(field_.home)
     for name in sorted({*accounts, *held}):
-        trial.add(trial.made, oracle.judge(accounts[name], held[name], dropped=told[name]), f"{name}:")
+        # what one life was told to have dropped is no excuse for what another lost that had no reason to, nor for a promise
+        dropped = min(told[name], sum(not held[name][item] for item in excused[name]))
+        trial.add(trial.made, oracle.judge(accounts[name], held[name], dropped=dropped), f"{name}:")
     log = field_.log()
     trial.require("Traceback" not in log, trial.made, f"an agent broke off: {log[log.find('Traceback') :][:1500]}")
 
