@@ -15,6 +15,20 @@ from tracehouse.spool import appending, durable
 from tracehoused.http.client import Client
 
 _EFFECTS = ("sync_dir", "create", "publish_once", "replace", "move", "private_dir")
+# within these, and where retention deletes: a name comes or goes
+_NAMES = ("link", "unlink", "rename", "rmdir")
+GROUPS = (
+    ("write",),
+    ("write_all",),
+    ("sync_data", "sync_dir"),
+    ("create", "publish_once", "replace", "private_dir", "link"),
+    ("move", "rename", "unlink", "rmdir"),
+    ("send",),
+)
+KINDS = tuple(kind for kinds in GROUPS for kind in kinds)
+
+# the kind of effect that counts (empty: any), and how many times one is passed by
+Crash = tuple[str, int]
 
 
 class Fsynced:
@@ -26,6 +40,15 @@ class Fsynced:
     def note(self, inode: int, size: int) -> None:
         with open(self._log, "ab", buffering=0) as file:
             os.writev(file.fileno(), [f"{inode} {size}\n".encode()])
+
+    def died(self, kind: str) -> None:
+        """Of which kind the effect was at which a process dies now."""
+        with open(self._log.with_suffix(".deaths"), "ab", buffering=0) as file:
+            os.writev(file.fileno(), [f"{kind}\n".encode()])
+
+    def deaths(self) -> list[str]:
+        path = self._log.with_suffix(".deaths")
+        return path.read_text().split() if path.exists() else []
 
     def lose_tails(self, paths: Iterable[Path]) -> None:
         """Cut files, which only grow, to what was fsynced of them."""
@@ -43,19 +66,25 @@ class Steps:
     def __init__(self, fsynced: Fsynced) -> None:
         self._fsynced = fsynced
         self.left: int | None = None
+        self._kind = ""
 
-    def one(self) -> None:
-        if self.left is None:
+    def end_at(self, crash: Crash | None) -> None:
+        """Before or after an effect from now on."""
+        self._kind, self.left = crash or ("", None)
+
+    def one(self, kind: str) -> None:
+        if self.left is None or self._kind not in ("", kind):
             return
         if self.left == 0:
+            self._fsynced.died(kind)
             os.kill(os.getpid(), signal.SIGKILL)
         self.left -= 1
 
-    def around(self, effect: Callable[..., Any]) -> Callable[..., Any]:
+    def around(self, kind: str, effect: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any, **more: Any) -> Any:
-            self.one()
+            self.one(kind)
             result = effect(*args, **more)
-            self.one()
+            self.one(kind)
             return result
 
         return counted
@@ -65,10 +94,10 @@ class Steps:
 
         def counted(fd: int) -> None:
             found = os.fstat(fd)
-            self.one()
+            self.one("sync_data")
             sync(fd)
             self._fsynced.note(found.st_ino, found.st_size)
-            self.one()
+            self.one("sync_data")
 
         return counted
 
@@ -76,10 +105,10 @@ class Steps:
         """A write that may be cut off in its middle."""
 
         def counted(fd: int, data: bytes) -> Any:
-            self.one()
-            if self.left == 0:
+            self.one("write_all")
+            if self.left == 0 and self._kind in ("", "write_all"):
                 os.write(fd, bytes(data)[: len(data) // 2])
-            self.one()
+            self.one("write_all")
             return write(fd, data)
 
         return counted
@@ -87,9 +116,9 @@ class Steps:
     def install(self) -> None:
         """In a process that is to end with its part: what it does is counted from now on."""
         # a record of the emitter's is one write(2), which a SIGKILL leaves whole or undone
-        for place, names in ((durable, _EFFECTS), (appending, ("write",)), (Client, ("send",))):
+        for place, names in ((durable, _EFFECTS), (os, _NAMES), (appending, ("write",)), (Client, ("send",))):
             for name in names:
-                setattr(place, name, self.around(getattr(place, name)))
+                setattr(place, name, self.around(name, getattr(place, name)))
         for name, changed in (("write_all", self.within), ("sync_data", self.noted)):
             setattr(durable, name, changed(getattr(durable, name)))
 

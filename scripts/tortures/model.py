@@ -7,6 +7,7 @@ Hypothesis chooses what happens, and shrinks what goes wrong; the code is the re
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
@@ -29,7 +30,7 @@ from tests.support.proxy import Fault, Proxy, cut, lost, page, reset, status
 from tests.support.servers import Received
 from tests.support.workload import Work
 from tortures import places
-from tortures.forked import Fsynced, Part, Steps
+from tortures.forked import GROUPS, KINDS, Crash, Fsynced, Part, Steps
 from tortures.trial import Trial
 from tracehoused.config import resolve
 from tracehoused.service.pruning import prune_session
@@ -42,7 +43,8 @@ _STORIES = 4  # of each point: Hypothesis varies what it has, so a few that it b
 _STEPS = 14
 _MOST_JOBS = 3
 _LEFT = 3  # the exit code of an agent that could not do all
-_CRASH = st.none() | st.integers(0, 40)
+_CRASH = st.none() | st.tuples(st.just(""), st.integers(0, 40)) | st.tuples(st.sampled_from(KINDS), st.integers(0, 5))
+_DELETION = st.tuples(st.sampled_from(("rename", "unlink", "rmdir", "move")), st.integers(0, 5))
 _FAULTS: dict[str, Fault] = {
     "lost": lost,
     "reset": reset,
@@ -64,8 +66,8 @@ class _Job:
             work = Work(Ledger(ledger), name, f"t{uuid.uuid4().hex[:6]}", name)
             with open(self._ask[0], encoding="ascii") as asked:
                 for line in iter(asked.readline, "finish\n"):
-                    start, count, crash, flush = map(int, line.split())
-                    steps.left = None if crash < 0 else crash
+                    start, count, flush, crash = json.loads(line)
+                    steps.end_at(crash)
                     work.some(count, start=start)
                     if flush:
                         work.flush()
@@ -76,9 +78,9 @@ class _Job:
         os.close(self._ask[0])
         os.close(self._told[1])
 
-    def log(self, start: int, count: int, crash: int | None, flush: bool) -> bool:
+    def log(self, start: int, count: int, crash: Crash | None, flush: bool) -> bool:
         """False when it died of it."""
-        os.write(self._ask[1], f"{start} {count} {-1 if crash is None else crash} {int(flush)}\n".encode())
+        os.write(self._ask[1], json.dumps([start, count, flush, crash]).encode() + b"\n")
         if os.read(self._told[0], 1):
             return True
         self.end()
@@ -143,6 +145,9 @@ def run(trial: Trial, *, shrink: bool = True) -> None:
                     raise
         finally:
             proxy.stop()
+    missed = [kinds for kinds in GROUPS if not any(met[f"at {kind}"] for kind in kinds)]
+    # a few points meet some of them only
+    trial.require(trial.made < COUNT or not missed, trial.made, f"nothing died at any of {missed}")
     trial.notes.append(", ".join(f"{count} × {what}" for what, count in sorted(met.items())))
 
 
@@ -192,7 +197,7 @@ class _Machine(RuleBasedStateMachine):
         self.jobs.append(_Job(environ, ledger, f"{self.name}.{which}", self.fsynced))
 
     @rule(at=st.integers(0, 2), count=st.integers(1, 8), crash=_CRASH, flush=st.booleans())
-    def log(self, at: int, count: int, crash: int | None, flush: bool) -> None:
+    def log(self, at: int, count: int, crash: Crash | None, flush: bool) -> None:
         if not self.jobs:
             return
         job = self.jobs[at % len(self.jobs)]
@@ -219,12 +224,17 @@ class _Machine(RuleBasedStateMachine):
         self.faults = [*(_FAULTS[name] for name in names), *(one for one in self.faults if isinstance(one, _Death))]
 
     @rule(crash=_CRASH)
-    def upload(self, crash: int | None) -> None:
+    def upload(self, crash: Crash | None) -> None:
         self.log(0, 2, None, False)  # there is something to do
         self._agent(crash, lambda engine, session: engine.drain(session).outcome.complete)
 
-    @rule(crash=_CRASH)
-    def prune(self, crash: int | None) -> None:
+    @rule(crash=_DELETION | _CRASH, settled=st.integers(0, 3))
+    def prune(self, crash: Crash | None, settled: int) -> None:
+        """``settled``: there is something to delete, unless 0."""
+        while settled and self.jobs:
+            self.jobs.pop().finish()
+        if settled:
+            self._agent(None, lambda engine, session: engine.drain(session).outcome.complete)
         self._agent(crash, lambda engine, session: not prune_session(engine, session).kept)
 
     @rule(after=st.integers(-5, 15))
@@ -255,11 +265,11 @@ class _Machine(RuleBasedStateMachine):
         spool = self.home.spool
         self.fsynced.lose_tails([*spool.glob("*/*.jsonl"), *spool.glob("*/upload/*/journal.jsonl")])
 
-    def _agent(self, crash: int | None, work: Callable[[Engine, str], bool]) -> bool:
+    def _agent(self, crash: Crash | None, work: Callable[[Engine, str], bool]) -> bool:
         """One pass over all sessions, in a process that may not see the end of it; whether all of it is done."""
 
         def main(steps: Steps) -> None:
-            steps.left = crash
+            steps.end_at(crash)
             engine = Engine(resolve(environ=os.environ), os.environ)
             done = [work(engine, session) for session in session_dirs(str(self.home.spool))]
             engine.close()
@@ -288,5 +298,6 @@ class _Machine(RuleBasedStateMachine):
         assert any(tries), "something is left however often it is tried"
         verdict = places.verdict(self.house, self.name, account)
         self.met["stories"] += 1
+        self.met.update(f"at {kind}" for kind in self.fsynced.deaths())
         self.trial.add(self.number, verdict)
         assert verdict.good, verdict.text()
