@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ __all__ = ["Proof", "verify"]
 # what a range is claimed for, and so can be asked after
 _ASKED = (SPANS, METRICS, MEDIA, ARTIFACTS)
 _MOST = 5_000
+_TORN_LOSS = re.compile(rb'\{"crc":"[0-9a-f]{8}","seq":[0-9]+,"type":"dropped",')
 
 
 @dataclass
@@ -129,9 +131,11 @@ def _compare(context: Context, epoch: Epoch, ended: bool, found: _Found, proof: 
 
 
 def _drop_whole(torn: dict[int, bytes], fd: int, record: Record) -> None:
-    """What a write broke off, on a full disk, is written again in a later segment: there it is whole, and nothing is lost."""
+    """What a write broke off, on a full disk, is written again in a later segment: there it is whole, and nothing is lost. What was to
+    tell of a loss is told there with what was lost since."""
     for n, tail in list(torn.items()):
-        if len(tail) < record.end - record.start and os.pread(fd, len(tail), record.start) == tail:
+        is_told = record.type == b"dropped" and _TORN_LOSS.match(tail)
+        if is_told or (len(tail) < record.end - record.start and os.pread(fd, len(tail), record.start) == tail):
             del torn[n]
 
 

@@ -8,7 +8,9 @@ import os
 from tests.service.support import Site
 from tests.support.house import House
 from tests.support.proxy import Fault, proxied, status
+from tests.support.segments import AT, EPOCH, header, line, manifest, session, span
 from tests.support.servers import Received, Server, reply, serving
+from tracehouse.spool.layout import segment_name
 
 _RUN = 'run = cm.init_run(project="p", client_run_id="r1"); [run.log({"loss": 5.0}) for _ in range(3)]'
 _TRACE = (
@@ -107,6 +109,26 @@ def test_s2_verify_knows_a_record_that_was_broken_off_and_written_again(site: Si
     done = site.tracehouse("verify", check=False)
     assert done.returncode == 1
     assert "50 bytes of segment" in done.stderr
+
+
+def test_s2_verify_knows_a_told_loss_that_was_broken_off_and_told_anew_with_what_was_lost_since(
+    site: Site, house: House
+) -> None:
+    of = manifest("trace", "t1", api_base=house.url)
+    loss = {"records": 2, "bytes": 200, "reasons": {"No space left on device": 2}, "since": AT, "until": AT}
+    begun = {"session_id": "t1", "started_at": AT, "scaffold": "python-sdk"}
+    torn = line(4, "dropped", {**loss, "records": 1})[:-20]
+    first = [line(1, "segment", header(of)), line(2, "trace", begun), line(3, "span", span(1, "t1")), torn]
+    told = [line(6, "dropped", loss), line(7, "close", {"at": AT})]
+    second = [line(5, "segment", header(of, n=1)), *told]
+    kept = session(site.spool, of, first, second)
+    site.tracehouse("sync", "--close-dead", check=False)
+    assert "1 of 1 sessions proven" in site.tracehouse("verify").stdout
+    segment = kept / segment_name(EPOCH, 1)
+    segment.write_bytes(segment.read_bytes().replace(b'"dropped"', b'"drOpped"'))
+    done = site.tracehouse("verify", check=False)
+    assert done.returncode == 1
+    assert f"{len(torn)} bytes of segment" in done.stderr
 
 
 def test_verify_says_when_only_receipts_could_be_compared(site: Site, house: House) -> None:
