@@ -1,11 +1,13 @@
-"""Row 13: sessions that go on after they were pruned, while they are pruned, at a house that forgot them, that deleted them, that lost
-everything, or that changed its key."""
+"""Row 13: sessions that go on after they were pruned, while they are pruned, at a house that forgot them, that forgot what was pruned
+here, that deleted them, that lost everything, or that changed its key."""
 
 from __future__ import annotations
 
 import random
+import select
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +15,15 @@ from pathlib import Path
 from tests.support import oracle
 from tests.support.home import Held
 from tests.support.house import House
-from tests.support.waiting import wait_until
 from tortures import places
 from tortures.trial import Trial
+from tracehouse.spool import layout
 from tracehouse.spool.keys import save_key
 
-TITLE = "resume after prune, prune racing a writer, a house wiped, a session forgotten (404), deleted there (410), a key rotated"
+TITLE = (
+    "resume after prune, prune racing a writer, a house wiped, a session forgotten (404), also after prune, "
+    "deleted there (410), a key rotated"
+)
 COUNT = 100
 _JOB = """
 work = Work(book, sys.argv[2], sys.argv[3], sys.argv[3])
@@ -30,6 +35,27 @@ work.finish()
 """
 # the only grace that lets a row of this length see a deletion
 _AT_ONCE = {"TRACEHOUSE_RETENTION_GRACE": "0"}
+_PASSES = 8  # one uploads, one deletes; the end of a killed job may take another
+# an agent that waits in the middle of its first deletion, after one of these, until a line comes
+_STEPS = ("_write_receipt", "_move", "_move_media", "_refers_to_media")
+_WAITING = """
+import sys
+from tracehoused.cli.main import tracehoused
+from tracehoused.service import retention
+
+name = sys.argv.pop(1)
+step = getattr(retention, name)
+
+def waiting(*args):
+    setattr(retention, name, step)
+    done = step(*args)
+    print("deleting", flush=True)
+    sys.stdin.readline()
+    return done
+
+setattr(retention, name, waiting)
+tracehoused()
+"""
 
 
 class _Point:
@@ -42,16 +68,18 @@ class _Point:
         self.name = f"forget-{trial.seed}-{number}"
         self.lives = 0
         self.story: list[str] = []
+        self.met = 0
         self.is_deleted = False
+        self.gone = 0  # of so many lives: what they logged is nowhere any more
         self.before = trial.home / f"before-{number}"
 
     def play(self) -> str:
         """All of it; the ending's name."""
-        endings = [self.forgotten, self.deleted, self.rotate, self.wiped, self.pruned]
+        endings = [self.forgotten, self.deleted, self.rotate, self.wiped, self.pruned, self.forgotten_after_prune]
         ending = endings[(self.number + self.trial.seed) % len(endings)]
         acts: list[Callable[[], None]] = [self.live, self.rotate, self.sync]
-        if ending in (self.forgotten, self.wiped):
-            # what a house loses that was deleted here is lost
+        if ending in (self.forgotten, self.wiped, self.forgotten_after_prune):
+            # what a house loses that was deleted here is lost: only the ending that is about this deletes before
             self.back_up()
         else:
             acts += [self.prune, self.race]
@@ -113,25 +141,63 @@ class _Point:
 
     def prune(self) -> None:
         """Upload everything, and delete it here."""
-        places.run_once(self.home, **_AT_ONCE)
-        places.check_sync(self.trial, self.number, places.run_once(self.home, **_AT_ONCE))
+        done = places.run_once(self.home, **_AT_ONCE)
+        for turn in range(1, _PASSES):
+            if not self._segments():
+                break
+            if turn == _PASSES // 2:
+                # what came between a deletion and the agent's note of it is seen with the session's next change
+                self.live()
+            done = places.run_once(self.home, **_AT_ONCE)
+        places.check_sync(self.trial, self.number, done)
+        left = self._segments()
+        self.trial.require(
+            not left, self.number, f"{' → '.join(self.story)}: not deleted: {left[:3]}: {done.err[-900:]}"
+        )
+
+    def _segments(self) -> list[str]:
+        return sorted(str(path) for path in self.home.spool.glob("*/*.jsonl") if layout.parse_segment_name(path.name))
 
     def race(self) -> None:
-        """A job begins, and writes, while an agent deletes."""
-        self.sync()
-        agent = self.home.start_agent(**_AT_ONCE)
+        """A job begins, and writes, in the middle of an agent's deletion."""
+        self.live()
+        # it notes what is settled, and deletes nothing: the agent that comes then begins with that
+        places.check_sync(self.trial, self.number, places.run_once(self.home))
+        agent = self._start_waiting()
+        assert agent.stdin is not None
+        assert agent.stdout is not None
         try:
+            # it says so at once, or never: the time bounds only a failure
+            [ready, *_] = select.select([agent.stdout], [], [], 60)
+            begun = bool(ready) and agent.stdout.readline() == "deleting\n"
+            self.trial.require(begun, self.number, f"no deletion began: {self._log()}")
             job = self._begin()
+            goes_on = self.chance.choice([0, 20, 40, 60])
             for start in range(0, 60, 20):
+                if start == goes_on:
+                    agent.stdin.close()
                 self._tell(job, start, 20)
+            agent.stdin.close()
             self._end(job)
-            wait_until(lambda: f"started, pid {agent.pid}" in self._log() or agent.poll() is not None, what="the agent")
-            self.trial.require(agent.poll() is None, self.number, f"the agent ended by itself: {self._log()}")
+            self.met += begun
         finally:
+            agent.stdin.close()
             agent.terminate()
             code = agent.wait(60)
+            agent.stdout.close()
         self.trial.require(code == 0, self.number, f"the agent ended with {code}: {self._log()}")
         self.trial.require("Traceback" not in self._log(), self.number, f"the agent broke off: {self._log()}")
+
+    def _start_waiting(self) -> subprocess.Popen[str]:
+        with open(self.home.directory / "agent.log", "ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-c", _WAITING, self.chance.choice(_STEPS), "start", "--foreground"],
+                env={**self.home.environ, **_AT_ONCE},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
 
     def _log(self) -> str:
         return (self.home.directory / "agent.log").read_text(errors="replace")[-1500:]
@@ -165,6 +231,15 @@ class _Point:
     def forgotten(self) -> None:
         """The house is as it was before it heard of this run: it has others, and says 404 of this one."""
         self.sync()
+        self._put_back()
+
+    def forgotten_after_prune(self) -> None:
+        """The same, when the records are not here any more: what comes after is there, and of the rest is told that it is nowhere."""
+        self.prune()
+        self._put_back()
+        self.gone = self.lives
+
+    def _put_back(self) -> None:
         self.house.stop()
         shutil.rmtree(self.house.data)
         shutil.move(self.before, self.house.data)
@@ -176,15 +251,16 @@ class _Point:
 
     def deleted(self) -> None:
         """Somebody deletes the run there, with its rollouts: what comes after stays here."""
-        self.sync()
+        places.check_sync(self.trial, self.number, places.sync_until_done(self.home))
         with Held(self.house) as there, self.house.client() as client:
-            for run in (one for one in there.runs() if one["client_run_id"] == self.name):
-                self.is_deleted = client.delete(f"/v1/runs/{run['id']}").is_success
+            found = [one["id"] for one in there.runs() if one["client_run_id"] == self.name]
+            self.is_deleted = [client.delete(f"/v1/runs/{one}").is_success for one in found] == [True]
+        self.trial.require(self.is_deleted, self.number, f"not deleted there: {found}")
 
     def judge(self) -> None:
         where = " → ".join(self.story)
         account = oracle.Account()
-        for life in range(self.lives):
+        for life in range(self.gone, self.lives):
             account.add(self._ledger(life))
         done = places.sync_until_done(self.home, tries=3)
         places.check_sync(self.trial, self.number, done, code=1 if self.is_deleted else 0)
@@ -195,12 +271,21 @@ class _Point:
                 {one for one in of if one[1] == chat} for of in (account.begun, account.done)
             )
             self.check_kept(where, chat)
+        elif self.gone:
+            self.check_told(where)
         else:
             places.check_verify(self.trial, self.number, self.home)
         self.trial.add(self.number, places.verdict(self.house, self.name, account), f"{where}:")
 
     def _ledger(self, life: int) -> Path:
         return self.trial.home / f"{self.number}-{life}.ledger"
+
+    def check_told(self, where: str) -> None:
+        """What was deleted here, and which the house then forgot, is told to have been: nothing else knows of it."""
+        done = self.home.run("verify", str(self.home.spool), "--json")
+        told = {one["id"]: one["asked"] and one["deleted"] > 0 for one in done.json["sessions"]}
+        wanted = {self.name: True, f"{self.name}-chat": True}
+        self.trial.require(told == wanted, self.number, f"{where}: verify is silent on what is gone: {done.out}")
 
     def check_kept(self, where: str, chat: str) -> None:
         """What was logged to a run after it was deleted there stays in the spool, whatever retention says, and is not proven."""
@@ -216,9 +301,13 @@ class _Point:
 
 def run(trial: Trial) -> None:
     endings: Counter[str] = Counter()
+    met = 0
     for number, chance in trial.points():
         with places.a_house(trial, f"house-{number}") as house:
-            endings[_Point(trial, house, number, chance).play()] += 1
+            point = _Point(trial, house, number, chance)
+            endings[point.play()] += 1
+            met += point.met
         shutil.rmtree(trial.home / str(number), ignore_errors=True)
         shutil.rmtree(trial.home / f"house-{number}", ignore_errors=True)
     trial.notes.append(", ".join(f"{count} {name}" for name, count in sorted(endings.items())))
+    trial.notes.append(f"{met} writers met a deletion")
