@@ -30,7 +30,8 @@ class SessionStatus:
 
     ``state``: what the job is: running, stalled (it lives, and has recorded nothing for long), unreachable (elsewhere, with no heartbeat
     lately), finished, failed, crashed, killed, ended (a trace), unknown. ``uploaded``: nothing is left to send. ``omitted``: numbers left
-    out because the destination takes no NaN and no infinities. What was deleted after its acknowledgement counts among the records, not
+    out because the destination takes no NaN and no infinities. ``forgotten``: records that were deleted here after their acknowledgement,
+    and that the destination lost since. What was deleted after its acknowledgement counts among the records, not
     among the bytes.
     """
 
@@ -49,6 +50,7 @@ class SessionStatus:
     dropped: int
     damaged_bytes: int
     omitted: int
+    forgotten: int
     uploaded: bool
     destination: str | None
     identity: str | None
@@ -117,6 +119,7 @@ def _status(
         dropped=state.dropped,
         damaged_bytes=sum(int(place[3]) for place in dict(facts.get("damage") or {}).values()),
         omitted=int(facts.get("omitted") or 0),
+        forgotten=state.forgotten,
         uploaded=done >= size and checkpoint is not None and word_due(ends, manifest.kind, facts) is None,
         destination=destination.api_base if destination else manifest.api_base,
         identity=destination.identity if destination else None,
@@ -198,5 +201,5 @@ def _unreadable(session: str, trouble: str) -> SessionStatus:
     name = os.path.basename(session)
     kind = name.partition("-")[0]
     return SessionStatus(
-        session, kind, name, "", None, None, "unreadable", 0, 0, 0, 0, 0, 0, 0, 0, False, None, None, None, trouble
+        session, kind, name, "", None, None, "unreadable", 0, 0, 0, 0, 0, 0, 0, 0, 0, False, None, None, None, trouble
     )

@@ -78,6 +78,11 @@ def verify(engine: Engine, session: str) -> Proof:
             if dead:
                 proof.problems.append(f"{len(dead)} records were refused: see `tracehouse deadletters list`")
             proof.deleted = int((receipt_of(session) or {}).get("records") or 0)
+            forgotten = context.checkpoint.state.forgotten
+            if forgotten:
+                proof.problems.append(
+                    f"{forgotten:,} records were deleted here after they were acknowledged, and the server has lost them since"
+                )
             _ask(context, manifest.kind, found, proof)
     except Halt as halt:
         proof.asked = False

@@ -283,7 +283,10 @@ class _Point:
     def check_told(self, where: str) -> None:
         """What was deleted here, and which the house then forgot, is told to have been: nothing else knows of it."""
         done = self.home.run("verify", str(self.home.spool), "--json")
-        told = {one["id"]: one["asked"] and one["deleted"] > 0 for one in done.json["sessions"]}
+        told = {
+            one["id"]: not one["proven"] and any("the server has lost" in problem for problem in one["problems"])
+            for one in done.json["sessions"]
+        }
         wanted = {self.name: True, f"{self.name}-chat": True}
         self.trial.require(told == wanted, self.number, f"{where}: verify is silent on what is gone: {done.out}")
 

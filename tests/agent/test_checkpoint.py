@@ -169,6 +169,7 @@ ABSURD: dict[str, list[Any]] = {
     "ends": ["abc", [1], {EPOCH: "x"}, {EPOCH: {"seq": "x"}}, {EPOCH: {"status": ["x"]}}],
     "damage": ["abc", {EPOCH: "abcd"}, {EPOCH: [1, 2]}],
     "dropped": ["abc", {"a": "bcd"}, {"a": ["x", {}]}, {"a": [float("nan"), {}]}],
+    "forgotten": ["abc", {"at": "x"}],
     "generation": ["x", float("inf")],
     "said": ["x"],
     "omitted": ["x"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,31 @@ def test_a2_a_deletion_that_was_cut_short_is_undone(site: Site) -> None:
     site.start()
     wait_until(lambda: _segments(site) == [segment], what="its return")
     wait_until(lambda: all(s["uploaded"] and s["records"] for s in site.sessions()), what="its upload")
+
+
+def test_a4_what_was_deleted_here_and_then_lost_there_is_told(site: Site, house: House, tmp_path: Path) -> None:
+    house.stop()
+    shutil.copytree(house.data, tmp_path / "before")
+    house.start()
+    site.finished_job(_RUN)
+    site.tracehouse("sync")
+    site.tracehouse("prune", "--older-than", "0")
+    (deleted,) = (one["records"] for one in site.sessions())
+    house.stop()
+    shutil.rmtree(house.data)
+    shutil.copytree(tmp_path / "before", house.data)
+    house.start()
+    site.finished_job(_RUN)
+    told = site.tracehouse("sync").stderr
+    assert f"{deleted} records are gone" in told
+    assert [one["forgotten"] for one in site.sessions()] == [deleted]
+    assert f"{deleted} records are gone" in site.tracehouse("status").stdout
+    done = site.tracehouse("verify", check=False)
+    assert done.returncode == 1
+    assert f"{deleted} records were deleted here" in done.stderr
+    assert "are gone" not in site.tracehouse("sync").stderr
+    site.tracehouse("prune", "--older-than", "0")
+    assert [one["forgotten"] for one in site.sessions()] == [deleted]
 
 
 def _outside(tmp_path: Path) -> Path:

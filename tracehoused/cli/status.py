@@ -57,6 +57,11 @@ def _table(found: list[SessionStatus]) -> None:
         click.echo(
             f"{dropped:,} records were dropped by jobs that could not write them (disk full?); they are counted above as never written"
         )
+    forgotten = sum(s.forgotten for s in found)
+    if forgotten:
+        click.echo(
+            f"{forgotten:,} records are gone: they were acknowledged and deleted here, and their server has lost them since"
+        )
     omitted = sum(s.omitted for s in found)
     if omitted:
         click.echo(

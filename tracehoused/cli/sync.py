@@ -142,6 +142,7 @@ def sync(
     acknowledged = sum(s.acknowledged for s in after) - sum(s.acknowledged for s in statuses)
     code = _tell(work, after, acknowledged, as_json)
     _tell_omitted(sum(s.omitted for s in after) - sum(s.omitted for s in statuses))
+    _tell_forgotten(sum(s.forgotten for s in after) - sum(s.forgotten for s in statuses))
     tell_public(engine, [s.session for s in after], settings.state_dir)
     sys.exit(code)
 
@@ -247,3 +248,10 @@ def _reason(work: _Work, status: SessionStatus) -> str:
 
 def _safe(text: str) -> str:
     return printable(text)
+
+
+def _tell_forgotten(forgotten: int) -> None:
+    if forgotten:
+        click.echo(
+            f"{forgotten:,} records are gone: acknowledged, deleted here since, and then lost by the server", err=True
+        )

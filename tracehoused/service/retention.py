@@ -22,13 +22,12 @@ from tracehouse.spool import durable, layout, liveness
 from tracehouse.spool import record as framing
 from tracehouse.spool.manifest import Manifest
 from tracehoused.upload.checkpoint import Checkpoint
-from tracehoused.upload.opening import check_dir, open_checked, read_file
+from tracehoused.upload.opening import check_dir, open_checked
 from tracehoused.upload.reader import Epoch, Scan, measure, scan, writers
+from tracehoused.upload.receipt import read_receipt
 from tracehoused.upload.state import ENDS
 
 __all__ = ["Kept", "is_pruned", "prune", "receipt_of", "recover", "remove"]
-
-_MOST_RECEIPT = 1 << 20
 
 Lives = Callable[[Epoch], "bool | None"]
 
@@ -101,11 +100,8 @@ def receipt_of(session: str) -> dict[str, Any] | None:
     """The receipt of a pruned session, whichever destination gave it."""
     upload = os.path.join(session, layout.UPLOAD)
     for name in _names(upload):
-        try:
-            found = json.loads(read_file(os.path.join(upload, name, layout.RECEIPT), _MOST_RECEIPT))
-        except (TracehouseError, OSError, ValueError):
-            continue
-        if isinstance(found, dict):
+        found = read_receipt(os.path.join(upload, name))
+        if found is not None:
             return found
     return None
 

@@ -82,6 +82,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "create": _is_optional_text,
     "damage": _of_each(_is_damage),
     "dropped": _of_each(_is_loss),
+    "forgotten": _of_each(is_count),
     "generation": is_count,
     "given_up": is_count,
     "omitted": _is_optional_count,

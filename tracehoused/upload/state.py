@@ -36,6 +36,11 @@ class State:
         return settled is not None and seq in settled
 
     @property
+    def forgotten(self) -> int:
+        """Records that were deleted here after their acknowledgement, and that the server has forgotten since."""
+        return sum((self.facts.get("forgotten") or {}).values())
+
+    @property
     def generation(self) -> int:
         """How often the server forgot the session."""
         return int(self.facts.get("generation") or 0)

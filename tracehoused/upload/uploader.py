@@ -22,6 +22,7 @@ from tracehoused.upload.delivery import Delivery
 from tracehoused.upload.endings import Endings
 from tracehoused.upload.patching import Patching
 from tracehoused.upload.reader import Epoch, measure, writers
+from tracehoused.upload.receipt import read_receipt
 from tracehoused.upload.rounds import Reading, Round, read_batch
 from tracehoused.upload.state import ENDS
 from tracehoused.upload.together import SLOW_NEXT
@@ -96,6 +97,7 @@ class Uploader:
         if self._started_again:
             return Outcome(False, f"the server forgot this session again: {halt.reason}")
         self._started_again = True
+        self._note_forgotten()
         self._checkpoint.fact("generation", self._context.generation + 1)
         for name in ("server_id", "status_sent", ENDS, "outcome_sent", "damage", "omitted", "refused"):
             self._checkpoint.fact(name, None)
@@ -106,6 +108,14 @@ class Uploader:
             return self._drain()
         except Halt as again:
             return self._halted(again)
+
+    def _note_forgotten(self) -> None:
+        """What was deleted here after its acknowledgement cannot be sent again: that is told from now on."""
+        receipt = read_receipt(self._checkpoint.directory) or {}
+        records = receipt.get("records")
+        if isinstance(records, int) and records > 0:
+            known = dict(self._checkpoint.state.facts.get("forgotten") or {})
+            self._checkpoint.fact("forgotten", {**known, str(receipt.get("pruned_at")): records})
 
     def _drop_overtaken(self) -> None:
         """No letters stay of what is to be sent again, after the server forgot or a kill: it is refused again, or taken. Those of settled
