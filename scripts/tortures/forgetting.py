@@ -142,12 +142,9 @@ class _Point:
     def prune(self) -> None:
         """Upload everything, and delete it here."""
         done = places.run_once(self.home, **_AT_ONCE)
-        for turn in range(1, _PASSES):
+        for _ in range(1, _PASSES):
             if not self._segments():
                 break
-            if turn == _PASSES // 2:
-                # what came between a deletion and the agent's note of it is seen with the session's next change
-                self.live()
             done = places.run_once(self.home, **_AT_ONCE)
         places.check_sync(self.trial, self.number, done)
         left = self._segments()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,13 @@ import pytest
 
 from tests.service.support import Site, heard, send
 from tests.support.house import House, all_points
+from tests.support.proxy import proxied
+from tests.support.servers import Received
 from tests.support.waiting import wait_until
+from tracehoused.config import resolve
+from tracehoused.service.ledger import Ledger, directory_mark
+from tracehoused.service.pruning import note_pruned, note_unknown, prune_session
+from tracehoused.upload.engine import Engine
 
 _RUN = 'run = cm.init_run(project="p", client_run_id="r1"); [run.log({"loss": 5.0}) for _ in range(3)]'
 
@@ -141,6 +148,42 @@ def test_a4_what_was_deleted_here_and_then_lost_there_is_told(site: Site, house:
     assert "are gone" not in site.tracehouse("sync").stderr
     site.tracehouse("prune", "--older-than", "0")
     assert [one["forgotten"] for one in site.sessions()] == [deleted]
+
+
+def test_a7_what_is_logged_as_the_last_answer_arrives_is_sent_by_the_next_pass(site: Site, house: House) -> None:
+    lives = 0
+
+    def rule(request: Received) -> None:
+        nonlocal lives
+        if request.method == "PATCH" and lives < 3:
+            lives += 1
+            site.finished_job(_RUN)
+
+    with proxied(house.url, rule) as server:
+        site.environ.update(TRACEHOUSE_API_BASE=server.url)
+        site.finished_job(_RUN)
+        for _ in range(5):
+            site.tracehoused("run-once", check=False)
+    assert lives
+    with house.client() as client:
+        (run,) = client.get("/v1/runs").json()["runs"]
+        assert len(all_points(client, run["id"], "loss")) == 3 * (1 + lives)
+
+
+def test_a7_what_is_logged_right_after_a_deletion_is_not_taken_for_deleted(site: Site, house: House) -> None:
+    site.finished_job(_RUN)
+    site.tracehouse("sync")
+    (session,) = map(str, site.spool.glob("run-*"))
+    engine = Engine(resolve(environ=site.environ), site.environ)
+    ledger = Ledger(str(site.state), str(site.spool))
+    note_unknown(engine, ledger, str(site.spool), 0.0)
+    pruned = prune_session(engine, session)
+    assert not pruned.kept
+    site.finished_job(_RUN)
+    note_pruned(ledger, pruned)
+    note = ledger.get(os.path.basename(session))
+    assert note is None or note.mtime != directory_mark(session)
+    engine.close()
 
 
 def _outside(tmp_path: Path) -> Path:

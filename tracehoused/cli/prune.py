@@ -13,7 +13,7 @@ from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.progress import human
 from tracehoused.config import resolve
 from tracehoused.service.ledger import Ledger, Odometer
-from tracehoused.service.pruning import candidates, note_settled, note_unknown, prune_session, pruned_note
+from tracehoused.service.pruning import candidates, note_pruned, note_unknown, prune_session
 from tracehoused.text import printable
 from tracehoused.upload.engine import Engine
 
@@ -56,7 +56,7 @@ def prune(spool: str | None, older_than: float | None, dry_run: bool, as_json: b
             pruned = prune_session(engine, path, dry=dry_run)
             results.append(pruned)
             if not pruned.kept and not dry_run:
-                note_settled(ledger, path, pruned_note)
+                note_pruned(ledger, pruned)
         ledger.save()
     odometer.save()
     engine.close()

@@ -14,9 +14,8 @@ from tracehouse.exceptions import TracehouseError
 from tracehouse.spool.budget import measure
 from tracehoused import letters
 from tracehoused.config import Settings
-from tracehoused.service.ledger import directory_mark
 from tracehoused.service.lookout import Lookout
-from tracehoused.service.pruning import Pruned, candidates, prune_session, pruned_note, tidy
+from tracehoused.service.pruning import Pruned, candidates, note_pruned, prune_session, tidy
 from tracehoused.service.spools import Spool
 from tracehoused.service.tracked import Tracked
 from tracehoused.upload.engine import Engine
@@ -182,7 +181,4 @@ class Keeping:
                 continue
             log.info("deleted %d bytes that are acknowledged", pruned.freed, extra={"session": pruned.session})
             ledger = self._lookout.spools[os.path.dirname(pruned.session)].ledger
-            note = ledger.get(os.path.basename(pruned.session))
-            if note is not None:
-                mtime = directory_mark(pruned.session)
-                ledger.put(os.path.basename(pruned.session), pruned_note(note, mtime))
+            note_pruned(ledger, pruned)

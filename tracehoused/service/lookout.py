@@ -207,9 +207,11 @@ class Lookout:
         self.watches.take(session)
 
     def settled(self, session: Tracked, mark: tuple[int, int]) -> None:
-        """Nothing is left to do with it: a note takes its place."""
+        """Nothing is left to do with it: a note takes its place, if its segments still are as they were at ``mark``."""
         spool = self.spools[os.path.dirname(session.path)]
         name, mtime = os.path.basename(session.path), directory_mark(session.path)
+        if fingerprint(session.path) != mark:
+            mtime = 0  # to be looked at again: what comes after this look changes its directory
         known = spool.ledger.get(name)
         wall, odo = time.time(), self.odometer.now()
         if known is not None and known.size == mark[0]:
@@ -219,6 +221,8 @@ class Lookout:
         if mtime:
             note = Note(mtime, wall, odo, mark[0], _files(session.path), session.dead, pruned, session.dropped, home)
             spool.ledger.put(name, note)
+        else:
+            spool.ledger.drop(name)
         self._forget(session)
 
     @staticmethod

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Callable
 
 from tracehouse.exceptions import SpoolError, TracehouseError
 from tracehouse.spool import durable, layout
@@ -22,16 +21,18 @@ from tracehoused.upload.lease import Lease
 from tracehoused.upload.opening import check_dir
 from tracehoused.upload.reader import read_manifest, session_dirs
 
-__all__ = ["Pruned", "candidates", "note_settled", "note_unknown", "prune_session", "pruned_note", "tidy"]
+__all__ = ["Pruned", "candidates", "note_pruned", "note_unknown", "prune_session", "tidy"]
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """What became of one session: ``freed`` bytes, or why it was ``kept``."""
+    """What became of one session: ``freed`` bytes, or why it was ``kept``. ``mark``: of its directory, when nothing was in it any more;
+    0 where a writer came."""
 
     session: str
     freed: int
     kept: str = ""
+    mark: int = 0
 
 
 def candidates(ledger: Ledger, *, older_than: float, odo: float, over: int = 0, over_files: int = 0) -> list[str]:
@@ -61,7 +62,9 @@ def prune_session(engine: Engine, session: str, *, dry: bool = False) -> Pruned:
             checkpoint = engine.checkpoint(session, manifest, destination)
             at = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             lives = engine.liveness(session)
-            return Pruned(session, prune(session, manifest, checkpoint, lives, at=at, dry=dry))
+            freed = prune(session, manifest, checkpoint, lives, at=at, dry=dry)
+        mark = directory_mark(session)  # first: what comes later changes it
+        return Pruned(session, freed, mark=mark if is_pruned(session) else 0)
     except LeaseHeld as held:
         return Pruned(session, 0, f"an agent is at it ({held.holder})")
     except (Kept, TracehouseError, OSError) as error:
@@ -96,17 +99,12 @@ def _is_own(directory: str) -> bool:
         return False
 
 
-def pruned_note(note: Note, mtime: int) -> Note:
-    """What is noted of a session from then on."""
-    return note._replace(mtime=mtime, size=0, files=6, pruned=True)
-
-
-def note_settled(ledger: Ledger, session: str, changed: Callable[[Note, int], Note]) -> None:
-    """Change what is noted of a session, after its directory was changed."""
-    name = os.path.basename(session)
+def note_pruned(ledger: Ledger, pruned: Pruned) -> None:
+    """Change what is noted of a session whose records were deleted."""
+    name = os.path.basename(pruned.session)
     note = ledger.get(name)
     if note is not None:
-        ledger.put(name, changed(note, directory_mark(session)))
+        ledger.put(name, note._replace(mtime=pruned.mark, size=0, files=6, pruned=True))
 
 
 def note_unknown(engine: Engine, ledger: Ledger, spool: str, odo: float) -> None:
@@ -121,6 +119,5 @@ def note_unknown(engine: Engine, ledger: Ledger, spool: str, odo: float) -> None
             continue
         found = prune_session(engine, session, dry=True)
         if not found.kept:
-            # looking took the lease, which made a file, but in a directory below
-            note = Note(directory_mark(session), time.time(), odo, found.freed, 8, 0, False)
+            note = Note(mtime, time.time(), odo, found.freed, 8, 0, False)
             ledger.put(os.path.basename(session), note)
