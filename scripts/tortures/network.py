@@ -8,12 +8,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from tests.support import oracle
 from tests.support.home import Home
 from tests.support.house import House
-from tests.support.proxy import Proxy
+from tests.support.proxy import Fault, Proxy
 from tests.support.waiting import wait_until
 from tests.support.wire import Wire
 from tortures import places, ways
@@ -34,32 +33,30 @@ for name, url in zip(sys.argv[3::2], sys.argv[4::2]):
     work.some(15)
     work.finish()
 """
-_T = TypeVar("_T")
 _IMPATIENT = {**places.SMALL, "TRACEHOUSE_TIMEOUT": "1.5"}
 
 
 @dataclass
 class _Point:
-    """``faults``: how many requests, or connections, met something bad on this way."""
-
     number: int
     name: str
     kind: str
     way: Proxy | Wire
-    faults: int = 0
+    _refused: int = 0
 
     def __post_init__(self) -> None:
-        """Count what is done to it."""
         if isinstance(self.way, Proxy):
             of_request = self.way.rule
-            self.way.rule = lambda request: self._met(of_request(request), None)
-        else:
-            of_connection = self.way.line
-            self.way.line = lambda number: self._met(of_connection(number), ways.CLEAR)
+            self.way.rule = lambda request: self._met(of_request(request))
 
-    def _met(self, found: _T, good: object) -> _T:
-        self.faults += found != good
-        return found
+    def _met(self, fault: Fault | None) -> Fault | None:
+        self._refused += fault is not None
+        return fault
+
+    @property
+    def faults(self) -> int:
+        """How many requests, or connections, something bad was really done to."""
+        return self._refused if isinstance(self.way, Proxy) else self.way.bites
 
 
 def run(trial: Trial) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
+import socket
 import time
 from typing import Callable
 
 from tests.support.oracle import Item
-from tests.support.proxy import Fault, Proxy, cut, lost, page, reset, status
+from tests.support.proxy import Fault, Proxy, lost, page, reset, status
 from tests.support.servers import Received
 from tests.support.wire import CLEAR, Line, Wire
 
@@ -70,8 +72,27 @@ def _now_and_then(fault: Callable[[random.Random], Fault], often: float = 0.3) -
     return make
 
 
-def _lines(line: Callable[[random.Random, int], Line]) -> _Make:
-    return lambda url, chance, _name: Wire(url, lambda number: line(chance, number))
+def _cut(chance: random.Random) -> Fault:
+    """Applied, and some of the reply is missing, however long it is."""
+    share = chance.random()
+
+    def fault(proxy: Proxy, connection: socket.socket, request: Received) -> bool:
+        answer = proxy.forward(request)
+        connection.sendall(answer[: int(share * len(answer))])
+        return False
+
+    return fault
+
+
+def _lines(line: Callable[[random.Random], Line], most: float = math.inf) -> _Make:
+    """Such lines, until so many connections had to bear what they do."""
+
+    def make(url: str, chance: random.Random, _name: str) -> Wire:
+        wire = Wire(url)
+        wire.line = lambda number: line(chance) if wire.bites < most else CLEAR
+        return wire
+
+    return make
 
 
 def _portal(url: str, chance: random.Random, _name: str) -> Proxy:
@@ -92,7 +113,7 @@ def _flapping(url: str, chance: random.Random, _name: str) -> Wire:
     return Wire(url, lambda number: CLEAR if int((time.monotonic() - began) / period) % 2 else Line(up=1))
 
 
-def _lossy(chance: random.Random, _number: int) -> Line:
+def _lossy(chance: random.Random) -> Line:
     """Three connections of ten are lost somewhere on their way."""
     if chance.random() >= 0.3:
         return CLEAR
@@ -102,15 +123,15 @@ def _lossy(chance: random.Random, _number: int) -> Line:
 KINDS: dict[str, _Make] = {
     "applied, and the reply lost": _now_and_then(lambda chance: lost),
     "reset before it is applied": _now_and_then(lambda chance: reset),
-    "reply cut": _now_and_then(lambda chance: cut(chance.randrange(400))),
-    "reset at byte N of a request": _lines(lambda c, n: Line(up=c.randint(1, 6000)) if n < 6 else CLEAR),
-    "reset at byte N of a reply": _lines(lambda c, n: Line(down=c.randint(1, 2000)) if n < 6 else CLEAR),
-    "end at byte N of a reply": _lines(lambda c, n: Line(down=c.randint(1, 2000), reset=False) if n < 6 else CLEAR),
+    "reply cut": _now_and_then(_cut),
+    "reset at byte N of a request": _lines(lambda chance: Line(up=chance.randint(1, 6000)), 6),
+    "reset at byte N of a reply": _lines(lambda chance: Line(down=chance.randint(1, 2000)), 6),
+    "end at byte N of a reply": _lines(lambda chance: Line(down=chance.randint(1, 2000), reset=False), 6),
     "30 % of connections lost": _lines(_lossy),
-    "128 kbit/s": _lines(lambda c, n: Line(rate=_128_KBIT)),
+    "128 kbit/s": _lines(lambda chance: Line(rate=_128_KBIT)),
     "flapping": _flapping,
-    "slow-loris server": _lines(lambda c, n: Line(drip=0.4) if n < 3 else CLEAR),
-    "no answer at all": _lines(lambda c, n: Line(deaf=True) if n < 3 else CLEAR),
+    "slow-loris server": _lines(lambda chance: Line(drip=0.4), 3),
+    "no answer at all": _lines(lambda chance: Line(deaf=True), 3),
     "captive portal": _portal,
     POISON: _poisoned,
 }

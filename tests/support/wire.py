@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable
 
 
@@ -33,11 +34,17 @@ class Wire:
     def __init__(self, upstream: str, line: Callable[[int], Line] = lambda n: CLEAR) -> None:
         self.line = line
         self.connections = 0
+        self._bitten: set[int] = set()
         self._upstream = ("127.0.0.1", int(upstream.rpartition(":")[2]))
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._stopped = threading.Event()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def bites(self) -> int:
+        """How many connections were really ended or slowed, or left without an answer to what they asked."""
+        return len(self._bitten)
 
     def stop(self) -> None:
         self._stopped.set()
@@ -50,40 +57,59 @@ class Wire:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            line, self.connections = self.line(self.connections), self.connections + 1
-            threading.Thread(target=self._serve, args=(client, line), daemon=True).start()
+            number, self.connections = self.connections, self.connections + 1
+            connection = _Connection(client, self.line(number), self._stopped, partial(self._bitten.add, number))
+            threading.Thread(target=connection.serve, args=(self._upstream,), daemon=True).start()
 
-    def _serve(self, client: socket.socket, line: Line) -> None:
-        if line.deaf:
-            with client:
-                self._stopped.wait(60)
+
+class _Connection:
+    """One client's; ``bite`` is called when something was done to it, perhaps more than once."""
+
+    def __init__(self, client: socket.socket, line: Line, stopped: threading.Event, bite: Callable[[], object]) -> None:
+        self._client, self._line, self._stopped, self._bite = client, line, stopped, bite
+
+    def serve(self, upstream: tuple[str, int]) -> None:
+        if self._line.deaf:
+            self._be_deaf()
             return
         try:
-            server = socket.create_connection(self._upstream, timeout=60)
+            server = socket.create_connection(upstream, timeout=60)
         except OSError:
-            _end(client, reset=True)
+            _end(self._client, reset=True)
             return
-        back = threading.Thread(target=self._copy, args=(server, client, line, line.down, line.drip), daemon=True)
+        back = threading.Thread(
+            target=self._copy, args=(server, self._client, self._line.down, self._line.drip), daemon=True
+        )
         back.start()
-        self._copy(client, server, line, line.up, None)
+        self._copy(self._client, server, self._line.up, None)
         back.join(60)
-        client.close()
+        self._client.close()
         server.close()
 
-    def _copy(
-        self, source: socket.socket, target: socket.socket, line: Line, most: int | None, drip: float | None
-    ) -> None:
-        left = most
+    def _be_deaf(self) -> None:
+        self._client.settimeout(60)
+        try:
+            with self._client:
+                if self._client.recv(1):
+                    self._bite()
+                    self._stopped.wait(60)
+        except OSError:
+            pass  # nothing was asked
+
+    def _copy(self, source: socket.socket, target: socket.socket, most: int | None, drip: float | None) -> None:
+        left, rate = most, self._line.rate
         try:
             while data := source.recv(1 if drip else 4096 if left is None else max(1, min(4096, left))):
+                if drip or rate:
+                    self._bite()
+                    self._stopped.wait(drip or len(data) / (rate or 1))
                 target.sendall(data)
-                if drip or line.rate:
-                    self._stopped.wait(drip or len(data) / (line.rate or 1))
                 if left is not None:
                     left -= len(data)
                     if left <= 0:
-                        _end(source, reset=line.reset)
-                        _end(target, reset=line.reset)
+                        self._bite()
+                        _end(source, reset=self._line.reset)
+                        _end(target, reset=self._line.reset)
                         return
             target.shutdown(socket.SHUT_WR)
         except OSError:
@@ -95,6 +121,8 @@ def _end(connection: socket.socket, *, reset: bool) -> None:
     try:
         if reset:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            # nothing goes out while another thread still reads from it
+            connection.shutdown(socket.SHUT_RD)
             connection.close()
         else:
             connection.shutdown(socket.SHUT_RDWR)
