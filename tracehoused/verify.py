@@ -52,8 +52,9 @@ class Proof:
 
 @dataclass
 class _Found:
-    """What a session holds by (epoch, lane), and the media it names."""
+    """What a session holds by (epoch, lane), and the media it names, but for what was ``refused``: (epoch, seq, lane)."""
 
+    refused: set[tuple[str, int, str]]
     seqs: dict[tuple[str, str], Intervals] = field(default_factory=dict)
     hashes: set[str] = field(default_factory=set)
 
@@ -67,16 +68,17 @@ def verify(engine: Engine, session: str) -> Proof:
     try:
         with engine.at(session) as (manifest, context):
             proof.id = manifest.id
-            found = _Found()
+            refused = {letter.key for letter in context.dead.all()}
+            found = _Found(refused)
             epochs = writers(session)
             lives = engine.liveness(session)
             ended = {epoch.id for epoch in epochs if not lives(epoch)}
             measure(session, epochs)
             for epoch in epochs:
                 _compare(context, epoch, epoch.id in ended, found, proof)
-            dead = context.dead.all()
-            if dead:
-                proof.problems.append(f"{len(dead)} records were refused: see `tracehouse deadletters list`")
+            if refused:
+                told = "1 record was" if len(refused) == 1 else f"{len(refused):,} records were"
+                proof.problems.append(f"{told} refused: see `tracehouse deadletters list`")
             proof.deleted = int((receipt_of(session) or {}).get("records") or 0)
             forgotten = context.checkpoint.state.forgotten
             if forgotten:
@@ -115,6 +117,8 @@ def _compare(context: Context, epoch: Epoch, ended: bool, found: _Found, proof: 
                 assert lane is not None
                 seen.add(record.seq, record.seq)
                 proof.records += 1
+                if (epoch.id, record.seq, lane) in found.refused:
+                    continue
                 unsettled += not state.is_settled(epoch.id, lane, record.seq)
                 if lane == MEDIA:
                     _compare_media(context, record.data, found, proof)

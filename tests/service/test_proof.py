@@ -87,6 +87,21 @@ def test_verify_finds_a_flipped_byte(site: Site) -> None:
     assert "are no record" in done.stderr
 
 
+def test_verify_tells_of_a_refused_record_once_and_claims_no_acknowledgement_of_it(site: Site) -> None:
+    site.finished_job("""
+        run = cm.TrainingRun(name="r", system_metrics=False)
+        run.log({"loss": 1.0})
+        run.log_image("seen", b"\\x89PNG\\r\\n\\x1a\\n", format="png", step=1)
+        run.finish()
+    """)
+    (picture,) = site.spool.glob("*/media/*.png")
+    picture.unlink()
+    site.tracehouse("sync", check=False)
+    (told,) = json.loads(site.tracehouse("verify", "--json", check=False).stdout)["sessions"]
+    assert (told["asked"], told["proven"]) == (True, False)
+    assert told["problems"] == ["1 record was refused: see `tracehouse deadletters list`"]
+
+
 def test_s2_verify_knows_a_record_that_was_broken_off_and_written_again(site: Site) -> None:
     site.finished_job("""
         import glob, os, resource

@@ -75,7 +75,7 @@ def decode(raw: bytes, path: str = layout.MANIFEST) -> Manifest:
     import json
 
     try:
-        fields = json.loads(raw)
+        fields = json.loads(raw.decode())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a manifest: {error}") from None
     if not isinstance(fields, dict):
