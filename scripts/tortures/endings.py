@@ -149,6 +149,11 @@ _CHILDREN = {
 _SIGNALS = {"SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL, "KeyboardInterrupt": signal.SIGINT}
 
 
+def codes(ending: str) -> tuple[int, ...]:
+    """How a job with this ending may end."""
+    return _CODES.get(ending, (0,))
+
+
 def run(trial: Trial) -> None:
     """Each start with each ending, all of either early."""
     chosen = list(ENDINGS)
@@ -234,8 +239,9 @@ def _watch(
         raise
     trial.require(ready == "ready\n", number, f"{how}, {ending}: {err[-800:]}")
     trial.require("cannot write" not in err and "deadlock" not in err, number, err[-800:])
-    codes = _CODES.get(ending, (0,))
-    trial.require(job.returncode in codes, number, f"{how}, {ending}: ended with {job.returncode}: {err[-800:]}")
+    trial.require(
+        job.returncode in codes(ending), number, f"{how}, {ending}: ended with {job.returncode}: {err[-800:]}"
+    )
     raised = _raised(err)
     own = _RAISED.get(ending)
     trial.require(all(one == own for one in raised), number, f"{how}, {ending}: raised {raised}: {err[-1600:]}")

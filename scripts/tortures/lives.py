@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ work = Work(book, sys.argv[2], sys.argv[3], sys.argv[4])
 n = 0
 while n < 400:
     work.some(5, start=n); n += 5
-    time.sleep(0.02)
+    time.sleep(0.05)
 for _ in range(600):
     if work.flush(): break
     time.sleep(0.1)
@@ -41,17 +40,17 @@ print("ready", flush=True)
 sys.stdin.readline()
 work.finish()
 """
+_AGAIN = """
+for name, ledger in zip(sys.argv[2::2], sys.argv[3::2]):
+    work = Work(Ledger(ledger), name, "again", name)
+    work.point(1); work.span(1)
+    work.finish()
+"""
 _LONGEST = 600.0  # seconds, after which a job is held to be stuck
 _LINGERS = 100.0  # seconds, after which a job's children are
 # of row 12's endings, those that need no signal: the nemesis sends plenty
-_ENDINGS: Mapping[str, tuple[int, ...]] = {
-    "end": (0,),
-    "os._exit": (0,),
-    "exit in atexit": (0, 3),
-    "log in atexit": (0,),
-    "raise": (1,),
-    "sys.exit": (3,),
-}
+_ENDINGS = ("end", "os._exit", "exit in atexit", "log in atexit", "raise", "sys.exit")
+SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 _NO_CHILDREN = "the children ended with"  # row 12's script says so of its own
 _TIMES = ("{}", "{}+3")  # as strace has it: once, and now and then
 _CLOCKS = ("+2d", "-2d", "@2038-01-19 03:14:05", "@2039-07-01 00:00:00")
@@ -184,6 +183,13 @@ class Cradle:
         job.stdout.readline()
         return Life(job, name, ledger, "fresh")
 
+    def begin_again(self, names: list[str]) -> list[Life]:
+        """One job that logs a bit to each of these runs, as a life of each."""
+        ledgers = {name: self._trial.home / f"again-{name}ledger" for name in names}
+        words = [str(word) for pair in ledgers.items() for word in pair]
+        job = self._home.start_job(places.WORK + _AGAIN, os.devnull, *words)
+        return [Life(job, name, ledger, "again") for name, ledger in ledgers.items()]
+
     def _with_faults(self, name: str) -> Life:
         call, error = self._chance.choice(KINDS)
         when = self._chance.choice(_TIMES).format(self._chance.choice([at for of, at in self._calls if of == call]))
@@ -192,7 +198,7 @@ class Cradle:
         return Life(job, name, job_calls.ledger(self._trial, name), "faults", f"{error} of {call} at {when}")
 
     def _of_ways(self, name: str) -> Life:
-        how, ending = self._chance.choice(endings.STARTS), self._chance.choice(list(_ENDINGS))
+        how, ending = self._chance.choice(endings.STARTS), self._chance.choice(_ENDINGS)
         ledger = self._trial.home / f"{name}ledger"
         job = subprocess.Popen(
             [sys.executable, str(self._script), str(ledger), name, how, ending],
@@ -201,4 +207,4 @@ class Cradle:
             stderr=subprocess.PIPE,
             text=True,
         )
-        return Life(job, name, ledger, "ways", f"{how}, {ending}", _ENDINGS[ending])
+        return Life(job, name, ledger, "ways", f"{how}, {ending}", endings.codes(ending))
