@@ -16,7 +16,10 @@ from tracehouse.spool.manifest import Manifest
 
 Kind = Callable[["_Place"], list[Path]]
 SECRET = b"the-secret-of-another-file"
-ESCAPES = "\x1b[2J\x1b]0;owned\x07\r\u202e\x9b31m\x00"
+# what a line of its own, or one drawn over another, would begin with
+FORGED = "X-Evil: 1"
+_BREAKS = "".join(f"{end}{FORGED}" for end in ("\r", "\n", "\r\n", "\x0b", "\x85", "\u2028"))
+ESCAPES = f"\x1b[2J\x1b]0;owned\x07\t\u202e\x9b31m\x00{_BREAKS}"
 
 
 class _Place:
@@ -51,6 +54,10 @@ def trace(of: Manifest, **fields: Any) -> dict[str, Any]:
     return {"session_id": of.id, "started_at": segments.AT, "scaffold": "python-sdk", **fields}
 
 
+def _symlink(target: Path, path: Path) -> None:
+    path.symlink_to(target)
+
+
 def _replaced(place: _Place, name: str, make: Callable[[Path], object]) -> list[Path]:
     """A session with one of its files replaced by something else."""
     session = place.plain()
@@ -69,6 +76,29 @@ def _elsewhere(place: _Place, link: Callable[[Path, Path], object]) -> list[Path
     (session / _SEGMENT).rename(moved)
     link(moved, session / _SEGMENT)
     return [session]
+
+
+def _anothers(place: _Place, names: tuple[str, ...], link: Callable[[Path, Path], object]) -> list[Path]:
+    """A session of which these files are links to those of another, a sound one, in a spool of somebody else's; both ended."""
+    of = place.manifest("run")
+    session = _run_of_two_segments(place.spool, of, "")
+    theirs = Manifest({**of.to_dict(), "name": SECRET.decode()})
+    target = _run_of_two_segments(place.others(f"spool-of-{session.name}"), theirs, SECRET.decode())
+    for name in names:
+        (session / name).unlink()
+        link(target / name, session / name)
+    return [session]
+
+
+def _run_of_two_segments(spool: Path, of: Manifest, text: str) -> Path:
+    """It is known by its manifest alone, and each of its segments says that it is over."""
+    records: list[tuple[str, Any]] = [("metrics", metrics(1, text=text)), ("close", {"at": segments.AT})]
+    begins = (line(1, "segment", header(of), uid=of.uid), line(4, "segment", header(of, n=1), uid=of.uid))
+    lines = [
+        [begin, *(line(seq, *one, uid=of.uid) for seq, one in enumerate(records, 2 + 3 * n))]
+        for n, begin in enumerate(begins)
+    ]
+    return segments.session(spool, of, *lines)
 
 
 def _linked_directory(place: _Place, name: str) -> list[Path]:
@@ -121,6 +151,15 @@ def _span_with(place: _Place, text: str) -> list[Path]:
     return [place.session(of, ("trace", trace(of)), ("span", text))]
 
 
+def _escaped_span() -> dict[str, Any]:
+    attributes = {"text": ESCAPES, "tool_input": {ESCAPES: ESCAPES}}
+    return {**span(1), "kind": ESCAPES, "name": ESCAPES, "start_at": ESCAPES, "attributes": attributes}
+
+
+def _run_with(place: _Place, data: dict[str, Any]) -> list[Path]:
+    return [place.session(place.manifest("run"), ("metrics", data))]
+
+
 def _owned(path: Path) -> None:
     path.write_bytes(b"{}\n" * 10)
     os.chown(path, 12345, 12345)
@@ -161,7 +200,7 @@ def _odd_name(place: _Place, name: str) -> list[Path]:
 
 
 def _symlinked_session(place: _Place) -> list[Path]:
-    session = place.plain()
+    session = _run_of_two_segments(place.spool, place.manifest("run", name=SECRET.decode()), SECRET.decode())
     moved = place.outside.with_name(f"moved-{session.name}")
     session.rename(moved)
     session.symlink_to(moved)
@@ -175,12 +214,17 @@ KINDS: dict[str, Kind] = {
     "id with escapes": lambda p: _odd_name(p, "x" + ESCAPES),
     "id of one dot": lambda p: _odd_name(p, "."),
     "long id": lambda p: _odd_name(p, "x" * 5000),
-    "id with a newline and header": lambda p: _odd_name(p, "x\r\nX-Evil: 1\r\n\r\n"),
-    "segment is a symlink": lambda p: _elsewhere(p, lambda target, path: path.symlink_to(target)),
+    "id with a newline and header": lambda p: _odd_name(p, f"x\r\n{FORGED}\r\n\r\n"),
+    "segment is a symlink": lambda p: _elsewhere(p, _symlink),
     "second segment is a symlink": lambda p: _replaced(p, _SECOND, lambda path: path.symlink_to(p.outside)),
     "manifest is a symlink": lambda p: _replaced(p, layout.MANIFEST, lambda path: path.symlink_to(p.outside)),
     "segment is a hard link": lambda p: _elsewhere(p, os.link),
     "manifest is a hard link": lambda p: _replaced(p, layout.MANIFEST, lambda path: os.link(p.outside, path)),
+    "second segment is a symlink to another's": lambda p: _anothers(p, (_SECOND,), _symlink),
+    "second segment is a hard link to another's": lambda p: _anothers(p, (_SECOND,), os.link),
+    "manifest is a symlink to another's": lambda p: _anothers(p, (layout.MANIFEST,), _symlink),
+    "manifest is a hard link to another's": lambda p: _anothers(p, (layout.MANIFEST,), os.link),
+    "all files are symlinks to another's": lambda p: _anothers(p, (layout.MANIFEST, _SEGMENT, _SECOND), _symlink),
     "segment is a pipe": lambda p: _replaced(p, _SEGMENT, os.mkfifo),
     "manifest is a pipe": lambda p: _replaced(p, layout.MANIFEST, os.mkfifo),
     "segment is a device": lambda p: _replaced(p, _SEGMENT, _device),
@@ -205,7 +249,7 @@ KINDS: dict[str, Kind] = {
     "api_base that is no text": lambda p: _manifest_text(p, json.dumps({**p.manifest().to_dict(), "api_base": ["x"]})),
     "media name with ../": lambda p: _media(p, file="../../../outside"),
     "media name is absolute": lambda p: _media(p, file=str(p.outside)),
-    "media is a symlink": lambda p: _linked_media(p, lambda target, path: path.symlink_to(target)),
+    "media is a symlink": lambda p: _linked_media(p, _symlink),
     "media is a hard link": lambda p: _linked_media(p, os.link),
     "media is a pipe": _piped_media,
     "media size is no number": lambda p: _media(p, size="x", step=None),
@@ -218,11 +262,12 @@ KINDS: dict[str, Kind] = {
     "span with a huge number": lambda p: _span_with(p, '{"id":' + "9" * 100_000 + "}"),
     "span of another session": lambda p: _span_with(p, json.dumps(span(1, "somebody-elses"))),
     "span without an id": lambda p: _span_with(p, '{"session_id":null}'),
-    "span with escapes": lambda p: _span_with(
-        p, json.dumps({**span(1), "name": ESCAPES, "attributes": {"text": ESCAPES}})
-    ),
+    "span with escapes": lambda p: _span_with(p, json.dumps(_escaped_span())),
+    "metrics with escapes": lambda p: _run_with(p, {**metrics(1, **{ESCAPES: ESCAPES}), "step": ESCAPES}),
     "project and name with escapes": lambda p: [p.plain(project=ESCAPES, name=ESCAPES, hostname=ESCAPES)],
-    "machine_id with a header": lambda p: [p.plain(machine_id="m\r\nX-Evil: 1", agent_version="\r\n\r\nGET /")],
+    "api_base with escapes": lambda p: [p.plain(api_base=p.other + ESCAPES)],
+    "fingerprint with escapes": lambda p: [p.plain(credential=ESCAPES)],
+    "machine_id with a header": lambda p: [p.plain(machine_id=f"m\r\n{FORGED}", agent_version="\r\n\r\nGET /")],
 }
 
 
