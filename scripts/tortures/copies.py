@@ -50,7 +50,7 @@ class Copies:
         paths = {path for path in spool.iterdir() if layout.is_session_dir(path.name)} - {*self._left_out()}
         names = sorted(path.name for path in paths if not path.is_symlink())
         self._names = self._chance.sample(names, min(len(names), _MOST))
-        self._there = self._on.place("there")
+        self._there = self._on.place(self._on.trial.home / "there")
         self._there.spool.mkdir(0o700)
         self._bring(*command)
 

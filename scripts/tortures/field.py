@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.support.home import Home
 from tests.support.house import House
@@ -47,9 +48,9 @@ class Field:
         self.homes.append(self.home)
         self.log_in()
 
-    def place(self, name: str) -> Home:
+    def place(self, directory: Path) -> Home:
         """Another place with a key to the house."""
-        self.homes.append(places.place(self.trial.home / name, self.house, self.home.api_base))
+        self.homes.append(places.place(directory, self.house, self.home.api_base))
         self.log_in()
         return self.homes[-1]
 
@@ -75,7 +76,7 @@ class Field:
                 self.violated(f"a job ({life.kind} {life.what}) is stuck")
                 life.job.kill()
             if life is None or life.job.poll() is not None:
-                self._ended(life)
+                self.ended(life)
                 self.jobs[place] = self.cradle.begin(place)
                 self.jobs[place].cramped = self.cramped
                 self.lives.append(self.jobs[place])
@@ -131,7 +132,7 @@ class Field:
         if agent.poll() is not None:
             self.violated(f"an agent ended by itself, with {agent.returncode}: {self.log()[-1500:]}")
         self.trial.require(len(account.done) >= 20, self.trial.made, f"a fresh job logged only {len(account.done)}")
-        self._ended(life)
+        self.ended(life)
 
     def resume(self) -> None:
         """A job goes on with all that was begun before the house lost it: an agent that has nothing to send hears nothing of that."""
@@ -139,9 +140,10 @@ class Field:
         if names:
             again = self.cradle.begin_again(names)
             self.lives += again
-            self._ended(again[0])
+            self.ended(again[0])
 
-    def _ended(self, life: Life | None) -> None:
+    def ended(self, life: Life | None) -> None:
+        """It is to have ended as its kind does."""
         complaint = life.complaint() if life is not None else ""
         if complaint:
             self.violated(complaint)
@@ -158,7 +160,7 @@ class Field:
         for life in self.jobs.values():
             life.strike(chance.choice(SIGNALS))
         for life in self.jobs.values():
-            self._ended(life)
+            self.ended(life)
         for agent in self.agents.values():
             agent.kill()
             agent.wait()

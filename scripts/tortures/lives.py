@@ -59,7 +59,9 @@ _FLUSHED = ("plain", "clock")  # kinds that end with a flush that was True
 
 @dataclass
 class Life:
-    """One job, and what befell it. The ids of all that it logs begin with ``name``, which ends with a dot."""
+    """One job, and what befell it. The ids of all that it logs begin with ``name``, which ends with a dot.
+
+    ``damaged``: bytes of its sessions, by id, that are no record any more; ``left``: what that left."""
 
     job: subprocess.Popen[str]
     name: str
@@ -69,6 +71,8 @@ class Life:
     codes: tuple[int, ...] = (0,)
     struck: bool = False
     cramped: bool = False
+    damaged: dict[str, int] = field(default_factory=dict)
+    left: set[oracle.Item] | None = None
     began: float = field(default_factory=time.monotonic)
 
     def strike(self, number: signal.Signals) -> None:
@@ -111,6 +115,9 @@ class Life:
         account = oracle.Account().add(self.ledger)
         if (self.kind == "faults" and self.struck) or (self.cramped and (self.struck or self.kind not in _FLUSHED)):
             account.done = set(account.promised)
+        if self.left is not None:
+            account.done &= self.left
+            account.promised &= self.left
         return account
 
 

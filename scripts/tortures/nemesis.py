@@ -6,7 +6,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from tests.support.servers import Received
 from tortures.copies import RSYNC, Copies
@@ -14,21 +14,27 @@ from tortures.disks import Disk
 from tortures.field import Field
 from tortures.lives import SIGNALS
 from tortures.losses import Losses
+from tortures.power_cuts import PowerCuts
 from tortures.stops import Stops
 from tortures.strangers import Strangers
 from tortures.weather import Weather
+from tortures.wounds import Wounds
 
 SPACE = 4 << 20  # KiB
 _SLACK = 256  # KiB, soon used up
 
 
 class Nemesis:
-    """``disk``: the one that the spool is on, where it can be made full. ``other``: the url of a server that no key may reach."""
+    """``disks``: the one that the spool is on, which can be made full, and another, which can lose its power; where there can be none,
+    None. ``other``: the url of a server that no key may reach."""
 
-    def __init__(self, field: Field, chance: random.Random, disk: Disk | None, other: str, weather: Weather) -> None:
+    def __init__(
+        self, field: Field, chance: random.Random, disks: tuple[Disk, Disk] | None, other: str, weather: Weather
+    ) -> None:
         self._on = field
         self._chance = chance
-        self._disk = disk
+        self._disk = disks[0] if disks else None
+        self._cuts = PowerCuts(field, chance, disks[1]) if disks else None
         self._later: list[tuple[int, Callable[[], None]]] = []
         self._weather = weather
         self._stops = Stops(field, chance)
@@ -36,7 +42,7 @@ class Nemesis:
         self._copies = Copies(field, chance, lambda: self._strangers.here)
         losses = Losses(field, chance, self._do_later)
         self.blows: Counter[str] = Counter()
-        self._ways: Mapping[str, tuple[float, Callable[[], None]]] = {
+        self._ways: dict[str, tuple[float, Callable[[], None]]] = {
             "jobs": (8, self._kill_job),
             "agents killed": (4, self._kill_agent),
             "agents stopped": (4, self._stops.stop),
@@ -50,8 +56,10 @@ class Nemesis:
             "house wiped": (0.3, losses.wipe),
             "runs deleted there": (1, losses.delete),
             "keys rotated": (1, losses.rotate),
-            "full disks": (1 if disk else 0, self._fill),
+            "damaged": (1, Wounds(field, chance).put),
         }
+        if self._disk and self._cuts:
+            self._ways.update({"full disks": (1, self._fill), "power cuts": (1, self._cuts.cut)})
         if RSYNC is None:
             field.trial.lacks("rsync", "copies by rsync")
 
@@ -90,9 +98,11 @@ class Nemesis:
         self._copies.end()
         self._weather.clear_up()
 
-    def clear(self, received: list[Received]) -> None:
-        """Once nothing runs any more: what is hostile goes. ``received``: by the other server."""
+    def judge(self, received: list[Received]) -> None:
+        """Once nothing else runs, and the network is well: what is hostile goes. ``received``: by the other server."""
         self._strangers.clear(received)
+        if self._cuts:
+            self._cuts.judge()
 
     def _kill_job(self) -> None:
         self._chance.choice(list(self._on.jobs.values())).strike(self._chance.choice(SIGNALS))

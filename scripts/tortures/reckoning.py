@@ -104,21 +104,32 @@ class _Told:
     def check(self) -> None:
         """``verify`` doubts what it has a reason to, and nothing else."""
         cramped = {life.name for life in self.on.lives if life.cramped}
+        damaged = {of: size for life in self.on.lives for of, size in life.damaged.items()}
         for name, problems in self.problems.items():
             if self.is_deleted(name):
                 self._require(bool(problems), f"verify is silent on {name}, which was deleted there")
                 continue
+            told = sum(int(one.split()[0].replace(",", "")) for one in problems if _TORN in one)
+            self._require(
+                self._tells(name, told, damaged.get(name, 0)), f"verify tells only {told} of {damaged} on {name}"
+            )
             others = [
                 one
                 for one in problems
-                if not (_TORN in one and _name(name) in cramped) and not self._is_lost_there(name, one)
+                if not (_TORN in one and (_name(name) in cramped or name in damaged))
+                and not self._is_lost_there(name, one)
             ]
             self._require(not others, f"verify on {name}: {others[:5]}")
+
+    def _tells(self, name: str, told: int, damaged: int) -> bool:
+        """Whether so many damaged bytes are told: what was deleted here was so by ``status``, and what is lost there too as lost."""
+        known = int(self.status.get(name, {}).get("damaged_bytes", 0))
+        return damaged in (0, told, known) or self._forgotten(name) > 0
 
     def is_deleted(self, name: str) -> bool:
         """Whether a session's run was deleted at the house as it is now, or an agent has heard that it was before."""
         at = self.on.deleted.get(name)
-        return at is not None and (at > self.on.wiped_at or self._trouble(name).startswith("deleted"))
+        return at is not None and (at > self.on.wiped_at or self._trouble(name).startswith("410"))
 
     def _trouble(self, name: str) -> str:
         return str(self.status.get(name, {}).get("trouble", ""))

@@ -13,8 +13,8 @@ from tests.support.house import House
 from tests.support.proxy import proxied
 from tests.support.servers import reply, serving
 from tests.support.wire import wired
-from tortures import places, reckoning
-from tortures.disks import Disk, mounted, need
+from tortures import places, power_cuts, reckoning
+from tortures.disks import Disk, mounted
 from tortures.field import Field
 from tortures.lives import Cradle
 from tortures.nemesis import SPACE, Nemesis
@@ -33,10 +33,10 @@ def run(trial: Trial, least: int = 0) -> None:
         proxy = stack.enter_context(proxied(house.url, weather.rule))
         wire = stack.enter_context(wired(proxy.url, weather.line))
         other = stack.enter_context(serving(reply(200)))
-        disk = _disk(trial, stack)
-        home = _home(trial, house, wire.url, disk)
+        disks = _disks(trial, stack)
+        home = _home(trial, house, wire.url, disks)
         field = Field(trial, home, house, Cradle(trial, home, random.Random(f"{trial.seed}/lives")))
-        nemesis = Nemesis(field, random.Random(trial.seed), disk, other.url, weather)
+        nemesis = Nemesis(field, random.Random(trial.seed), disks, other.url, weather)
         try:
             for _, chance in trial.points():
                 field.tend()
@@ -47,8 +47,8 @@ def run(trial: Trial, least: int = 0) -> None:
         finally:
             nemesis.rest()
             field.end(random.Random(trial.seed))
-        nemesis.clear(other.received)
         proxy.rule = lambda request: None
+        nemesis.judge(other.received)
         reckoning.reckon(field)
         met = ", ".join(f"{count} {kind}" for kind, count in sorted(weather.met.items()))
         trial.notes.append(
@@ -59,25 +59,25 @@ def run(trial: Trial, least: int = 0) -> None:
         trial.require(
             enough, trial.made, f"too little was tried, of {least} blows at least: {untried} {trial.notes[-1]}"
         )
-        if trial.violations and disk is not None:
+        if trial.violations and disks is not None:
             shutil.copytree(home.spool, trial.home / "spool", symlinks=True)
 
 
-def _disk(trial: Trial, stack: ExitStack) -> Disk | None:
-    """The spool's own, which can be made full; None where there cannot be one."""
+def _disks(trial: Trial, stack: ExitStack) -> tuple[Disk, Disk] | None:
+    """The spool's own, which can be made full, and one that can lose its power; None where there cannot be any."""
     try:
-        need(trial.home, ("tmpfs", "", SPACE))
-    except Unavailable as reason:
-        trial.lacks("root", f"full disks ({reason})")
+        full = stack.enter_context(mounted(trial.home / "small", "tmpfs", size=SPACE, inodes=4 << 20))
+        return full, stack.enter_context(mounted(trial.home / "weak", "ext4", size=power_cuts.SIZE))
+    except (Unavailable, OSError) as reason:
+        trial.lacks("root", f"full disks, power cuts ({reason})")
         return None
-    return stack.enter_context(mounted(trial.home / "small", "tmpfs", size=SPACE, inodes=4 << 20))
 
 
-def _home(trial: Trial, house: House, api_base: str, disk: Disk | None) -> Home:
+def _home(trial: Trial, house: House, api_base: str, disks: tuple[Disk, Disk] | None) -> Home:
     home = places.place(trial.home / "home", house, api_base)
     home.patience = 4 * 3600.0  # agents that are killed all the time leave most of it to the sync at the end
-    if disk is not None:
-        home.spool = disk.path / "spool"
+    if disks is not None:
+        home.spool = disks[0].path / "spool"
         home.environ["TRACEHOUSE_SPOOL_DIR"] = str(home.spool)
     home.spool.mkdir(0o700)
     return home
