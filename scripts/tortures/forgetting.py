@@ -4,10 +4,8 @@ here, that deleted them, that lost everything, or that changed its key."""
 from __future__ import annotations
 
 import random
-import select
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ from tests.support import oracle
 from tests.support.home import Held
 from tests.support.house import House
 from tortures import places
+from tortures.pausing import pausing
 from tortures.trial import Trial
 from tracehouse.spool import layout
 from tracehouse.spool.keys import save_key
@@ -36,26 +35,6 @@ work.finish()
 # the only grace that lets a row of this length see a deletion
 _AT_ONCE = {"TRACEHOUSE_RETENTION_GRACE": "0"}
 _PASSES = 8  # one uploads, one deletes; the end of a killed job may take another
-# an agent that waits in the middle of its first deletion, after one of these, until a line comes
-_STEPS = ("_write_receipt", "_move", "_move_media", "_refers_to_media")
-_WAITING = """
-import sys
-from tracehoused.cli.main import tracehoused
-from tracehoused.service import retention
-
-name = sys.argv.pop(1)
-step = getattr(retention, name)
-
-def waiting(*args):
-    setattr(retention, name, step)
-    done = step(*args)
-    print("deleting", flush=True)
-    sys.stdin.readline()
-    return done
-
-setattr(retention, name, waiting)
-tracehoused()
-"""
 
 
 class _Point:
@@ -160,44 +139,20 @@ class _Point:
         self.live()
         # it notes what is settled, and deletes nothing: the agent that comes then begins with that
         places.check_sync(self.trial, self.number, places.run_once(self.home))
-        agent = self._start_waiting()
-        assert agent.stdin is not None
-        assert agent.stdout is not None
-        try:
-            # it says so at once, or never: the time bounds only a failure
-            [ready, *_] = select.select([agent.stdout], [], [], 60)
-            begun = bool(ready) and agent.stdout.readline() == "deleting\n"
-            self.trial.require(begun, self.number, f"no deletion began: {self._log()}")
+        with pausing(self.home, self.chance, **_AT_ONCE) as agent:
+            begun = agent.deletes()
+            self.trial.require(begun, self.number, f"no deletion began: {agent.log()}")
             job = self._begin()
             goes_on = self.chance.choice([0, 20, 40, 60])
             for start in range(0, 60, 20):
                 if start == goes_on:
-                    agent.stdin.close()
+                    agent.go_on()
                 self._tell(job, start, 20)
-            agent.stdin.close()
+            agent.go_on()
             self._end(job)
             self.met += begun
-        finally:
-            agent.stdin.close()
-            agent.terminate()
-            code = agent.wait(60)
-            agent.stdout.close()
-        self.trial.require(code == 0, self.number, f"the agent ended with {code}: {self._log()}")
-        self.trial.require("Traceback" not in self._log(), self.number, f"the agent broke off: {self._log()}")
-
-    def _start_waiting(self) -> subprocess.Popen[str]:
-        with open(self.home.directory / "agent.log", "ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-c", _WAITING, self.chance.choice(_STEPS), "start", "--foreground"],
-                env={**self.home.environ, **_AT_ONCE},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-
-    def _log(self) -> str:
-        return (self.home.directory / "agent.log").read_text(errors="replace")[-1500:]
+        self.trial.require(agent.code == 0, self.number, f"the agent ended with {agent.code}: {agent.log()}")
+        self.trial.require("Traceback" not in agent.log(), self.number, f"the agent broke off: {agent.log()}")
 
     def pruned(self) -> None:
         self.prune()
