@@ -6,16 +6,11 @@ Hypothesis chooses what happens, and shrinks what goes wrong; the code is the re
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import signal
-import socket
 import threading
-import time
 import uuid
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Callable
 
@@ -25,12 +20,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from tests.support import oracle
 from tests.support.house import House
-from tests.support.ledger import Ledger
 from tests.support.proxy import Fault, Proxy, cut, lost, page, reset, status
 from tests.support.servers import Received
-from tests.support.workload import Work
 from tortures import places
 from tortures.forked import GROUPS, KINDS, Crash, Fsynced, Part, Steps
+from tortures.model_parts import Death, Job
 from tortures.trial import Trial
 from tracehoused.config import resolve
 from tracehoused.service.pruning import prune_session
@@ -44,6 +38,8 @@ _STEPS = 14
 _MOST_JOBS = 3
 _LEFT = 3  # the exit code of an agent that could not do all
 _CRASH = st.none() | st.tuples(st.just(""), st.integers(0, 40)) | st.tuples(st.sampled_from(KINDS), st.integers(0, 5))
+_OPENING = ("publish_once", "link")  # a session's manifest, and nothing else of a job's
+_BEGINNING = st.none() | _CRASH | st.tuples(st.sampled_from(_OPENING), st.integers(0, 3))
 _DELETION = st.tuples(st.sampled_from(("rename", "unlink", "rmdir", "move")), st.integers(0, 5))
 _FAULTS: dict[str, Fault] = {
     "lost": lost,
@@ -54,72 +50,6 @@ _FAULTS: dict[str, Fault] = {
     "500": status(500),
     "429": status(429, b"{}", "Retry-After: 0"),
 }
-
-
-class _Job:
-    """A job that does what it is told over a pipe, and answers when it has done it."""
-
-    def __init__(self, environ: dict[str, str], ledger: str, name: str, fsynced: Fsynced) -> None:
-        self._ask, self._told = os.pipe(), os.pipe()
-
-        def main(steps: Steps) -> None:
-            work = Work(Ledger(ledger), name, f"t{uuid.uuid4().hex[:6]}", name)
-            with open(self._ask[0], encoding="ascii") as asked:
-                for line in iter(asked.readline, "finish\n"):
-                    start, count, flush, crash = json.loads(line)
-                    steps.end_at(crash)
-                    work.some(count, start=start)
-                    if flush:
-                        work.flush()
-                    os.write(self._told[1], b".")
-            work.finish()
-
-        self.part = Part(main, environ, fsynced)
-        os.close(self._ask[0])
-        os.close(self._told[1])
-
-    def log(self, start: int, count: int, crash: Crash | None, flush: bool) -> bool:
-        """False when it died of it."""
-        os.write(self._ask[1], json.dumps([start, count, flush, crash]).encode() + b"\n")
-        if os.read(self._told[0], 1):
-            return True
-        self.end()
-        return False
-
-    def finish(self) -> None:
-        os.write(self._ask[1], b"finish\n")
-        self.end()
-
-    def end(self) -> None:
-        """Also where it is dead already."""
-        os.close(self._ask[1])
-        os.close(self._told[0])
-        code = self.part.wait()
-        assert code in (0, -signal.SIGKILL), f"a job ended with {code}"
-
-
-class _Death:
-    """The house dies so long, in seconds, after a request reached it, and is started again. ``begun``: held by who lets it, until then."""
-
-    def __init__(self, house: House, after: float, begun: threading.Lock) -> None:
-        self._house = house
-        self._after = after
-        self.begun = begun
-
-    def __call__(self, proxy: Proxy, connection: socket.socket, request: Received) -> bool:
-        try:
-            with ThreadPoolExecutor(1) as asking:
-                asked = asking.submit(proxy.forward, request)
-                time.sleep(self._after)
-                self._house.kill()
-                failed = asked.exception()
-            self._house.start()
-        finally:
-            self.begun.release()
-        if isinstance(failed, (OSError, http.client.HTTPException)):
-            return False
-        connection.sendall(asked.result())
-        return True
 
 
 def run(trial: Trial, *, shrink: bool = True) -> None:
@@ -145,7 +75,7 @@ def run(trial: Trial, *, shrink: bool = True) -> None:
                     raise
         finally:
             proxy.stop()
-    missed = [kinds for kinds in GROUPS if not any(met[f"at {kind}"] for kind in kinds)]
+    missed = [kinds for kinds in (*GROUPS, _OPENING) if not any(met[f"at {kind}"] for kind in kinds)]
     # a few points meet some of them only
     trial.require(trial.made < COUNT or not missed, trial.made, f"nothing died at any of {missed}")
     trial.notes.append(", ".join(f"{count} × {what}" for what, count in sorted(met.items())))
@@ -161,7 +91,7 @@ class _Machine(RuleBasedStateMachine):
         self.name = f"model-{uuid.uuid4().hex[:8]}"
         self.home = places.place(trial.home / self.name, house, proxy.url)
         self.home.environ.update(places.SMALL)
-        self.jobs: list[_Job] = []
+        self.jobs: list[Job] = []
         self.ledgers: list[str] = []
         self.logged = 0
         self.faults: list[Fault] = []
@@ -173,7 +103,7 @@ class _Machine(RuleBasedStateMachine):
 
     def _weather(self, request: Received) -> Fault | None:
         fault = self.faults.pop() if self.faults and request.method in ("POST", "PATCH") else None
-        if isinstance(fault, _Death):
+        if isinstance(fault, Death):
             self.met["the house died in a request"] += 1
             fault.begun.acquire()
         return fault
@@ -181,20 +111,24 @@ class _Machine(RuleBasedStateMachine):
     @initialize(after=st.integers(-30, 15))
     def begin_one(self, after: int) -> None:
         """The house dies of its first request, so many milliseconds after it came, unless they are negative."""
-        self.begin(0)
+        self.begin(0, None)
         self.log(0, 5, None, True)
         if after >= 0:
-            self.faults.append(_Death(self.house, after / 1000, self.death))
+            self.faults.append(Death(self.house, after / 1000, self.death))
 
-    @rule(which=st.integers(0, 2))
-    def begin(self, which: int) -> None:
+    @rule(which=st.integers(0, 2), crash=_BEGINNING)
+    def begin(self, which: int, crash: Crash | None) -> None:
         """A job of a run that is new, or that others have, or had."""
         if len(self.jobs) == _MOST_JOBS:
             return
         ledger = str(self.trial.home / f"{self.name}-{len(self.ledgers)}.ledger")
         self.ledgers.append(ledger)
         environ = {name: text for name, text in self.home.environ.items() if name != "TRACEHOUSE_API_KEY"}
-        self.jobs.append(_Job(environ, ledger, f"{self.name}.{which}", self.fsynced))
+        job = Job(environ, ledger, f"{self.name}.{which}", self.fsynced, crash)
+        if job.answers():
+            self.jobs.append(job)
+        else:
+            self.met["a job died as it began"] += 1
 
     @rule(at=st.integers(0, 2), count=st.integers(1, 8), crash=_CRASH, flush=st.booleans())
     def log(self, at: int, count: int, crash: Crash | None, flush: bool) -> None:
@@ -221,7 +155,7 @@ class _Machine(RuleBasedStateMachine):
     @rule(names=st.lists(st.sampled_from(sorted(_FAULTS)), min_size=1, max_size=4))
     def weather(self, names: list[str]) -> None:
         """What the next requests meet, but for a death that waits for one."""
-        self.faults = [*(_FAULTS[name] for name in names), *(one for one in self.faults if isinstance(one, _Death))]
+        self.faults = [*(_FAULTS[name] for name in names), *(one for one in self.faults if isinstance(one, Death))]
 
     @rule(crash=_CRASH)
     def upload(self, crash: Crash | None) -> None:
@@ -249,7 +183,7 @@ class _Machine(RuleBasedStateMachine):
                 self.house.kill()
                 self.house.start()
         else:
-            self.faults.append(_Death(self.house, after / 1000, self.death))
+            self.faults.append(Death(self.house, after / 1000, self.death))
 
     @rule(rarely=st.integers(0, 2))
     def lose_power(self, rarely: int) -> None:
