@@ -37,7 +37,7 @@ class Nemesis:
         self._cuts = PowerCuts(field, chance, disks[1]) if disks else None
         self._later: list[tuple[int, Callable[[], None]]] = []
         self._weather = weather
-        self._stops = Stops(field, chance)
+        self._stops = Stops(field, chance, self._do_later)
         self._strangers = Strangers(field, chance, other)
         self._copies = Copies(field, chance, lambda: self._strangers.here)
         losses = Losses(field, chance, self._do_later)
@@ -92,7 +92,7 @@ class Nemesis:
         return f"{blows}; {self._stops.taken} leases of stopped agents taken over"
 
     def rest(self) -> None:
-        """There is space again, all have the key, all go on, and the network is what an agent can do with."""
+        """There is space again, all have the key, all go on, and the network is well."""
         self._do_due(at_once=True)
         self._stops.go_on()
         self._copies.end()

@@ -11,6 +11,7 @@ from typing import Any
 from tests.support import oracle
 from tortures import places
 from tortures.field import Field
+from tortures.lives import Life
 
 __all__ = ["reckon"]
 
@@ -136,15 +137,15 @@ class _Told:
 
     def _is_lost_there(self, name: str, problem: str) -> bool:
         found = _LOST.match(problem)
-        return bool(found and int(found[1].replace(",", "")) == self._forgotten(name) and self._before(_name(name)))
+        is_told = found is not None and int(found[1].replace(",", "")) == self._forgotten(name)
+        return is_told and bool(self._before(_name(name)))
 
     def _forgotten(self, name: str) -> int:
         return int(self.status.get(name, {}).get("forgotten", 0))
 
-    def _before(self, name: str) -> set[oracle.Item]:
-        """What was logged to a run by jobs that began before the house lost all."""
-        lives = [life for life in self.on.lives if life.name == name and life.began < self.on.wiped_at]
-        return {item for life in lives for item in life.account().done}
+    def _before(self, name: str) -> list[Life]:
+        """A run's jobs that began before the house lost all."""
+        return [life for life in self.on.lives if life.name == name and life.began < self.on.wiped_at]
 
     def judge(self, name: str, account: oracle.Account, held: Counter[oracle.Item]) -> None:
         if self.is_deleted(name):
@@ -174,7 +175,8 @@ class _Told:
         """What was deleted here, and lost by the house since: of each session no more than is told."""
         if not missing or not self.on.wiped_at:
             return set()
-        gone = missing & self._before(name) - set(self.here)
+        before = {item for life in self._before(name) for item in life.account().done}
+        gone = (missing & before).difference(self.here)
         by_session: defaultdict[str, set[oracle.Item]] = defaultdict(set)
         for item in gone:
             by_session[_session(item)].add(item)

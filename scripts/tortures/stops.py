@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tortures.field import Field
@@ -19,29 +20,50 @@ _BEYOND = 600.0
 
 
 class Stops:
-    """``taken``: leases of stopped agents that others took over."""
+    """``taken``: leases of stopped agents that others took over. ``later``: have something done after so many blows."""
 
-    def __init__(self, field: Field, chance: random.Random) -> None:
+    def __init__(self, field: Field, chance: random.Random, later: Callable[[int, Callable[[], None]], None]) -> None:
         self.taken = 0
         self._on = field
         self._chance = chance
+        self._later = later
         self._stopped: list[subprocess.Popen[str]] = []
+        self._beyond: subprocess.Popen[str] | None = None
         self._expired: dict[Path, object] = {}
 
     def stop(self) -> None:
-        self._stop(self._chance.choice(list(self._on.agents.values())))
+        """One of them, until all go on."""
+        agent = self._chance.choice([agent for agent in self._on.agents.values() if agent is not self._beyond])
+        agent.send_signal(signal.SIGSTOP)
+        self._stopped.append(agent)
+
+    def go_on(self) -> None:
+        for agent in self._stopped:
+            agent.send_signal(signal.SIGCONT)
+        self._stopped.clear()
 
     def stop_beyond(self) -> None:
-        """One of them in the middle of what it does, with leases that have grown old; the others go on, and may take them over."""
+        """One of them in the middle of what it does, for longer than its leases last; others may take these over."""
         self.go_on()
-        agent = self._chance.choice(list(self._on.agents.values()))
-        self._stop(agent)
+        if self._beyond is not None:
+            return
+        agent = self._beyond = self._chance.choice(list(self._on.agents.values()))
+        agent.send_signal(signal.SIGSTOP)
         for _ in range(_LOOKS):
             if self._expire(agent.pid):
-                return
+                break
             agent.send_signal(signal.SIGCONT)
             time.sleep(self._chance.uniform(0.001, 0.02))  # another moment of what it does
             agent.send_signal(signal.SIGSTOP)
+        self._later(self._chance.randint(10, 30), self._go_on_beyond)
+
+    def _go_on_beyond(self) -> None:
+        """Whoever holds by now what was its."""
+        self.taken += sum(_holder(path) not in (None, was) for path, was in self._expired.items())
+        self._expired.clear()
+        if self._beyond is not None:
+            self._beyond.send_signal(signal.SIGCONT)
+            self._beyond = None
 
     def _expire(self, pid: int) -> bool:
         """All leases that a stopped agent holds, if any."""
@@ -51,18 +73,6 @@ class Stops:
             _grow_old(path)
         self._expired.update(ours)
         return bool(ours)
-
-    def _stop(self, agent: subprocess.Popen[str]) -> None:
-        agent.send_signal(signal.SIGSTOP)
-        self._stopped.append(agent)
-
-    def go_on(self) -> None:
-        """All that are stopped, whoever holds by now what was theirs."""
-        self.taken += sum(_holder(path) not in (None, was) for path, was in self._expired.items())
-        self._expired.clear()
-        for agent in self._stopped:
-            agent.send_signal(signal.SIGCONT)
-        self._stopped.clear()
 
 
 def _holder(path: Path) -> tuple[int, str] | None:

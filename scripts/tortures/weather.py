@@ -16,7 +16,6 @@ __all__ = ["PATIENCE", "Weather"]
 
 PATIENCE = "3"  # seconds that an agent waits for an answer
 _OFTEN = 0.05  # of the requests; after each an agent rests for a moment, from all of them
-_OFTEN_IF_MILD = 0.02
 _LINES = 0.2  # of the connections
 # that a trace or run is gone is not for a network to say: the house does, of what is
 _CODES = [code for code in ways.STATUSES if code not in (404, 410)]
@@ -47,12 +46,10 @@ _KINDS: dict[str, Callable[[random.Random], Line]] = {
 
 
 class Weather:
-    """``rule`` is a proxy's, of its requests; ``line`` a wire's, of its connections. ``met``: how many of what.
-
-    ``is_mild``: nothing that an agent needs more than a moment to overcome."""
+    """``rule`` is a proxy's, of its requests; ``line`` a wire's, of its connections. ``met``: how many of what."""
 
     def __init__(self, chance: random.Random) -> None:
-        self.is_mild = False
+        self._is_over = False
         self.met: Counter[str] = Counter()
         self._of_requests = random.Random(chance.random())
         self._of_connections = random.Random(chance.random())
@@ -72,15 +69,15 @@ class Weather:
         self._flaps_until = time.monotonic() + self._of_spells.uniform(0.5, 3.0)
 
     def clear_up(self) -> None:
-        """What comes from now on is mild."""
-        self.is_mild = True
+        """From now on all is well, but for connections that are as they are."""
+        self._is_over = True
         self._flaps_until = 0.0
 
     def rule(self, request: Received) -> Fault | None:
         chance = self._of_requests
-        if chance.random() >= (_OFTEN_IF_MILD if self.is_mild else _OFTEN):
+        if self._is_over or chance.random() >= _OFTEN:
             return None
-        if self.is_mild or chance.random() < 0.5:
+        if chance.random() < 0.5:
             return chance.choice(_PASSING)
         return self._answer(chance)
 
@@ -99,7 +96,7 @@ class Weather:
         chance = self._of_connections
         if time.monotonic() < self._flaps_until and int(time.monotonic() / self._period) % 2:
             return Line(up=1)
-        if self.is_mild or chance.random() >= _LINES:
+        if self._is_over or chance.random() >= _LINES:
             return CLEAR
         [kind] = self.untried[:1] or [chance.choice(list(_KINDS))]
         self.met[kind] += 1
