@@ -196,7 +196,7 @@ def _judge(trial: Trial, house: House, home: Home, account: oracle.Account, poin
     done = places.sync_until_done(home)
     places.check_sync(trial, last, done, code=None)
     status = {one["id"]: one for one in home.run("status", str(home.spool), "--json").json["sessions"]}
-    proven = {one["id"]: one["proven"] for one in home.run("verify", str(home.spool), "--json").json["sessions"]}
+    proofs = {one["id"]: one for one in home.run("verify", str(home.spool), "--json").json["sessions"]}
     here = set(oracle.in_spool(home.spool))
     verdicts = places.verdicts(house, {one.name: _of(account, one.name) for one in points})
     for point in points:
@@ -207,5 +207,5 @@ def _judge(trial: Trial, house: House, home: Home, account: oracle.Account, poin
                 # whoever deletes is obeyed: all of it stays in the spool
                 verdict.lost = [item for item in verdict.lost if not (_is_of(item, name) and item in here)]
             else:
-                trial.require(bool(proven.get(name)), point.number, f"{point.kind}: {name} is not proven: {told}")
+                trial.require(proofs[name]["proven"], point.number, f"{point.kind}: not proven: {proofs[name]}: {told}")
         trial.add(point.number, verdict, f"{point.kind}:")
