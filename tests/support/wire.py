@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Callable
@@ -67,32 +67,33 @@ class _Connection:
 
     def __init__(self, client: socket.socket, line: Line, stopped: threading.Event, bite: Callable[[], object]) -> None:
         self._client, self._line, self._stopped, self._bite = client, line, stopped, bite
+        self._is_over = False
 
     def serve(self, upstream: tuple[str, int]) -> None:
-        if self._line.deaf:
-            self._be_deaf()
-            return
-        try:
-            server = socket.create_connection(upstream, timeout=60)
-        except OSError:
-            _end(self._client, reset=True)
-            return
-        back = threading.Thread(
-            target=self._copy, args=(server, self._client, self._line.down, self._line.drip), daemon=True
-        )
-        back.start()
-        self._copy(self._client, server, self._line.up, None)
-        back.join(60)
-        self._client.close()
-        server.close()
+        with self._client:
+            if self._line.deaf:
+                self._be_deaf()
+                return
+            try:
+                server = socket.create_connection(upstream, timeout=60)
+            except OSError:
+                self._end(self._client)
+                return
+            with server:
+                # closed once neither is read any more: a number that is free again is soon another connection's
+                back = threading.Thread(
+                    target=self._copy, args=(server, self._client, self._line.down, self._line.drip), daemon=True
+                )
+                back.start()
+                self._copy(self._client, server, self._line.up, None)
+                back.join(60)
 
     def _be_deaf(self) -> None:
         self._client.settimeout(60)
         try:
-            with self._client:
-                if self._client.recv(1):
-                    self._bite()
-                    self._stopped.wait(60)
+            if self._client.recv(1):
+                self._bite()
+                self._stopped.wait(60)
         except OSError:
             pass  # nothing was asked
 
@@ -108,26 +109,21 @@ class _Connection:
                     left -= len(data)
                     if left <= 0:
                         self._bite()
-                        _end(source, reset=self._line.reset)
-                        _end(target, reset=self._line.reset)
+                        self._end(source, target, reset=self._line.reset)
                         return
-            target.shutdown(socket.SHUT_WR)
+            if not self._is_over:
+                target.shutdown(socket.SHUT_WR)
         except OSError:
-            _end(source, reset=True)
-            _end(target, reset=True)
+            self._end(source, target)
 
-
-def _end(connection: socket.socket, *, reset: bool) -> None:
-    try:
-        if reset:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            # nothing goes out while another thread still reads from it
-            connection.shutdown(socket.SHUT_RD)
-            connection.close()
-        else:
-            connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it was closed from the other side
+    def _end(self, *sockets: socket.socket, reset: bool = True) -> None:
+        """Neither is read any more; the other side hears of it now, or, by a reset, when they are closed."""
+        self._is_over = True
+        for one in sockets:
+            with suppress(OSError):  # it was closed from the other side
+                if reset:
+                    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                one.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)
 
 
 @contextmanager
