@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -54,6 +55,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 _NO_CHILDREN = "the children ended with"  # row 12's script says so of its own
 _TIMES = ("{}", "{}+3")  # as strace has it: once, and now and then
 _CLOCKS = ("+2d", "-2d", "@2038-01-19 03:14:05", "@2039-07-01 00:00:00")
+_TOLD = re.compile(r"(\d+) records could not be written to the spool")
 _FLUSHED = ("plain", "clock")  # kinds that end with a flush that was True
 
 
@@ -108,6 +110,12 @@ class Life:
     def may_drop(self) -> bool:
         """Whether its disk refused it something: no other job has a reason to."""
         return self.cramped or self.kind == "faults"
+
+    @property
+    def told(self) -> int:
+        """How many records it said on its logger to be lost with it, where its disk took no more."""
+        log = self.ledger.with_name(f"{self.ledger.name}.log")
+        return sum(map(int, _TOLD.findall(log.read_text()))) if log.exists() else 0
 
     def account(self) -> oracle.Account:
         """What must be there. While a disk takes nothing records wait in memory: of a job that ends then, other than after a flush

@@ -154,12 +154,14 @@ class _Told:
             account.begun = {item for item in account.begun if _session(item) != name}
         account.done -= self._lost_there(name, {item for item in account.done if not held[item]})
         excused: set[oracle.Item] = set()
+        told = self.dropped[name]
         for life in self.on.lives:
             if life.name == name and life.may_drop:
+                told = max(told, life.told)
                 of_life = life.account()
                 excused |= of_life.done - of_life.promised
         # what one life was told to have dropped is no excuse for what another lost that had no reason to, nor for a promise
-        dropped = min(self.dropped[name], sum(not held[item] for item in excused & account.done))
+        dropped = min(told, sum(not held[item] for item in excused & account.done))
         self.on.trial.add(self.on.trial.made, oracle.judge(account, held, dropped=dropped), f"{name}:")
 
     def _check_late(self, name: str) -> None:

@@ -59,11 +59,14 @@ class Stops:
 
     def _go_on_beyond(self) -> None:
         """Whoever holds by now what was its."""
-        self.taken += sum(_holder(path) not in (None, was) for path, was in self._expired.items())
+        if self._beyond is None:
+            return
+        if self._beyond.pid not in self._on.killed:
+            # what is gone was given up by another, which had taken it over
+            self.taken += sum(_holder(path) != was for path, was in self._expired.items())
         self._expired.clear()
-        if self._beyond is not None:
-            self._beyond.send_signal(signal.SIGCONT)
-            self._beyond = None
+        self._beyond.send_signal(signal.SIGCONT)
+        self._beyond = None
 
     def _expire(self, pid: int) -> bool:
         """All leases that a stopped agent holds, if any."""
