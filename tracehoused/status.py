@@ -6,10 +6,10 @@ import os
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tracehouse.exceptions import TracehouseError
 from tracehouse.spool.manifest import Manifest
 from tracehoused.identities.credentials import Credential, NoCredential
 from tracehoused.service.retention import is_pruned, receipt_of
+from tracehoused.unreadable import TROUBLES, why
 from tracehoused.upload import otherwise, presence
 from tracehoused.upload.batch import Record
 from tracehoused.upload.checkpoint import Checkpoint
@@ -22,6 +22,8 @@ from tracehoused.upload.tails import records_written, tail
 from tracehoused.upload.uploader import destination_dir
 
 __all__ = ["SessionStatus", "look"]
+
+_UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class SessionStatus:
     server_id: str | None
     trouble: str
 
+    @property
+    def is_unreadable(self) -> bool:
+        """Nothing is known of it but why."""
+        return self.state == _UNREADABLE
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -81,8 +88,8 @@ def look(engine: Engine, session: str) -> SessionStatus:
         checkpoint = engine.checkpoint(session, manifest, destination)
         refused = engine.refusal(session, destination, checkpoint)
         return _status(engine, session, manifest, epochs, destination, checkpoint, refused or "")
-    except (TracehouseError, OSError) as error:
-        return _unreadable(session, str(error))
+    except TROUBLES as error:
+        return _unreadable(session, why(session, error))
 
 
 def _place(session: str, credential: Credential) -> str:
@@ -201,5 +208,5 @@ def _unreadable(session: str, trouble: str) -> SessionStatus:
     name = os.path.basename(session)
     kind = name.partition("-")[0]
     return SessionStatus(
-        session, kind, name, "", None, None, "unreadable", 0, 0, 0, 0, 0, 0, 0, 0, 0, False, None, None, None, trouble
+        session, kind, name, "", None, None, _UNREADABLE, 0, 0, 0, 0, 0, 0, 0, 0, 0, False, None, None, None, trouble
     )

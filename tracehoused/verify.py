@@ -9,20 +9,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehoused.http.request import Request, api_path
 from tracehoused.http.retry import Verdict
 from tracehoused.service.retention import is_pruned, receipt_of
+from tracehoused.unreadable import TROUBLES, why
 from tracehoused.upload import wire
 from tracehoused.upload.batch import ARTIFACTS, LANES, LOCAL, MEDIA, METRICS, SPANS, Record
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.engine import Engine
+from tracehoused.upload.facts import is_count
 from tracehoused.upload.intervals import Intervals
 from tracehoused.upload.mediafiles import checked_media
 from tracehoused.upload.opening import open_checked
 from tracehoused.upload.reader import Epoch, Scan, is_unbegun, measure, scan, writers
+from tracehoused.upload.state import SENSELESS
 
 __all__ = ["Proof", "verify"]
 
@@ -62,36 +64,46 @@ class _Found:
 def verify(engine: Engine, session: str) -> Proof:
     """Compare a session with its receipts and, where the server can be asked, with the server."""
     proof = Proof(session, os.path.basename(session))
-    if is_unbegun(session) and not is_pruned(session):
-        proof.asked = True
-        return proof
     try:
-        with engine.at(session) as (manifest, context):
-            proof.id = manifest.id
-            refused = {letter.key for letter in context.dead.all()}
-            found = _Found(refused)
-            epochs = writers(session)
-            lives = engine.liveness(session)
-            ended = {epoch.id for epoch in epochs if not lives(epoch)}
-            measure(session, epochs)
-            for epoch in epochs:
-                _compare(context, epoch, epoch.id in ended, found, proof)
-            if refused:
-                told = "1 record was" if len(refused) == 1 else f"{len(refused):,} records were"
-                proof.problems.append(f"{told} refused: see `tracehouse deadletters list`")
-            proof.deleted = int((receipt_of(session) or {}).get("records") or 0)
-            forgotten = context.checkpoint.state.forgotten
-            if forgotten:
-                proof.problems.append(
-                    f"{forgotten:,} records were deleted here after they were acknowledged, and the server has lost them since"
-                )
-            _ask(context, manifest.kind, found, proof)
+        if is_unbegun(session) and not is_pruned(session):
+            proof.asked = True
+        else:
+            _prove(engine, session, proof)
     except Halt as halt:
         proof.asked = False
         proof.problems.append(f"the server could not be asked: {halt}")
-    except (TracehouseError, OSError) as error:
-        proof.problems.append(str(error))
+    except TROUBLES as error:
+        proof.problems.append(why(session, error))
     return proof
+
+
+def _prove(engine: Engine, session: str, proof: Proof) -> None:
+    with engine.at(session) as (manifest, context):
+        proof.id = manifest.id
+        refused = {letter.key for letter in context.dead.all()}
+        found = _Found(refused)
+        epochs = writers(session)
+        lives = engine.liveness(session)
+        ended = {epoch.id for epoch in epochs if not lives(epoch)}
+        measure(session, epochs)
+        for epoch in epochs:
+            _compare(context, epoch, epoch.id in ended, found, proof)
+        if refused:
+            told = "1 record was" if len(refused) == 1 else f"{len(refused):,} records were"
+            proof.problems.append(f"{told} refused: see `tracehouse deadletters list`")
+        proof.deleted = _deleted(session)
+        forgotten = context.checkpoint.state.forgotten
+        if forgotten:
+            proof.problems.append(
+                f"{forgotten:,} records were deleted here after they were acknowledged, and the server has lost them since"
+            )
+        _ask(context, manifest.kind, found, proof)
+
+
+def _deleted(session: str) -> int:
+    """How many records were deleted here after their acknowledgement, by a receipt that anybody may have written."""
+    count = (receipt_of(session) or {}).get("records")
+    return int(count) if count is not None and is_count(count) else 0
 
 
 def _compare(context: Context, epoch: Epoch, ended: bool, found: _Found, proof: Proof) -> None:
@@ -155,7 +167,10 @@ def _is_empty(context: Context, data: bytes) -> bool:
 
 
 def _compare_media(context: Context, data: bytes, found: _Found, proof: Proof) -> None:
-    fields = json.loads(data)
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        fields = {}
     name, size = fields.get("file"), fields.get("size")
     if not isinstance(name, str) or not layout.is_media_name(name) or not isinstance(size, int):
         proof.problems.append("a media record names no file")
@@ -208,12 +223,16 @@ def _ask_for(context: Context, places: list[tuple[str, str, int, int]], hashes: 
     body = answer.body or {}
     if answer.verdict is not Verdict.ACCEPTED or not isinstance(body.get("sessions"), list):
         raise Halt("unavailable", answer.reason or "its answer makes no sense", scope="session")
-    missing = sum(_missing(place, told) for place, told in zip(places, body["sessions"]))
+    try:
+        missing = sum(_missing(place, told) for place, told in zip(places, body["sessions"]))
+        files = len(body.get("missing") or ())
+    except SENSELESS:
+        raise Halt("unavailable", "its answer makes no sense", scope="session") from None
     missing += sum(last - first + 1 for _, _, first, last in places[len(body["sessions"]) :])
     if missing:
         proof.problems.append(f"{missing:,} records are acknowledged, and are not at the server")
-    if body.get("missing"):
-        proof.problems.append(f"{len(body['missing']):,} media files are not at the server")
+    if files:
+        proof.problems.append(f"{files:,} media files are not at the server")
 
 
 def _missing(place: tuple[str, str, int, int], told: Any) -> int:

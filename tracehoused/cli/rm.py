@@ -15,12 +15,16 @@ from tracehoused.config import resolve
 from tracehoused.exceptions import LeaseHeld
 from tracehoused.service.retention import remove
 from tracehoused.status import SessionStatus, look
-from tracehoused.text import printable
+from tracehoused.text import argument, printable
+from tracehoused.unreadable import TROUBLES, why
 from tracehoused.upload.engine import Engine
 from tracehoused.upload.lease import Lease
 from tracehoused.upload.reader import session_dirs
 
 __all__ = ["rm"]
+
+_LONGEST = 1000
+_MOST = 10
 
 
 @click.command()
@@ -31,38 +35,62 @@ def rm(session: str, spool: str | None, yes: bool) -> None:
     """Delete SESSION from the spool: an id, a pattern of ids, or a session's directory. What is at the server stays there."""
     settings = resolve(environ=os.environ)
     engine = Engine(settings, os.environ)
-    found = _found(engine, session, spool)
+    found, other = _found(engine, session, spool)
     engine.close()
     if not found:
         click.echo(f"no session {printable(session)} there", err=True)
+        for one in other[:_MOST]:
+            click.echo(f"{_name(one)} cannot be read: {printable(one.trouble, _LONGEST)}", err=True)
         sys.exit(1)
     if any(one.state in ("running", "stalled") for one in found):
         click.echo("a job is writing to it: end the job first", err=True)
         sys.exit(1)
     for one in found:
-        click.echo(f"{one.kind} {printable(one.id)}: {_told(one)}")
+        click.echo(f"{one.kind} {_name(one)}: {_told(one)}")
     if not yes and not click.confirm("Delete it for good?", default=False):
         sys.exit(1)
-    for one in found:
-        try:
-            with closing(Lease(one.session)):
-                remove(one.session)
-        except LeaseHeld as held:
-            click.echo(f"{printable(one.id)}: an agent is at it ({held.holder}); try again", err=True)
-            sys.exit(1)
+    troubles = [(one, trouble) for one in found if (trouble := _delete(one.session))]
+    for one, trouble in troubles:
+        click.echo(f"{_name(one)}: {printable(trouble, _LONGEST)}", err=True)
+    sys.exit(1 if troubles else 0)
 
 
-def _found(engine: Engine, session: str, spool: str | None) -> list[SessionStatus]:
+def _found(engine: Engine, session: str, spool: str | None) -> tuple[list[SessionStatus], list[SessionStatus]]:
+    """Those that are meant, and those that may be, since nobody can read what their id is."""
     if os.path.isdir(session) and os.sep in session:
-        return [look(engine, path) for path in session_dirs(session)[:1]]
+        return [look(engine, path) for path in session_dirs(session)[:1]], []
     roots = resolve_spools(spool, resolve(environ=os.environ))
     every = [look(engine, path) for root in roots for path in session_dirs(root)]
-    return [s for s in every if fnmatch.fnmatchcase(s.id, session) or os.path.basename(s.session) == session]
+    meant = [s for s in every if fnmatch.fnmatchcase(s.id, session) or os.path.basename(s.session) == session]
+    return meant, [s for s in every if s.is_unreadable]
+
+
+def _delete(session: str) -> str:
+    """Why it could not be, and what would help; "" when it was."""
+    try:
+        with closing(Lease(session)):
+            remove(session)
+    except LeaseHeld as held:
+        return f"an agent is at it ({held.holder}); try again"
+    except OSError as error:
+        return f"not deleted: {why(session, error)}"
+    except TROUBLES as error:
+        return f"not deleted: {why(session, error)}; `rm -r {argument(session)}` does it all the same"
+    return ""
+
+
+def _name(one: SessionStatus) -> str:
+    return printable(one.id)
 
 
 def _told(one: SessionStatus) -> str:
+    if one.is_unreadable:
+        trouble = printable(one.trouble, _LONGEST)
+        return f"cannot be read: {trouble}; whether it was uploaded, or a job writes to it, cannot be told"
+    if one.state == "empty" and not one.records:
+        return "nothing was recorded"
     if one.uploaded and not one.dead_letters and not one.damaged_bytes:
-        return f"all {one.records:,} records are acknowledged by {one.destination}"
+        return f"all {one.records:,} records are acknowledged by {printable(one.destination or '')}"
     left = max(0, one.records - one.acknowledged)
     said = [f"{left:,} of {one.records:,} records ({human(one.bytes - one.acknowledged_bytes)}) were NEVER uploaded"]
     if one.dead_letters:

@@ -1,0 +1,118 @@
+"""A session that nobody can make sense of, or that is kept from its reader, costs itself: the others beside it are told of as ever."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.service.support import Site
+from tests.support import lanes
+from tests.support.segments import AT, header, line, manifest, metrics, session
+from tracehouse.spool import layout
+from tracehouse.spool.manifest import Manifest
+
+_DEEP = "[" * 100_000
+# a lease is read to its first 4 kB
+_DEEP_LEASE = "[" * 4000
+_TELLING = ["status", "--json"], ["verify", "--json"]
+
+
+def _session(site: Site, name: str, *records: tuple[str, object]) -> Path:
+    of = Manifest(
+        {**manifest("run", name, api_base=site.environ["TRACEHOUSE_API_BASE"]).to_dict(), "uid": os.urandom(16).hex()}
+    )
+    begun = ("run", {"client_run_id": name, "name": name, "started_at": AT})
+    every = [("segment", header(of)), begun, ("metrics", metrics(1)), *records, ("close", {"at": AT})]
+    return session(site.spool, of, [line(n, kind, data, uid=of.uid) for n, (kind, data) in enumerate(every, 1)])
+
+
+def _beside(session: Path, *where: str) -> Path:
+    path = session.joinpath(layout.UPLOAD, *where)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def _told(site: Site, command: list[str], **how: Any) -> dict[str, dict[str, Any]]:
+    """What is told of each session, by its directory."""
+    done = _run(site, command, **how)
+    assert "Traceback" not in done.stderr, done.stderr
+    return {one["session"]: one for one in json.loads(done.stdout)["sessions"]}
+
+
+def _run(site: Site, command: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
+    program = "from tracehoused.cli.main import tracehouse; tracehouse(prog_name='tracehouse')"
+    words = [sys.executable, "-c", program, *command]
+    return subprocess.run(words, env=site.environ, capture_output=True, text=True, timeout=90, check=False, **how)
+
+
+def test_a3_no_session_however_odd_ends_what_is_told_of_the_others(site: Site) -> None:
+    for name in ("a", "receipt", "nested", "lease", "z"):
+        _session(site, name)
+    for name, data in {"junk": "{oops}", "deep": '{"a":' + "[" * 50_000 + "]" * 50_000 + "}"}.items():
+        _session(site, name, ("media", data))
+    site.tracehouse("sync", check=False)
+    paths = {one["id"]: Path(one["session"]) for one in site.sessions()}
+    assert len(paths) == 7
+    _beside(paths["receipt"], "d", layout.RECEIPT).write_text('{"records":"x"}')
+    _beside(paths["nested"], "d", layout.RECEIPT).write_text(_DEEP)
+    _beside(paths["lease"], "lease").write_text(_DEEP_LEASE)
+    status, proofs = (_told(site, command) for command in _TELLING)
+    assert set(status) == set(proofs) == set(map(str, paths.values()))
+    for name in ("a", "receipt", "z"):
+        assert status[str(paths[name])]["uploaded"]
+        assert proofs[str(paths[name])]["proven"]
+    for name in ("junk", "deep"):
+        assert "a media record names no file" in proofs[str(paths[name])]["problems"]
+    _beside(paths["lease"], "lease").write_text(_DEEP_LEASE)
+    done = _run(site, ["rm", "*", "--yes"])
+    assert "Traceback" not in done.stderr, done.stderr
+    assert set(site.spool.glob("run-*")) <= {paths["lease"]}
+
+
+def _without_privileges() -> None:
+    """Modes are to keep out root, too."""
+    if os.geteuid() == 0:
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def test_a3_a_session_that_may_not_be_read_is_told_of_as_such_with_what_helps(site: Site) -> None:
+    if os.geteuid() == 0 and not sys.platform.startswith("linux"):
+        lanes.require("linux", "no mode keeps root out here")
+    opened = _session(site, "open")
+    closed = _session(site, "closed")
+    closed.chmod(0)
+    try:
+        for command, field in zip(_TELLING, ("trouble", "problems")):
+            told = _told(site, command, preexec_fn=_without_privileges)
+            assert set(told) == {str(opened), str(closed)}
+            assert "Permission denied" in str(told[str(closed)][field])
+            assert f"chmod -R u+rwX {closed}" in str(told[str(closed)][field])
+        done = _run(site, ["rm", "closed", "--yes"], preexec_fn=_without_privileges)
+        assert done.returncode == 1
+        assert f"{closed.name} cannot be read" in done.stderr
+        done = _run(site, ["rm", str(closed), "--yes"], preexec_fn=_without_privileges)
+        assert done.returncode == 1
+        assert "NEVER" not in done.stdout
+        assert "cannot be read" in done.stdout
+        assert f"chmod -R u+rwX {closed}" in done.stderr
+    finally:
+        closed.chmod(0o700)
+    assert list(closed.glob("*.jsonl"))
+
+
+def test_s5_rm_says_of_a_session_whose_upload_leads_elsewhere_what_it_can_know(alone: Site, tmp_path: Path) -> None:
+    alone.finished_job('run = cm.init_run(project="p", client_run_id="aa"); run.log({"loss": 5.0})')
+    (linked,) = alone.spool.glob("run-aa*")
+    (linked / layout.UPLOAD).symlink_to(tmp_path)
+    done = alone.tracehouse("rm", linked.name, "--yes", check=False)
+    assert done.returncode == 1
+    assert "NEVER" not in done.stdout
+    assert "cannot be read: left alone, a link where a directory should be" in done.stdout
+    assert f"rm -r {linked}" in done.stderr
+    assert list(linked.glob("*.jsonl"))
