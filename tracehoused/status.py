@@ -9,6 +9,7 @@ from typing import Any
 from tracehouse.spool.manifest import Manifest
 from tracehoused.identities.credentials import Credential, NoCredential
 from tracehoused.service.retention import is_pruned, receipt_of
+from tracehoused.text import printable
 from tracehoused.unreadable import TROUBLES, why
 from tracehoused.upload import otherwise, presence
 from tracehoused.upload.batch import Record
@@ -24,6 +25,7 @@ from tracehoused.upload.uploader import destination_dir
 __all__ = ["SessionStatus", "look"]
 
 _UNREADABLE = "unreadable"
+_LONGEST_WORD = 40
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _bytes_done(epoch: Epoch, state: State) -> int:
 
 def _without_segments(session: str) -> str:
     receipt = receipt_of(session)
-    return "empty" if receipt is None else str(receipt.get("status") or "ended")
+    return "empty" if receipt is None else _word(receipt.get("status") or "ended")
 
 
 def _ends(engine: Engine, manifest: Manifest, session: str, epochs: list[Epoch], state: State) -> list[End]:
@@ -173,12 +175,17 @@ def _state(engine: Engine, session: str, epochs: list[Epoch], ends: list[End], f
         return job
     end = final(ends)
     if end is not None and end.status:
-        return end.status
+        return _word(end.status)
     if not open_ones:
         return "ended"
     # a writer that nobody can ask: what its server was told of it, with sync --close-dead
     sent = facts.get("status_sent")
-    return str(sent[0]) if isinstance(sent, list) and sent else "unknown"
+    return _word(sent[0]) if isinstance(sent, list) and sent else "unknown"
+
+
+def _word(status: object) -> str:
+    """A status as a job or a server put it, which may be any text."""
+    return printable(str(status), _LONGEST_WORD)
 
 
 def _heard(known: dict[str, Any], record: Record) -> dict[str, Any]:

@@ -116,3 +116,15 @@ def test_s5_rm_says_of_a_session_whose_upload_leads_elsewhere_what_it_can_know(a
     assert "cannot be read: left alone, a link where a directory should be" in done.stdout
     assert f"rm -r {linked}" in done.stderr
     assert list(linked.glob("*.jsonl"))
+
+
+def test_s5_a_status_is_told_without_the_control_characters_in_it(alone: Site) -> None:
+    word = "\x1b]0;owned\x07\nrun  forged  finished"
+    _session(alone, "told", ("exit", {"status": word, "at": AT}))
+    pruned = _session(alone, "pruned")
+    _beside(pruned, "d", layout.RECEIPT).write_text(json.dumps({"status": word}))
+    for segment in pruned.glob("*.jsonl"):
+        segment.unlink()
+    shown = alone.tracehouse("status").stdout
+    assert "\x1b" not in shown
+    assert len(shown.splitlines()) == 3
