@@ -15,7 +15,7 @@ from tracehouse.spool import durable, layout
 from tracehoused.exceptions import LeaseHeld
 from tracehoused.identities.credentials import NoCredential
 from tracehoused.service.ledger import Ledger, Note, age, directory_mark
-from tracehoused.service.retention import Kept, is_pruned, prune, recover
+from tracehoused.service.retention import REMOVED, Kept, is_pruned, prune, recover
 from tracehoused.upload.engine import Destination, Engine
 from tracehoused.upload.lease import Lease
 from tracehoused.upload.opening import check_dir
@@ -80,7 +80,7 @@ def _tidy(spool: str) -> Iterator[str]:
     trash = os.path.join(spool, layout.TRASH)
     for name in os.listdir(trash) if _is_own(trash) else ():
         session = os.path.join(spool, name)
-        if name.endswith(".removed"):
+        if name.endswith(REMOVED):
             shutil.rmtree(os.path.join(trash, name), ignore_errors=True)
         elif layout.is_session_dir(name) and _is_own(os.path.join(trash, name)):
             durable.private_dir(session)

@@ -1,8 +1,10 @@
 """Deleting what is safely elsewhere: the segments and media of a closed session, wholly acknowledged by its own destination.
 
 The receipt is written first. Then the segments are moved to ``<spool>/.trash/<session>/`` and looked at a second time: if anything is
-there that was not acknowledged (a writer raced, its file descriptor moved along), they are moved back. Only then are they unlinked.
-A crash at any point leaves segments in the session or in the trash, and ``recover`` ends what was begun, one way or the other.
+there that was not acknowledged (a writer raced, its file descriptor moved along), they are moved back. Only then are they deleted: one
+rename to ``<session>.removed`` decides it for all of them, and unlinking goes on from there. A crash at any point leaves segments in the
+session, in the trash, from where ``recover`` puts them back, or behind that rename, where they only wait to be unlinked: what came back
+in part would be taken for all that there ever was.
 
 ``upload/<destination>/receipt.json``: ``uid``, ``kind``, ``id``, ``server_id``, ``status``, ``next_step``, ``attempt``, ``claim``,
 ``rollouts`` (how many), ``records``, ``bytes``, ``pruned_at``. The journal stays beside it, so that a session that is resumed goes on
@@ -17,7 +19,6 @@ import shutil
 from collections.abc import Iterable
 from typing import Any, Callable
 
-from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import durable, layout, liveness
 from tracehouse.spool import record as framing
 from tracehouse.spool.manifest import Manifest
@@ -27,7 +28,10 @@ from tracehoused.upload.reader import Epoch, Scan, measure, scan, writers
 from tracehoused.upload.receipt import read_receipt
 from tracehoused.upload.state import ENDS
 
-__all__ = ["Kept", "is_pruned", "prune", "receipt_of", "recover", "remove"]
+__all__ = ["REMOVED", "Kept", "is_pruned", "prune", "receipt_of", "recover", "remove"]
+
+# how the names end of what is deleted for good, and may still have to be unlinked
+REMOVED = ".removed"
 
 Lives = Callable[[Epoch], "bool | None"]
 
@@ -52,18 +56,18 @@ def prune(session: str, manifest: Manifest, checkpoint: Checkpoint, lives: Lives
         return size
     trash = _own_trash(session)
     _write_receipt(session, manifest, checkpoint, epochs, at)
-    _move(session, trash, [layout.segment_name(epoch.id, n) for epoch in epochs for n in epoch.sizes])
-    _move_media(session, trash)
     try:
+        _move(session, trash, [layout.segment_name(epoch.id, n) for epoch in epochs for n in epoch.sizes])
+        _move_media(session, trash)
         again = writers(trash)
         measure(trash, again)
         _check(trash, manifest, checkpoint, again, lives)
         if any(_may_write(session, epoch, lives) for epoch in again) or _refers_to_media(session):
             raise Kept("a writer came back")
-    except (Kept, TracehouseError, OSError):
-        restore(trash, session)
+        _delete(trash, trash)
+    except BaseException:
+        recover(session)
         raise
-    shutil.rmtree(trash)
     return size
 
 
@@ -81,12 +85,11 @@ def recover(session: str) -> bool:
 
 def remove(session: str) -> None:
     """Delete a session with all that is in it, acknowledged or not."""
-    trash = f"{_own_trash(session)}.removed"
+    trash = _own_trash(session)
     durable.private_dir(os.path.dirname(trash))
-    if check_dir(trash):
-        shutil.rmtree(trash)
-    durable.move(session, trash)
-    shutil.rmtree(trash)
+    if check_dir(trash):  # of a deletion that was cut short: an agent would bring it back
+        _delete(trash, trash)
+    _delete(session, trash)
 
 
 def is_pruned(session: str) -> bool:
@@ -127,6 +130,17 @@ def restore(trash: str, session: str) -> None:
         os.rmdir(media)
     _move(trash, session, [name for name in _names(trash) if name != layout.MEDIA])
     os.rmdir(trash)
+
+
+def _delete(directory: str, trash: str) -> None:
+    """All of it or, up to the rename, nothing."""
+    removed = trash + REMOVED
+    shutil.rmtree(removed, ignore_errors=True)  # of an earlier one, which was cut short
+    durable.move(directory, removed)
+    try:
+        shutil.rmtree(removed)
+    except FileNotFoundError:
+        pass  # who tidies the trash was at it too, and goes on
 
 
 def _may_write(session: str, epoch: Epoch, lives: Lives) -> bool:

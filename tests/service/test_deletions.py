@@ -1,0 +1,76 @@
+"""Deletions that are cut short, that meet what makes no sense, or that cannot be: each costs its own session, and no record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.service.support import ROOT, Site
+from tests.support.segments import AT, EPOCH, header, line, manifest, metrics, session
+from tracehouse.spool.layout import segment_name
+from tracehoused.service.pruning import tidy
+from tracehoused.service.retention import remove
+
+# dies as it is about to do something to a segment's name, the n-th time
+_DYING = """
+import os, signal, sys
+from tracehoused.cli.main import tracehouse
+
+event, left = sys.argv.pop(1), int(sys.argv.pop(1))
+
+def hook(name, args):
+    global left
+    if name == event and str(args[0]).endswith(".jsonl"):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(hook)
+tracehouse()
+"""
+
+
+def _killed_prune(site: Site, event: str, nth: int) -> None:
+    words = [sys.executable, "-c", _DYING, event, str(nth), "prune", "--older-than", "0"]
+    done = subprocess.run(words, env={**site.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def _segments(site: Site) -> list[Path]:
+    return sorted(site.spool.glob("run-*/*.jsonl"))
+
+
+def _in_trash(spool: Path, name: str) -> Path:
+    """A session whose deletion was cut short after the move."""
+    moved = spool / ".trash" / name / segment_name(EPOCH, 0)
+    moved.parent.mkdir(parents=True)
+    moved.write_bytes(b"")
+    return spool / name / moved.name
+
+
+def _odd(site: Site, name: str, *records: tuple[str, object], **of_header: object) -> Path:
+    """A session of two segments, put together by hand; what is odd is in the second."""
+    of = manifest("run", name, api_base=site.environ["TRACEHOUSE_API_BASE"], uid=os.urandom(16).hex())
+    begun = ("run", {"client_run_id": name, "name": name, "started_at": AT})
+    last = ("segment", header(of, n=1, **of_header)), ("metrics", metrics(6)), *records, ("close", {"at": AT})
+    lines = [line(n, *one, uid=of.uid) for n, one in enumerate([("segment", header(of)), begun, *last], 1)]
+    return session(site.spool, of, lines[:2], lines[2:])
+
+
+def test_a2_a_deletion_that_was_decided_is_never_undone_in_part(site: Site) -> None:
+    _odd(site, "r1")
+    site.tracehouse("sync")
+    _killed_prune(site, "os.remove", 2)
+    tidy([str(site.spool)])
+    assert _segments(site) == []  # some of them would be taken for all that there ever was
+    assert list(site.spool.glob(".trash/*")) == []
+
+
+def test_rm_leaves_nothing_of_a_session_in_the_trash(tmp_path: Path) -> None:
+    segment = _in_trash(tmp_path, f"run-a-{'0' * 16}")
+    segment.parent.mkdir()
+    remove(str(segment.parent))
+    assert list(tmp_path.rglob("*")) == [tmp_path / ".trash"]
