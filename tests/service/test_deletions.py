@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.service.support import ROOT, Site
+from tests.support.house import House
 from tests.support.segments import AT, EPOCH, header, line, manifest, metrics, session
 from tracehouse.spool.layout import segment_name
 from tracehoused.service.pruning import tidy
 from tracehoused.service.retention import remove
 
+_RUN = 'run = cm.init_run(project="p", client_run_id="r1"); [run.log({"loss": 5.0}) for _ in range(3)]'
 # dies as it is about to do something to a segment's name, the n-th time
 _DYING = """
 import os, signal, sys
@@ -67,6 +70,22 @@ def test_a2_a_deletion_that_was_decided_is_never_undone_in_part(site: Site) -> N
     tidy([str(site.spool)])
     assert _segments(site) == []  # some of them would be taken for all that there ever was
     assert list(site.spool.glob(".trash/*")) == []
+
+
+def test_a4_what_was_never_deleted_here_is_not_gone_when_the_server_forgets_it(site: Site, house: House) -> None:
+    site.finished_job(_RUN)
+    site.tracehouse("sync")
+    _killed_prune(site, "os.rename", 1)
+    assert list(site.spool.glob("run-*/upload/*/receipt.json"))
+    house.stop()
+    key = (house.data / "house.key").read_bytes()
+    shutil.rmtree(house.data)
+    house.data.mkdir(mode=0o700)
+    (house.data / "house.key").write_bytes(key)
+    house.start()
+    site.finished_job(_RUN)
+    assert "gone" not in site.tracehouse("sync").stderr
+    assert "1 of 1 sessions proven" in site.tracehouse("verify").stdout
 
 
 def test_rm_leaves_nothing_of_a_session_in_the_trash(tmp_path: Path) -> None:

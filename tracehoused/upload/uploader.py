@@ -22,7 +22,6 @@ from tracehoused.upload.delivery import Delivery
 from tracehoused.upload.endings import Endings
 from tracehoused.upload.patching import Patching
 from tracehoused.upload.reader import Epoch, measure, writers
-from tracehoused.upload.receipt import read_receipt
 from tracehoused.upload.rounds import Reading, Round, read_batch
 from tracehoused.upload.state import ENDS
 from tracehoused.upload.together import SLOW_NEXT
@@ -110,12 +109,14 @@ class Uploader:
             return self._halted(again)
 
     def _note_forgotten(self) -> None:
-        """What was deleted here after its acknowledgement cannot be sent again: that is told from now on."""
-        receipt = read_receipt(self._checkpoint.directory) or {}
-        records = receipt.get("records")
-        if isinstance(records, int) and records > 0:
-            known = dict(self._checkpoint.state.facts.get("forgotten") or {})
-            self._checkpoint.fact("forgotten", {**known, str(receipt.get("pruned_at")): records})
+        """What was deleted here after its acknowledgement cannot be sent again: that is told from now on. A receipt does not tell: the
+        deletion that it was written for may have been undone."""
+        state = self._checkpoint.state
+        here = {epoch.id for epoch in writers(self._context.session)}
+        records = sum(len(ranges) for epoch, ranges in state.done.items() if epoch not in here)
+        if records:
+            known = dict(state.facts.get("forgotten") or {})
+            self._checkpoint.fact("forgotten", {**known, str(self._context.generation): records})
 
     def _drop_overtaken(self) -> None:
         """No letters stay of what is to be sent again, after the server forgot or a kill: it is refused again, or taken. Those of settled
