@@ -96,7 +96,7 @@ def test_the_last_values_are_those_of_the_newest_points(client: httpx.Client) ->
     post(client, f"/v1/runs/{run}/metrics", {"points": [point(9, 0.125)]}, X_Tracehouse_Attempt="1")
     log(client, run, 0.75)
     page = client.get("/", params={"project": "only-newest"}).text
-    assert re.findall(r'<td class="number">(0\.\d+)</td>', page) == ["0.75"]
+    assert re.findall(r'<td class="number last">(0\.\d+)</td>', page) == ["0.75"]
 
 
 @pytest.mark.parametrize("query", ["page=0", "page=x", "page=99999999999999"])

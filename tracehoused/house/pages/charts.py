@@ -106,13 +106,20 @@ def _by_number(text: str) -> list[tuple[int, str]]:
 
 def grouped(lines: list[Values]) -> list[Values]:
     """Groups by what stands before a key's first slash, those without one first and the machine's own last; each with
-    `name` and `charts`: a key, its JSON, and its lines."""
+    `name` and `charts`: a key, its JSON, its lines, and whether they have only `words`."""
     charts: dict[str, list[Values]] = {}
     for line in lines:
         charts.setdefault(line["key"], []).append(line)
     groups: dict[str, list[Values]] = {}
     for key in sorted(charts, key=_by_number):
         prefix, slash, _ = key.partition("/")
-        groups.setdefault(prefix if slash else "", []).append({"key": key, "code": dump(key), "lines": charts[key]})
+        words = not any(_is_number(line["last_value"]) for line in charts[key])
+        told = {"key": key, "code": dump(key), "lines": charts[key], "words": words}
+        groups.setdefault(prefix if slash else "", []).append(told)
     names = sorted(groups, key=lambda name: (name == _SYSTEM, name))
     return [{"name": name, "charts": groups[name]} for name in names]
+
+
+def _is_number(value: Any) -> bool:
+    """Also one that JSON has no number for: NaN and the infinities."""
+    return isinstance(value, (int, float)) or (isinstance(value, dict) and value.get("_type") == "number")

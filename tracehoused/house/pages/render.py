@@ -35,14 +35,14 @@ def pretty(value: Any) -> str:
         return json.dumps(value)
 
 
-def brief(value: Any) -> str:
+def brief(value: Any, longest: int = _LONGEST_VALUE) -> str:
     """A value in a table cell."""
     if isinstance(value, dict) and value.get("_type") == "number":
         return str(value.get("value"))
     if isinstance(value, float):
         return f"{value:.6g}"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
+    return text if len(text) <= longest else text[:longest] + "…"
 
 
 def short(value: Any) -> str:

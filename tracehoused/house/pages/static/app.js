@@ -84,6 +84,12 @@ export function number(value, digits = 6) {
   return String(Number(value.toPrecision(digits)));
 }
 
+/** Any value that was logged, on one line: a number as above, a text as it is, JSON of all else. */
+export function brief(value, digits = 6) {
+  if (value === null || typeof value !== "object") return number(value, digits);
+  return value._type === "number" ? value.value : JSON.stringify(value);
+}
+
 /** Seconds as 45 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
 export function duration(seconds) {
   const sign = seconds < 0 ? "−" : "";

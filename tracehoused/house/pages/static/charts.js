@@ -1,6 +1,6 @@
 // The page of charts, of one run or of several: what is near the view is drawn, all share one cursor, one zoom and the
 // controls above, which the address bar keeps.
-import { address, getPage, nearView, number, param, setParams, settled, throttled } from "./app.js";
+import { address, brief, getPage, nearView, number, param, setParams, settled, throttled } from "./app.js";
 import { Chart } from "./chart.js";
 import { Fetching } from "./fetching.js";
 import { toLine } from "./lines.js";
@@ -48,11 +48,6 @@ class Figure {
 
   come() {
     this.near = true;
-    this.chart ??= new Chart(this.host, {
-      label: `${this.key}. Arrow keys read values, plus and minus zoom; the values are in the table below.`,
-      cursor: moveCursor,
-      zoom: setZoom,
-    });
     this.draw();
     this.load();
   }
@@ -75,6 +70,7 @@ class Figure {
       if (asked !== this.asked) return;
       this.series = found;
       if (first === null && last === null) this.whole = found;
+      if (found.some((one) => one.buckets.length || one.nonfinite.length)) this.element.classList.remove("wordy");
       this.element.classList.remove("loading", "failed");
       this.draw();
     } catch (error) {
@@ -118,7 +114,13 @@ class Figure {
   }
 
   draw() {
-    if (!this.near || !this.series || !this.chart) return;
+    if (!this.near || this.element.classList.contains("wordy")) return;
+    this.chart ??= new Chart(this.host, {
+      label: `${this.key}. Arrow keys read values, plus and minus zoom; the values are in the table below.`,
+      cursor: moveCursor,
+      zoom: setZoom,
+    });
+    if (!this.series) return;
     const named = this.legend();
     this.chart.show(
       this.series.filter((one) => named.has(one.id)).map((one) => {
@@ -151,14 +153,23 @@ class Figure {
       const row = this.element.querySelector(`[data-series="${one.id}"]`);
       complete &&= row !== null;
       if (!row || row.querySelector(".count").textContent === number(one.count, 15)) continue;
-      row.querySelector(".last").textContent = number(one.last_value, 6);
+      show(row.querySelector(".last"), one.last_value, 6);
       row.querySelector(".step").textContent = number(one.last_step, 15);
       row.querySelector(".count").textContent = number(one.count, 15);
-      if (this.numbers().length === 1) this.element.querySelector(".now").textContent = number(one.last_value, 5);
+      if (this.numbers().length === 1) show(this.element.querySelector(".now"), one.last_value, 5);
+      const words = this.element.querySelector(`[data-of="${one.id}"]`);
+      if (words) words.textContent = brief(one.last_value);
       this.stale = true;
     }
     return complete;
   }
+}
+
+/** A value where it may be cut off; then the pointer tells the whole. */
+function show(place, value, digits) {
+  place.textContent = brief(value, digits);
+  if (typeof value === "number") place.removeAttribute("title");
+  else place.title = place.textContent;
 }
 
 const figureOf = (element) => figures.get(JSON.parse(element.dataset.code));
@@ -267,7 +278,7 @@ const takeNew = throttled(async () => {
         here.querySelector(".plots").append(document.adoptNode(fresh));
         take(fresh);
       } else {
-        for (const part of [".values", ".legend"]) {
+        for (const part of [".values", ".legend", ".words"]) {
           const [place, made] = [old.element.querySelector(part), fresh.querySelector(part)];
           if (made && place) place.replaceWith(document.adoptNode(made));
           else if (made) old.element.querySelector(".values").before(document.adoptNode(made));
