@@ -82,7 +82,19 @@ def test_how_many_there_are_follows_what_another_process_did(tmp_path: Path) -> 
     assert here.add(letter(1))
 
 
-@pytest.mark.parametrize("field, value", [("epoch", 5), ("seq", "x"), ("lane", None), ("n", -1), ("reason", [])])
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("epoch", 5),
+        ("seq", "x"),
+        ("lane", None),
+        ("n", -1),
+        ("reason", []),
+        ("epoch", "../../elsewhere"),
+        ("n", 10**6),
+        ("at", "\ud800"),
+    ],
+)
 def test_a3_a_letter_that_makes_no_sense_is_none(tmp_path: Path, field: str, value: object) -> None:
     letters = DeadLetters(str(tmp_path / "d" / NAME))
     letters.add(letter(1))

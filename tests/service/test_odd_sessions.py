@@ -7,14 +7,20 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tests.service.support import Site
 from tests.support import lanes
-from tests.support.segments import AT, header, line, manifest, metrics, session
+from tests.support.segments import AT, EPOCH, header, line, manifest, metrics, session
 from tracehouse.spool import layout
 from tracehouse.spool.manifest import Manifest
+from tracehoused.config import resolve
+from tracehoused.identities.credentials import Credential
+from tracehoused.upload.deadletter import DeadLetter
+from tracehoused.upload.engine import Destination, Engine
+from tracehoused.upload.reader import read_manifest
 
 _DEEP = "[" * 100_000
 # a lease is read to its first 4 kB
@@ -128,3 +134,21 @@ def test_s5_a_status_is_told_without_the_control_characters_in_it(alone: Site) -
     shown = alone.tracehouse("status").stdout
     assert "\x1b" not in shown
     assert len(shown.splitlines()) == 3
+
+
+def test_s5_a_spools_dead_letters_are_listed_without_the_control_characters_in_them(alone: Site) -> None:
+    hostile = "\x1b]0;owned\x07\nrun-forged  all is well"
+    path = str(_session(alone, "told"))
+    engine = Engine(resolve({}, environ=alone.environ), alone.environ)
+    manifest = read_manifest(path)
+    credential = engine.known_credential(manifest)
+    assert isinstance(credential, Credential)
+    letters = engine.checkpoint(path, manifest, Destination.of(credential)).dead
+    for seq, field in enumerate(("epoch", "type", "at", "reason"), 1):
+        letter = DeadLetter(EPOCH, 0, 0, 9, seq, "span", "spans", 400, "no", AT)
+        letters.add(replace(letter, **{field: hostile}))  # type: ignore[arg-type]
+    told = alone.tracehouse("deadletters", "list").stdout
+    assert "\x1b" not in told
+    assert [line.split()[:2] for line in told.splitlines()] == [
+        [os.path.basename(path), f"{EPOCH}-{seq}"] for seq in (2, 3, 4)
+    ]

@@ -44,8 +44,8 @@ def list_(where: str | None, as_json: bool) -> None:
                 click.echo(json.dumps({"session": session, "record": _name(letter), **asdict(letter)}))
             else:
                 again = "; tried again daily" if letter.parked else ""
-                what = f"{_name(letter)}  {letter.type}  {letter.at}  {printable(letter.reason, 200)}{again}"
-                click.echo(f"{printable(os.path.basename(session))}  {what}")
+                words = os.path.basename(session), _name(letter), letter.type, letter.at, letter.reason
+                click.echo("  ".join(printable(word, 200) for word in words) + again)
     if not count and not as_json:
         click.echo("no dead letters")
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
-from tracehouse.spool import durable
+from tracehouse.spool import durable, layout
 from tracehoused.upload.opening import read_file, stamp
 
 __all__ = ["NAME", "DeadLetter", "DeadLetters"]
@@ -134,7 +134,11 @@ def _read(path: str) -> Iterator[DeadLetter]:
 def _makes_sense(letter: DeadLetter) -> bool:
     texts = (letter.epoch, letter.type, letter.lane, letter.reason, letter.at)
     numbers = (letter.n, letter.start, letter.end, letter.seq)
-    return all(isinstance(text, str) for text in texts) and all(type(n) is int and n >= 0 for n in numbers)
+    if not all(isinstance(text, str) for text in texts) or not all(type(n) is int and n >= 0 for n in numbers):
+        return False
+    # else the place of its record could be anywhere, and its own words no part of a request
+    place = letter.epoch, letter.n
+    return layout.parse_segment_name(layout.segment_name(*place)) == place and (letter.type + letter.at).isascii()
 
 
 def _line(letter: DeadLetter) -> bytes:
