@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from tests.service.support import ROOT, Site
@@ -15,6 +17,7 @@ from tests.support.segments import AT, EPOCH, header, line, manifest, metrics, s
 from tracehouse.spool.layout import segment_name
 from tracehoused.service.pruning import tidy
 from tracehoused.service.retention import remove
+from tracehoused.upload.lease import Lease
 
 _RUN = 'run = cm.init_run(project="p", client_run_id="r1"); [run.log({"loss": 5.0}) for _ in range(3)]'
 # dies as it is about to do something to a segment's name, the n-th time
@@ -34,6 +37,8 @@ def hook(name, args):
 sys.addaudithook(hook)
 tracehouse()
 """
+_DEEP = "[" * 100_000
+_DEEP_RECORD = '{"a":' + "[" * 50_000 + "]" * 50_000 + "}"
 
 
 def _killed_prune(site: Site, event: str, nth: int) -> None:
@@ -86,6 +91,32 @@ def test_a4_what_was_never_deleted_here_is_not_gone_when_the_server_forgets_it(s
     site.finished_job(_RUN)
     assert "gone" not in site.tracehouse("sync").stderr
     assert "1 of 1 sessions proven" in site.tracehouse("verify").stdout
+
+
+def test_a3_a_session_that_makes_no_sense_keeps_no_other_from_its_deletion(site: Site) -> None:
+    _odd(site, "text", next_step="x")
+    _odd(site, "endless", next_step=float("inf"))
+    _odd(site, "junk", ("media", "{oops}"))
+    _odd(site, "list", ("media", "[1]"))
+    _odd(site, "deep", ("media", _DEEP_RECORD))
+    receipts = {"told": '{"next_step": "x", "claim": 1e999, "bytes": []}', "nested": _DEEP}
+    told = {name: _odd(site, name) for name in receipts}
+    _odd(site, "zz-good")
+    site.tracehouse("sync", check=False)
+    for name, text in receipts.items():
+        (directory,) = (path for path in (told[name] / "upload").iterdir() if path.is_dir())
+        (directory / "receipt.json").write_text(text)
+    done = site.tracehouse("prune", "--older-than", "0")
+    assert _segments(site) == [], done.stdout
+    steps = [json.loads(path.read_text())["next_step"] for path in site.spool.glob("run-*/upload/*/receipt.json")]
+    assert steps == [7] * 8
+
+
+def test_a8_a_lease_that_makes_no_sense_is_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "upload").mkdir()
+    (tmp_path / "upload" / "lease").write_text("[" * 4000)
+    with closing(Lease(str(tmp_path))) as lease:
+        assert lease.still_ours()
 
 
 def test_rm_leaves_nothing_of_a_session_in_the_trash(tmp_path: Path) -> None:

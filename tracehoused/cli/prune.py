@@ -64,7 +64,7 @@ def prune(spool: str | None, older_than: float | None, dry_run: bool, as_json: b
         click.echo(json.dumps({"dry_run": dry_run, "sessions": [asdict(one) for one in results]}))
         return
     for one in results:
-        told = f"kept: {one.kept}" if one.kept else f"{'would free' if dry_run else 'freed'} {human(one.freed)}"
+        told = f"kept: {printable(one.kept)}" if one.kept else f"{'would free' if dry_run else 'freed'} {human(one.freed)}"
         click.echo(f"{printable(os.path.basename(one.session))}: {told}")
     if not results:
         click.echo(f"nothing has been settled for {_time(grace)}: nothing to delete")

@@ -127,7 +127,13 @@ class Keeping:
         self._measured_at = now + (now - began) * _SHARE
 
     def _begin(self, work: Callable[[list[str]], None], sessions: list[str]) -> None:
-        self._thread = threading.Thread(target=work, args=(sessions,), name="tracehouse-keep", daemon=True)
+        def run() -> None:
+            try:
+                work(sessions)
+            except Exception:  # a thread's top: what is to be deleted would stay for ever, and nobody know why
+                log.exception("a defect cut short what is deleted or tried again; the next round begins anew")
+
+        self._thread = threading.Thread(target=run, name="tracehouse-keep", daemon=True)
         self._thread.start()
 
     def _with_dead_letters(self) -> list[str]:

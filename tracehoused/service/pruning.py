@@ -20,6 +20,7 @@ from tracehoused.upload.engine import Destination, Engine
 from tracehoused.upload.lease import Lease
 from tracehoused.upload.opening import check_dir
 from tracehoused.upload.reader import read_manifest, session_dirs
+from tracehoused.upload.state import SENSELESS
 
 __all__ = ["Pruned", "candidates", "note_pruned", "note_unknown", "prune_session", "tidy"]
 
@@ -69,6 +70,8 @@ def prune_session(engine: Engine, session: str, *, dry: bool = False) -> Pruned:
         return Pruned(session, 0, f"an agent is at it ({held.holder})")
     except (Kept, TracehouseError, OSError) as error:
         return Pruned(session, 0, str(error))
+    except SENSELESS as error:
+        return Pruned(session, 0, f"it makes no sense: {error!r}")
 
 
 def tidy(spools: Iterable[str]) -> list[str]:

@@ -19,14 +19,16 @@ import shutil
 from collections.abc import Iterable
 from typing import Any, Callable
 
+from tracehouse.exceptions import SpoolError
 from tracehouse.spool import durable, layout, liveness
 from tracehouse.spool import record as framing
 from tracehouse.spool.manifest import Manifest
-from tracehoused.upload.checkpoint import Checkpoint
+from tracehoused.upload.checkpoint import IDS, Checkpoint
+from tracehoused.upload.facts import is_count
 from tracehoused.upload.opening import check_dir, open_checked
 from tracehoused.upload.reader import Epoch, Scan, measure, scan, writers
 from tracehoused.upload.receipt import read_receipt
-from tracehoused.upload.state import ENDS
+from tracehoused.upload.state import ENDS, SENSELESS
 
 __all__ = ["REMOVED", "Kept", "is_pruned", "prune", "receipt_of", "recover", "remove"]
 
@@ -188,12 +190,12 @@ def _write_receipt(session: str, manifest: Manifest, checkpoint: Checkpoint, epo
         "id": manifest.id,
         "server_id": facts.get("server_id"),
         "status": sent[0] if isinstance(sent, list) and sent else sent,
-        "next_step": max(int(known.get("next_step") or 0), *(next_step(session, manifest.uid, e) for e in epochs)),
-        "attempt": max(int(known.get("attempt") or 0), last.attempt),
-        "claim": max(int(known.get("claim") or 0), *(epoch.order[1] for epoch in epochs)),
+        "next_step": max(known.get("next_step", 0), *(next_step(session, manifest.uid, e) for e in epochs)),
+        "attempt": max(known.get("attempt", 0), last.attempt),
+        "claim": max(known.get("claim", 0), *(epoch.order[1] for epoch in epochs)),
         "rollouts": _rollouts(checkpoint),
         "records": sum(map(len, checkpoint.state.done.values())),
-        "bytes": int(known.get("bytes") or 0) + sum(sum(epoch.sizes.values()) for epoch in epochs),
+        "bytes": known.get("bytes", 0) + sum(sum(epoch.sizes.values()) for epoch in epochs),
         "pruned_at": at,
     }
     checkpoint.save_copy()
@@ -214,22 +216,26 @@ def next_step(session: str, uid: str, epoch: Epoch) -> int:
 
 
 def _step_after(kind: bytes, data: bytes) -> int:
+    """0 where it tells none, or makes no sense: anything may lie in a spool."""
     if kind not in (b"segment", b"metrics", b"media"):
         return 0
-    fields = json.loads(data)
-    if kind == b"segment":
-        return int(fields.get("next_step") or 0)
-    if kind == b"metrics" and all(key.startswith("system/") for key in fields.get("values", ())):
-        return 0  # the system's samples count by themselves
-    step = fields.get("step")
-    return step + 1 if isinstance(step, int) else 0
+    try:
+        fields = json.loads(data)
+        if kind == b"metrics" and all(key.startswith("system/") for key in fields.get("values", ())):
+            return 0  # the system's samples count by themselves
+        step = fields.get("next_step" if kind == b"segment" else "step")
+    except SENSELESS:
+        return 0
+    if not is_count(step):
+        return 0
+    return int(step if kind == b"segment" else step + 1)
 
 
 def _rollouts(checkpoint: Checkpoint) -> int:
     try:
-        with open(os.path.join(checkpoint.directory, "ids.jsonl"), "rb") as file:
+        with open(open_checked(os.path.join(checkpoint.directory, IDS)), "rb") as file:
             return sum(b'"kind":"trace"' in line for line in file)
-    except OSError:
+    except (SpoolError, OSError):
         return 0
 
 

@@ -32,7 +32,7 @@ from tracehoused.upload.deadletter import DeadLetters
 from tracehoused.upload.opening import check_dir, read_file, stamp
 from tracehoused.upload.state import SENSELESS, State
 
-__all__ = ["Checkpoint"]
+__all__ = ["IDS", "Checkpoint"]
 
 ASIDE = "aside.jsonl"
 JOURNAL = "journal.jsonl"

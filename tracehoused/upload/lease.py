@@ -157,7 +157,7 @@ class Lease:
 def _fields(fd: int) -> dict[str, object]:
     try:
         fields = json.loads(os.pread(fd, 4096, 0))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
 
@@ -178,7 +178,7 @@ def _is_stopped(held: dict[str, object]) -> bool:
     try:
         with open(f"/proc/{held.get('pid')}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t", b"Z", b"X")
-    except (OSError, IndexError):
+    except (OSError, IndexError, ValueError):
         return False
 
 

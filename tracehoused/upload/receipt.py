@@ -8,17 +8,23 @@ from typing import Any
 
 from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
+from tracehoused.upload.facts import is_count
 from tracehoused.upload.opening import read_file
+from tracehoused.upload.state import SENSELESS
 
 __all__ = ["read_receipt"]
 
 _MOST = 1 << 20
+_COUNTS = ("next_step", "attempt", "claim", "rollouts", "records", "bytes")
 
 
 def read_receipt(directory: str) -> dict[str, Any] | None:
-    """``directory``: a destination's, in the session. None where there is no receipt, or none that can be read."""
+    """``directory``: a destination's, in the session. None where there is no receipt, or none that can be read; a number that is none
+    is left out."""
     try:
         found = json.loads(read_file(os.path.join(directory, layout.RECEIPT), _MOST))
-    except (TracehouseError, OSError, ValueError):
+    except (TracehouseError, OSError, *SENSELESS):
         return None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    return {name: value for name, value in found.items() if name not in _COUNTS or is_count(value)}
