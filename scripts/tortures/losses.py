@@ -45,12 +45,14 @@ class Losses:
         house.start()
         self._later(self._chance.randint(1, 6), self._on.log_in)
 
-    def delete(self) -> None:
+    def delete(self) -> bool:
         """Somebody deletes a run there, with its rollouts."""
         names = {life.name for life in self._on.lives}
         with Held(self._on.house) as there, self._on.house.client() as client:
             runs = {str(one["client_run_id"]): str(one["id"]) for one in there.runs()}
-            if found := sorted(names.intersection(runs)):
+            found = sorted(names.intersection(runs))
+            if found:
                 name = self._chance.choice(found)
                 client.delete(f"/v1/runs/{runs[name]}").raise_for_status()
                 self._on.deleted[name] = time.monotonic()
+        return bool(found)

@@ -35,6 +35,7 @@ class Nemesis:
         self._chance = chance
         self._disk = disks[0] if disks else None
         self._cuts = PowerCuts(field, chance, disks[1]) if disks else None
+        self._made = 0
         self._later: list[tuple[int, Callable[[], None]]] = []
         self._weather = weather
         self._stops = Stops(field, chance, self._do_later)
@@ -42,7 +43,7 @@ class Nemesis:
         self._copies = Copies(field, chance, lambda: self._strangers.here)
         losses = Losses(field, chance, self._do_later)
         self.blows: Counter[str] = Counter()
-        self._ways: dict[str, tuple[float, Callable[[], None]]] = {
+        self._ways: dict[str, tuple[float, Callable[[], object]]] = {
             "jobs": (8, self._kill_job),
             "agents killed": (4, self._kill_agent),
             "agents stopped": (4, self._stops.stop),
@@ -64,19 +65,20 @@ class Nemesis:
             field.trial.lacks("rsync", "copies by rsync")
 
     def strike(self) -> None:
-        """One blow."""
-        [name] = self.untried[:1] or self._chance.choices(list(self._ways), [often for often, _ in self._ways.values()])
-        self._ways[name][1]()
-        self.blows[name] += 1
+        """One blow; one that says False found nothing to strike."""
+        shares = dict.fromkeys(self.untried, 1.0) or {name: often for name, (often, _) in self._ways.items()}
+        [name] = self._chance.choices(list(shares), list(shares.values()))
+        if self._ways[name][1]() is not False:
+            self.blows[name] += 1
+        self._made += 1
         self._do_due()
 
     def _do_later(self, blows: int, what: Callable[[], None]) -> None:
-        self._later.append((sum(self.blows.values()) + blows, what))
+        self._later.append((self._made + blows, what))
 
     def _do_due(self, *, at_once: bool = False) -> None:
-        made = sum(self.blows.values())
-        due = [what for at, what in self._later if at_once or at <= made]
-        self._later = [] if at_once else [(at, what) for at, what in self._later if at > made]
+        due = [what for at, what in self._later if at_once or at <= self._made]
+        self._later = [] if at_once else [(at, what) for at, what in self._later if at > self._made]
         for what in due:
             what()
 
@@ -117,16 +119,17 @@ class Nemesis:
         self._on.house.kill()
         self._on.house.start()
 
-    def _fill(self) -> None:
+    def _fill(self) -> bool:
         """All that jobs and agents write fails, for some of the next blows."""
         if self._disk is None or self._on.cramped:
-            return
+            return False
         self._on.cramped = True
         for life in self._on.jobs.values():
             life.cramped = True
         found = os.statvfs(self._disk.path)
         self._disk.resize((found.f_blocks - found.f_bfree) * found.f_frsize // 1024 + _SLACK)
         self._do_later(self._chance.randint(5, 20), self._make_space)
+        return True
 
     def _make_space(self) -> None:
         if self._disk is not None:

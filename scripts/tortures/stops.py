@@ -42,11 +42,11 @@ class Stops:
             agent.send_signal(signal.SIGCONT)
         self._stopped.clear()
 
-    def stop_beyond(self) -> None:
+    def stop_beyond(self) -> bool:
         """One of them in the middle of what it does, for longer than its leases last; others may take these over."""
         self.go_on()
         if self._beyond is not None:
-            return
+            return False
         agent = self._beyond = self._chance.choice(list(self._on.agents.values()))
         agent.send_signal(signal.SIGSTOP)
         for _ in range(_LOOKS):
@@ -56,6 +56,7 @@ class Stops:
             time.sleep(self._chance.uniform(0.001, 0.02))  # another moment of what it does
             agent.send_signal(signal.SIGSTOP)
         self._later(self._chance.randint(10, 30), self._go_on_beyond)
+        return True
 
     def _go_on_beyond(self) -> None:
         """Whoever holds by now what was its."""

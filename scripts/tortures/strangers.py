@@ -32,9 +32,9 @@ class Strangers:
         self._outside.write_bytes(SECRET * 10)
         self._beside = hostile_sessions.beside(self._outside)
 
-    def put(self) -> None:
+    def put(self) -> bool:
         if self._on.cramped:
-            return
+            return False
         while len(self.here) >= _AT_ONCE:
             _remove(self.here.pop(0))
         kind = self._chance.choice([kind for kind in hostile_sessions.KINDS if kind not in _TOO_LARGE])
@@ -44,6 +44,7 @@ class Strangers:
             self.here += hostile_sessions.make(kind, *where, self._chance)
             after = hostile_sessions.beside(self._outside)
             self._beside.update({name: held for name, held in after.items() if name not in before})
+        return True
 
     def clear(self, received: list[Received]) -> None:
         """Once nothing runs any more they go; nothing outside was changed or read. ``received``: by the other server."""

@@ -32,10 +32,10 @@ class Wounds:
         self._made = 0
         self._scratch = field.home.spool.with_name("hurt")  # on the same disk, for a rename
 
-    def put(self) -> None:
+    def put(self) -> bool:
         """A job that has ended, and what is left of it."""
         if self._on.cramped:
-            return
+            return False
         self._made += 1
         name = f"soak-hurt-{self._made}."
         ledger = self._on.trial.home / f"{name}ledger"
@@ -51,6 +51,7 @@ class Wounds:
         for session in jobs.sessions(self._scratch):
             session.rename(self._on.home.spool / session.name)
         shutil.rmtree(self._scratch)
+        return True
 
     def _hurt(self, segment: Path) -> int:
         """How many bytes are no record any more."""
