@@ -124,3 +124,15 @@ def test_rm_leaves_nothing_of_a_session_in_the_trash(tmp_path: Path) -> None:
     segment.parent.mkdir()
     remove(str(segment.parent))
     assert list(tmp_path.rglob("*")) == [tmp_path / ".trash"]
+
+
+def test_a2_a_deletion_that_cannot_be_undone_keeps_no_other_from_it(tmp_path: Path) -> None:
+    file, directory, fine = (_in_trash(tmp_path, f"run-{name}-{'0' * 16}") for name in "abc")
+    file.parent.write_bytes(b"")
+    directory.mkdir(parents=True)
+    found = {Path(one.session).name[4]: one.trouble for one in tidy([str(tmp_path)])}
+    assert fine.is_file()
+    assert sorted(found) == ["a", "b", "c"]
+    assert found["a"]
+    assert found["b"]
+    assert not found["c"]

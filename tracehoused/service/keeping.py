@@ -71,11 +71,8 @@ class Keeping:
     def _tidy(self) -> None:
         fresh = [path for path in self._lookout.spools if path not in self._tidied]
         self._tidied.update(fresh)
-        try:
-            for session in tidy(fresh):
-                log.warning("a deletion that was cut short is undone", extra={"session": session})
-        except OSError as error:
-            log.warning("the trash cannot be seen to: %s", error)
+        for found in tidy(fresh):
+            log.warning("%s", found, extra={"session": found.session})
 
     def _stalled(self, session: Tracked) -> None:
         session.stalled = True

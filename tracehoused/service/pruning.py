@@ -15,14 +15,14 @@ from tracehouse.spool import durable, layout
 from tracehoused.exceptions import LeaseHeld
 from tracehoused.identities.credentials import NoCredential
 from tracehoused.service.ledger import Ledger, Note, age, directory_mark
-from tracehoused.service.retention import REMOVED, Kept, is_pruned, prune, recover
+from tracehoused.service.retention import REMOVED, Kept, is_pruned, prune, recover, trash_of
 from tracehoused.upload.engine import Destination, Engine
 from tracehoused.upload.lease import Lease
 from tracehoused.upload.opening import check_dir
 from tracehoused.upload.reader import read_manifest, session_dirs
 from tracehoused.upload.state import SENSELESS
 
-__all__ = ["Pruned", "candidates", "note_pruned", "note_unknown", "prune_session", "tidy"]
+__all__ = ["CutShort", "Pruned", "candidates", "note_pruned", "note_unknown", "prune_session", "tidy"]
 
 
 @dataclass(frozen=True)
@@ -74,32 +74,51 @@ def prune_session(engine: Engine, session: str, *, dry: bool = False) -> Pruned:
         return Pruned(session, 0, f"it makes no sense: {error!r}")
 
 
-def tidy(spools: Iterable[str]) -> list[str]:
-    """At the start of an agent: what a crash left in the trash goes back, what was removed goes for good. The sessions that got back."""
-    return [session for spool in spools for session in _tidy(spool)]
+@dataclass(frozen=True)
+class CutShort:
+    """A deletion that was killed, and is undone now; or ``trouble``: why it cannot be."""
+
+    session: str
+    trouble: str = ""
+
+    def __str__(self) -> str:
+        told = f"cannot be undone: {self.trouble}" if self.trouble else "is undone"
+        return f"a deletion that was cut short {told}"
 
 
-def _tidy(spool: str) -> Iterator[str]:
+def tidy(spools: Iterable[str]) -> list[CutShort]:
+    """Before sessions are looked at: what a crash left in the trash goes back, what was removed goes for good. What was found there."""
+    return [found for spool in spools for found in _tidy(spool)]
+
+
+def _tidy(spool: str) -> Iterator[CutShort]:
     trash = os.path.join(spool, layout.TRASH)
-    for name in os.listdir(trash) if _is_own(trash) else ():
-        session = os.path.join(spool, name)
+    try:
+        names = sorted(os.listdir(trash)) if check_dir(trash) else []
+    except (SpoolError, OSError) as error:
+        yield CutShort(trash, str(error))
+        return
+    for name in names:
         if name.endswith(REMOVED):
             shutil.rmtree(os.path.join(trash, name), ignore_errors=True)
-        elif layout.is_session_dir(name) and _is_own(os.path.join(trash, name)):
-            durable.private_dir(session)
-            try:
-                with closing(Lease(session)):
-                    if recover(session):
-                        yield session
-            except (LeaseHeld, SpoolError):
-                continue  # a deletion that is under way, or a session that leads elsewhere
+        elif layout.is_session_dir(name):
+            yield from _undo(os.path.join(spool, name))
 
 
-def _is_own(directory: str) -> bool:
+def _undo(session: str) -> Iterator[CutShort]:
     try:
-        return check_dir(directory)
-    except SpoolError:
-        return False
+        if not check_dir(trash_of(session)):
+            return
+        durable.private_dir(session)
+        with closing(Lease(session)):
+            recovered = recover(session)
+    except LeaseHeld:
+        return  # a deletion that is under way
+    except (SpoolError, OSError) as error:
+        yield CutShort(session, str(error))
+    else:
+        if recovered:
+            yield CutShort(session)
 
 
 def note_pruned(ledger: Ledger, pruned: Pruned) -> None:

@@ -30,7 +30,7 @@ from tracehoused.upload.reader import Epoch, Scan, measure, scan, writers
 from tracehoused.upload.receipt import read_receipt
 from tracehoused.upload.state import ENDS, SENSELESS
 
-__all__ = ["REMOVED", "Kept", "is_pruned", "prune", "receipt_of", "recover", "remove"]
+__all__ = ["REMOVED", "Kept", "is_pruned", "prune", "receipt_of", "recover", "remove", "trash_of"]
 
 # how the names end of what is deleted for good, and may still have to be unlinked
 REMOVED = ".removed"
