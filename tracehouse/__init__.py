@@ -14,6 +14,7 @@ Examples in docstrings take this package as ``cm``, and ``tracehouse.wandb`` as 
 
 from __future__ import annotations
 
+from tracehouse import late
 from tracehouse.defaults import (
     current,
     current_run,
@@ -118,9 +119,8 @@ _LATE = {
 def __getattr__(name: str) -> object:
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    module = import_module(f"{__name__}.{_LATE[name]}")
+    late.use()
+    module = late.outside(f"{__name__}.{_LATE[name]}")
     found = module if name == _LATE[name] else getattr(module, name)
     globals()[name] = found
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from tracehouse import late
 from tracehouse.exceptions import ArgumentError, SpoolError
 from tracehouse.spool import layout, places
 
@@ -77,6 +78,7 @@ def resolve(
     transport: object = None,
 ) -> Settings:
     """Settings of a trace or run. ArgumentError (SpoolError for the spool's path) when they cannot be right."""
+    late.use()
     if transport is not None:
         raise ArgumentError(
             "transport= has no meaning here: records go to a spool, and `tracehouse sync` uploads them; "

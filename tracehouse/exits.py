@@ -21,7 +21,6 @@ import os
 import sys
 import threading
 
-from tracehouse import late
 from tracehouse.spool import writer
 
 TYPE_CHECKING = False
@@ -182,10 +181,11 @@ def _was_left_by_exception(frame: FrameType) -> bool:
 
 
 def _before_fork() -> None:
-    late.load()
     # children of multiprocessing end without exit handlers, but run their own finalizers
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None and _watch is not None and not _watch.is_in_workers:
+    if "multiprocessing.util" in sys.modules and _watch is not None and not _watch.is_in_workers:
+        # another thread may be loading it
+        from multiprocessing import util
+
         _watch.is_in_workers = True
         util.register_after_fork(at_exit, _in_worker)
 

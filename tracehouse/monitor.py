@@ -20,7 +20,7 @@ import os
 import sys
 from time import monotonic
 
-from tracehouse import machine, tools
+from tracehouse import late, machine, tools
 from tracehouse.spool.flag import Flag
 from tracehouse.telling import say
 
@@ -122,7 +122,7 @@ def _process(state: State) -> dict[str, float | None]:
 
 def _psutil(state: State) -> dict[str, float | None]:
     try:
-        import psutil
+        psutil = late.outside("psutil")
     except ImportError:
         return {}
     times, ram, net = psutil.cpu_times(), psutil.virtual_memory(), psutil.net_io_counters()

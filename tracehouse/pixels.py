@@ -19,6 +19,7 @@ from __future__ import annotations
 import struct
 import sys
 
+from tracehouse import late
 from tracehouse.exceptions import MediaError
 
 TYPE_CHECKING = False
@@ -129,7 +130,7 @@ def _numpy(data: Any) -> Any:
         if data.is_floating_point():
             data = data.float()  # numpy has no bfloat16
     try:
-        import numpy as np
+        np = late.outside("numpy")
     except ImportError:
         raise MediaError(f"media from {type(data)} needs numpy (pip install numpy)") from None
     return np.asarray(data)
@@ -137,10 +138,9 @@ def _numpy(data: Any) -> Any:
 
 def _pillow(what: str) -> Any:
     try:
-        from PIL import Image
+        return late.outside("PIL.Image")
     except ImportError:
         raise MediaError(f"{what} needs Pillow (pip install pillow); or pass a file path or encoded bytes") from None
-    return Image
 
 
 def _image_axes(array: Any, *, channels_first: bool) -> Any:
@@ -161,8 +161,7 @@ def _image_axes(array: Any, *, channels_first: bool) -> Any:
 
 def _brightness(array: Any) -> Any:
     """As contiguous uint8."""
-    import numpy as np
-
+    np = late.outside("numpy")
     kind = array.dtype.kind
     if kind not in "biuf":
         raise MediaError(f"an array of dtype {array.dtype} is no picture; its values must be numbers")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tracehouse import late
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -24,7 +26,7 @@ class Rows(_Rows):
     def to_pandas(self) -> Any:
         """As a pandas.DataFrame; ImportError, which says what to install, without pandas."""
         try:
-            import pandas as pd
+            pd = late.outside("pandas")
         except ImportError as error:
             raise ImportError("to_pandas() needs pandas: pip install pandas") from error
         return pd.DataFrame(list(self))

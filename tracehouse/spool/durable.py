@@ -150,11 +150,11 @@ def sync_file_system(path: str) -> None:
     """Start all of a file system's dirty data on its way at once, where the system can (Linux): cheaper than many fsyncs."""
     if not sys.platform.startswith("linux"):
         return
-    import ctypes
-
     try:
+        import ctypes
+
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
+    except (ImportError, OSError):
         return  # then they take as long as they take
     try:
         ctypes.CDLL(None, use_errno=True).syncfs(fd)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tracehouse import media
+from tracehouse import late, media
 from tracehouse.exceptions import MediaError, MediaTooLarge
 from tracehouse.wandb import files, told
 
@@ -84,9 +84,7 @@ class _FigurePage(media.Html):
 
 
 def _page(figure: dict[str, Any], embed: bool) -> str:
-    from importlib import import_module
-
-    to_html = import_module("plotly.io").to_html
+    to_html = late.outside("plotly.io").to_html
     try:
         return str(to_html(figure, include_plotlyjs=embed or "cdn", full_html=True, validate=False))
     except OSError:

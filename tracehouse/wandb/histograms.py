@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 
+from tracehouse import late
 from tracehouse.exceptions import ArgumentError
 
 TYPE_CHECKING = False
@@ -83,7 +84,7 @@ class Histogram:
 def _count_array(array: Any, num_bins: int) -> tuple[list[Any], list[Any], int] | None:
     """By numpy; None where it is not there, or cannot."""
     try:
-        import numpy as np
+        np = late.outside("numpy")
     except ImportError:
         return None
     if hasattr(type(array), "detach"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tracehouse import late
 from tracehouse.config import truthy
 from tracehouse.wandb import told
 from tracehouse.wandb.configs import as_config
@@ -182,9 +183,7 @@ def _read(path: str | os.PathLike[str]) -> Any:
 
         return loads(text)
     try:
-        from importlib import import_module
-
-        found = import_module("yaml").safe_load(text)
+        found = late.outside("yaml").safe_load(text)
     except ImportError:
         raise UsageError(
             f"config={os.fspath(path)!r}: reading YAML needs PyYAML (pip install pyyaml); or pass a dict"

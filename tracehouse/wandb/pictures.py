@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracehouse import media, pixels
+from tracehouse import late, media, pixels
 from tracehouse.exceptions import MediaError
 from tracehouse.wandb import files, told
 
@@ -98,7 +98,7 @@ def _prepared(data: Any, mode: str | None, normalize: bool) -> Any:
 def _array(data: Any) -> Any:
     """As numpy; a tensor's colour axis goes last."""
     try:
-        import numpy as np
+        np = late.outside("numpy")
     except ImportError:
         raise MediaError(f"a picture from {type(data)} needs numpy (pip install numpy)") from None
     is_tensor = hasattr(type(data), "detach")
@@ -114,8 +114,7 @@ def _array(data: Any) -> Any:
 
 def _grid(pictures: Any) -> Any:
     """(N, H, W, C) as one (H', W', C)."""
-    import numpy as np
-
+    np = late.outside("numpy")
     n, height, width, channels = pictures.shape
     across = min(n, _COLUMNS)
     down = -(-n // across)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracehouse import media, pixels
+from tracehouse import late, media, pixels
 from tracehouse.exceptions import MediaError
 from tracehouse.wandb import told
 
@@ -59,8 +59,7 @@ class Audio(media.Audio):
 def _side_by_side(frames: Any) -> Any:
     if len(frames.shape) != 5 or frames.shape[0] == 1:
         return frames
-    import numpy as np
-
+    np = late.outside("numpy")
     if hasattr(type(frames), "detach"):
         frames = frames.detach().cpu().numpy()
     videos = np.asarray(frames)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tracehouse import late
 from tracehouse.exceptions import ArgumentError
 from tracehouse.wandb import files
 
@@ -94,9 +95,7 @@ class Table:
         values = [row[at] for row in self.data]
         if convert_to is None:
             return values
-        import numpy as np
-
-        return np.array(values)
+        return late.outside("numpy").array(values)
 
     def get_index(self) -> list[int]:
         """The numbers of the rows."""
@@ -108,9 +107,7 @@ class Table:
 
     def get_dataframe(self) -> Any:
         """As a pandas DataFrame."""
-        from importlib import import_module
-
-        return import_module("pandas").DataFrame.from_records(self.data, columns=self.columns)
+        return late.outside("pandas").DataFrame.from_records(self.data, columns=self.columns)
 
     def entries(self, name: str, inner: Inner) -> dict[str, Any]:
         """As it is logged under a name: the table, and beside it what ``inner`` makes of cells that are media."""

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import struct
 from datetime import datetime, timezone
-from importlib import import_module
 
+from tracehouse import late
 from tracehouse.wandb import current, told
 
 TYPE_CHECKING = False
@@ -31,7 +31,7 @@ def patch(root_logdir: str | None = None, pytorch: bool | None = None, save: boo
         return
     for module in _WRITERS:
         try:
-            writer = import_module(module).FileWriter
+            writer = late.outside(module).FileWriter
         except ImportError:
             continue
         _patched.append((writer, writer.add_summary))
