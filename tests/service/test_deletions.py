@@ -119,6 +119,15 @@ def test_a8_a_lease_that_makes_no_sense_is_nobodys(tmp_path: Path) -> None:
         assert lease.still_ours()
 
 
+def test_a2_what_a_killed_prune_left_is_seen_to_without_an_agent(alone: Site) -> None:
+    for command in ("prune", "sync"):
+        segment = _in_trash(alone.spool, f"run-{command}-{'0' * 16}")
+        done = alone.tracehouse(command, check=False)
+        assert segment.exists(), done.stderr
+        assert "is undone" in done.stderr
+    assert list(alone.spool.glob(".trash/*")) == []
+
+
 def test_rm_leaves_nothing_of_a_session_in_the_trash(tmp_path: Path) -> None:
     segment = _in_trash(tmp_path, f"run-a-{'0' * 16}")
     segment.parent.mkdir()

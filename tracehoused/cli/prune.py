@@ -11,6 +11,7 @@ import click
 from tracehoused import values
 from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.progress import human
+from tracehoused.cli.trash import see_to_trash
 from tracehoused.config import resolve
 from tracehoused.service.ledger import Ledger, Odometer
 from tracehoused.service.pruning import candidates, note_pruned, note_unknown, prune_session
@@ -48,7 +49,10 @@ def prune(spool: str | None, older_than: float | None, dry_run: bool, as_json: b
     odometer = Odometer(settings.state_dir)
     grace = settings.retention_grace if older_than is None else older_than
     results = []
-    for root in resolve_spools(spool, settings):
+    roots = resolve_spools(spool, settings)
+    if not dry_run:
+        see_to_trash(roots)
+    for root in roots:
         ledger = Ledger(settings.state_dir, root)
         note_unknown(engine, ledger, root, odometer.now())
         for name in candidates(ledger, older_than=grace, odo=odometer.now()):
@@ -64,7 +68,8 @@ def prune(spool: str | None, older_than: float | None, dry_run: bool, as_json: b
         click.echo(json.dumps({"dry_run": dry_run, "sessions": [asdict(one) for one in results]}))
         return
     for one in results:
-        told = f"kept: {printable(one.kept)}" if one.kept else f"{'would free' if dry_run else 'freed'} {human(one.freed)}"
+        done = f"{'would free' if dry_run else 'freed'} {human(one.freed)}"
+        told = f"kept: {printable(one.kept)}" if one.kept else done
         click.echo(f"{printable(os.path.basename(one.session))}: {told}")
     if not results:
         click.echo(f"nothing has been settled for {_time(grace)}: nothing to delete")

@@ -18,6 +18,7 @@ from tracehouse.spool.keys import normalise_api_base
 from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.progress import Progress
 from tracehoused.cli.public import tell_public
+from tracehoused.cli.trash import see_to_trash
 from tracehoused.config import resolve
 from tracehoused.status import SessionStatus, look
 from tracehoused.text import argument, printable
@@ -118,7 +119,10 @@ def sync(
     flags = {"jobs": jobs, "limit_rate": limit_rate, "ca_file": ca_file, "allow_plain_http": allow_plain_http}
     settings = resolve(flags, environ=os.environ)
     api_base = normalise_api_base(api_base) if api_base is not None else None
-    sessions = [path for root in resolve_spools(spool, settings) for path in session_dirs(root)]
+    roots = resolve_spools(spool, settings)
+    if not dry_run:
+        see_to_trash(roots)
+    sessions = [path for root in roots for path in session_dirs(root)]
     engine = Engine(settings, os.environ, Options(api_base, profile, anonymous, close_dead, again=again))
     statuses = [look(engine, path) for path in sessions]
     if pattern is not None:

@@ -58,6 +58,7 @@ class Keeping:
             if now >= self._daily_at:
                 self._daily_at = now + _DAY
                 self._kept.clear()
+                self._tidied.clear()
                 self._begin(self._retry_parked, self._with_dead_letters())
             else:
                 self._prune()
