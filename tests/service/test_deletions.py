@@ -15,8 +15,11 @@ from tests.service.support import ROOT, Site
 from tests.support.house import House
 from tests.support.segments import AT, EPOCH, header, line, manifest, metrics, session
 from tracehouse.spool.layout import segment_name
-from tracehoused.service.pruning import tidy
+from tracehoused.config import resolve
+from tracehoused.service.ledger import Ledger, Note
+from tracehoused.service.pruning import candidates, prune_session, tidy
 from tracehoused.service.retention import remove
+from tracehoused.upload.engine import Engine
 from tracehoused.upload.lease import Lease
 
 _RUN = 'run = cm.init_run(project="p", client_run_id="r1"); [run.log({"loss": 5.0}) for _ in range(3)]'
@@ -145,3 +148,19 @@ def test_a2_a_deletion_that_cannot_be_undone_keeps_no_other_from_it(tmp_path: Pa
     assert found["a"]
     assert found["b"]
     assert not found["c"]
+
+
+def test_a2_over_its_budget_a_spool_loses_others_where_the_oldest_may_not_be_deleted(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path), str(tmp_path / "spool"))
+    ledger.put("large", Note(1, 0.0, 0.0, 2_000_000, 3, 0, False))
+    ledger.put("small", Note(1, 1.0, 1.0, 1_000, 3, 0, False))
+    found = candidates(ledger, older_than=1e12, odo=2.0, over=500, but={"large"}.__contains__)
+    assert found == ["small"]
+
+
+def test_a8_a_session_that_an_agent_is_at_is_kept_for_the_moment_only(alone: Site) -> None:
+    path = str(_odd(alone, "r1"))
+    with closing(Engine(resolve(environ=alone.environ), alone.environ)) as engine, closing(Lease(path)):
+        pruned = prune_session(engine, path)
+    assert pruned.kept
+    assert pruned.momentary

@@ -26,6 +26,7 @@ log = logging.getLogger("tracehoused")
 
 _WARN_EVERY = 60.0
 _DAY = 86400.0
+_MOMENT = 300.0
 _SHARE = 50  # measuring a spool takes at most this part of a core
 
 
@@ -41,7 +42,7 @@ class Keeping:
         self._stopping = threading.Event()
         self._children: list[subprocess.Popen[bytes]] = []
         self._tidied: set[str] = set()
-        self._kept: set[str] = set()
+        self._kept: dict[str, float] = {}  # when each may be tried again
         self._daily_at = time.monotonic() + _DAY
         self._warned_at: float | None = None
         self._measured_at = 0.0
@@ -110,8 +111,13 @@ class Keeping:
     def _candidates(self, spool: Spool, over: int, over_files: int) -> list[str]:
         odo = self._lookout.odometer.now()
         grace = self._settings.retention_grace
-        names = candidates(spool.ledger, older_than=grace, odo=odo, over=over, over_files=over_files)
-        return [path for path in (os.path.join(spool.path, name) for name in names) if path not in self._kept]
+        now = time.monotonic()
+
+        def is_kept(name: str) -> bool:
+            return self._kept.get(os.path.join(spool.path, name), now) > now
+
+        names = candidates(spool.ledger, older_than=grace, odo=odo, over=over, over_files=over_files, but=is_kept)
+        return [os.path.join(spool.path, name) for name in names]
 
     def _prune_to_budget(self, spools: list[str]) -> None:
         began = time.monotonic()
@@ -180,7 +186,7 @@ class Keeping:
         while self._done:
             pruned = self._done.popleft()
             if pruned.kept:
-                self._kept.add(pruned.session)
+                self._kept[pruned.session] = time.monotonic() + (_MOMENT if pruned.momentary else _DAY)
                 log.info("not deleted: %s", pruned.kept, extra={"session": pruned.session})
                 continue
             log.info("deleted %d bytes that are acknowledged", pruned.freed, extra={"session": pruned.session})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -27,22 +27,31 @@ __all__ = ["CutShort", "Pruned", "candidates", "note_pruned", "note_unknown", "p
 
 @dataclass(frozen=True)
 class Pruned:
-    """What became of one session: ``freed`` bytes, or why it was ``kept``. ``mark``: of its directory, when nothing was in it any more;
-    0 where a writer came."""
+    """What became of one session: ``freed`` bytes, or why it was ``kept``; ``momentary`` where an agent was at it. ``mark``: of its
+    directory, when nothing was in it any more; 0 where a writer came."""
 
     session: str
     freed: int
     kept: str = ""
     mark: int = 0
+    momentary: bool = False
 
 
-def candidates(ledger: Ledger, *, older_than: float, odo: float, over: int = 0, over_files: int = 0) -> list[str]:
+def candidates(
+    ledger: Ledger,
+    *,
+    older_than: float,
+    odo: float,
+    over: int = 0,
+    over_files: int = 0,
+    but: Callable[[str], bool] = lambda name: False,
+) -> list[str]:
     """Names of sessions to prune. ``older_than``: seconds since they were settled; ``over``: bytes, ``over_files``: files to get rid
-    of whatever their age."""
+    of whatever their age; ``but``: those of which it is known that they stay, so that others have to make room."""
     now = time.time()
     chosen = []
     for name, note in sorted(ledger.items(), key=lambda item: (item[1].odo, item[1].wall)):
-        if note.pruned or note.dead:
+        if note.pruned or note.dead or but(name):
             continue
         if age(note, now, odo) >= older_than or over > 0 or over_files > 0:
             chosen.append(name)
@@ -67,7 +76,7 @@ def prune_session(engine: Engine, session: str, *, dry: bool = False) -> Pruned:
         mark = directory_mark(session)  # first: what comes later changes it
         return Pruned(session, freed, mark=mark if is_pruned(session) else 0)
     except LeaseHeld as held:
-        return Pruned(session, 0, f"an agent is at it ({held.holder})")
+        return Pruned(session, 0, f"an agent is at it ({held.holder})", momentary=True)
     except (Kept, TracehouseError, OSError) as error:
         return Pruned(session, 0, str(error))
     except SENSELESS as error:
