@@ -32,6 +32,7 @@ def reckon(on: Field) -> None:
     told.check()
     for name, account, held in _pairs(on):
         told.judge(name, account, held)
+    on.trial.notes.append(f"{told.gone} records that were deleted here and lost there, as told")
     log = on.log()
     on.trial.require(
         "Traceback" not in log, on.trial.made, f"an agent broke off: {log[log.find('Traceback') :][:1500]}"
