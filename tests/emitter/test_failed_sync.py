@@ -79,3 +79,30 @@ def test_e3_a_close_that_fails_raises_nowhere_and_its_records_are_written_again(
     assert not jobs.of_type(session, "dropped")
     lines = b"".join(path.read_bytes() for path in session.glob("*.jsonl")).count(b'"type":"span"')
     assert lines > 20
+
+
+# where sys.platform says macOS, whose fcntl answers as it does on file systems that know no F_FULLFSYNC
+_FULL_SYNC = """
+import errno, fcntl
+
+real, answer = fcntl.fcntl, 0
+
+def answering(fd, command, *args):
+    if command == fcntl.F_FULLFSYNC:
+        raise OSError(answer, os.strerror(answer))
+    return real(fd, command, *args)
+
+fcntl.F_FULLFSYNC, fcntl.fcntl, sys.platform = 51, answering, "darwin"
+run = cm.init(session_id="s")
+for answer in (errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY, errno.EIO, errno.ENOTSUP):
+    run.log_user(errno.errorcode[answer])
+    print(run.flush(), end=" ")
+"""
+
+
+def test_e2_where_macos_cannot_sync_to_the_platter_an_fsync_must_do(tmp_path: Path) -> None:
+    done = jobs.run(_FULL_SYNC, tmp_path)
+    assert done.out == "True True True True False True ", done.err
+    session = jobs.only_session(tmp_path)
+    assert len(jobs.texts(session)) == 6
+    assert not jobs.of_type(session, "dropped")

@@ -12,6 +12,8 @@ FILE_MODE = 0o600
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 # what a file system answers that cannot fsync a directory at all: nothing more can be done there
 _NO_DIR_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EISDIR)
+# what macOS answers for file systems that know no F_FULLFSYNC, networks' above all: an fsync is the most that can be had there
+_NO_FULL_SYNC = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY)
 
 
 def sync_data(fd: int) -> None:
@@ -19,7 +21,12 @@ def sync_data(fd: int) -> None:
     if sys.platform == "darwin":
         import fcntl
 
-        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        try:
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        except OSError as error:
+            if error.errno not in _NO_FULL_SYNC:
+                raise
+            os.fsync(fd)
     else:
         os.fdatasync(fd)
 
