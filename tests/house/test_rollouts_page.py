@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import httpx
+import pytest
 
 from tests.support.house import new_run, new_trace, post, span
 
@@ -96,3 +97,45 @@ def test_rollouts_without_a_step_are_counted(client: httpx.Client) -> None:
     run = new_run(client)
     add(client, run, None, [1, 2])
     assert "2 name no step" in client.get(f"/r/{run}/rollouts").text
+
+
+_MOST = 1.7976931348623157e308
+_EXTREMES: dict[str, list[object]] = {
+    "beyond where a half is nothing": [1e16, 1e16],
+    "squares are beyond a double": [1e200, 3e200, 1e200],
+    "sums are beyond a double": [1.7e308] * 3,
+    "differences are beyond a double": [1.7e308, -1.7e308, 1.7e308, 0.5, 5e-324],
+    "the last double there is": [_MOST, _MOST],
+    "the first": [-_MOST, -_MOST],
+    "hardly different": [5e-324, 0.0],
+    "hardly anything": [5e-324, 5e-324],
+    "neighbours": [1.0, 1.0000000000000002],
+    "no numbers": [{"_type": "number", "value": word} for word in ("NaN", "Infinity", "-Infinity")],
+    "some": [{"_type": "number", "value": "NaN"}, 10**400, -1, 2.5],
+}
+
+
+def _shown(page: str) -> tuple[list[tuple[int, int]], list[float]]:
+    """The picture: its cells (x, y), and the heights of its line."""
+    cells = re.findall(r'<rect class="c[1-8]" x="(\d+)" y="(\d+)"', page)
+    line = re.search(r'<polyline points="([^"]*)"', page)
+    return [(int(x), int(y)) for x, y in cells], [float(y) for y in re.findall(r",(\S+)", line[1])] if line else []
+
+
+@pytest.mark.parametrize("rewards", _EXTREMES.values(), ids=_EXTREMES)
+def test_rewards_of_any_size_are_shown(client: httpx.Client, rewards: list[object]) -> None:
+    run = new_run(client)
+    for step in (1, 2):
+        add(client, run, step, rewards, "a")
+    answer = client.get(f"/r/{run}/rollouts")
+    assert answer.status_code == 200
+    assert len(listed(answer.text)) == len(rewards)
+    known = {float(reward) for reward in rewards if isinstance(reward, (int, float)) and abs(reward) <= _MOST}
+    cells, line = _shown(answer.text)
+    assert {x for x, _ in cells} == ({0, 10} if known else set())
+    assert len({y for _, y in cells}) == min(len(known), 2) or len(known) > 2
+    assert len(line) == (2 if known else 0)
+    assert all(0 <= y <= 120 for y in line)
+    bars = re.findall(r'<rect width="([^"]*)" height="6"', answer.text)
+    assert all(2 <= float(bar) <= 100 for bar in bars)
+    assert not re.search(r"\b(nan|inf)\b", answer.text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracehoused.house.store.rewards import BINS, Spread
+from tracehoused.house.store.rewards import BINS, Spread, part_of
 
 CELL = 10
 _SHADES = 8
@@ -27,9 +27,9 @@ def picture(spread: Spread | None, step: int) -> dict[str, Any] | None:
         {"x": at * CELL, "first": first, "last": last, "count": count, "mean": mean, "chosen": first <= step <= last}
         for at, (first, last, count, mean) in enumerate(spread.columns)
     ]
-    height, span = BINS * CELL, spread.high - spread.low
+    height = BINS * CELL
     line = [
-        (at * CELL + CELL / 2, round(height - (mean - spread.low) / span * height, 2))
+        (at * CELL + CELL / 2, round(height - part_of(spread.low, spread.high, mean) * height, 2))
         for at, (_, _, _, mean) in enumerate(spread.columns)
         if mean is not None
     ]
@@ -43,3 +43,9 @@ def picture(spread: Spread | None, step: int) -> dict[str, Any] | None:
         "high": spread.high,
         "known": bool(cells),
     }
+
+
+def bar(reward: float, ends: tuple[float, float]) -> float:
+    """How wide a reward's bar is, of 100."""
+    least, most = ends
+    return max(2.0, round(part_of(least, most, reward) * 100, 1)) if most > least else 2.0

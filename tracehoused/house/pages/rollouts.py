@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sqlalchemy import Connection, Row
@@ -12,7 +13,7 @@ from tracehoused.house.api.read import number
 from tracehoused.house.pages.answer import shown, wanted
 from tracehoused.house.pages.conversation import turns_of
 from tracehoused.house.pages.render import query as encoded
-from tracehoused.house.pages.rewards import picture
+from tracehoused.house.pages.rewards import bar, picture
 from tracehoused.house.pages.run import run_page
 from tracehoused.house.pages.sharing import link
 from tracehoused.house.pages.trace import HELPERS
@@ -44,7 +45,7 @@ async def rollouts(request: Request) -> Response:
         near = rewards.near(connection, run.pk, step)
         panes = [_pane(connection, caller, run, one) for one in opened]
         loose = rewards.without_step(connection, run.pk)
-        more = {"near": near, "loose": loose, "panes": panes, "address": address, "skip": skip, **HELPERS}
+        more = {"near": near, "loose": loose, "panes": panes, "address": address, "skip": skip, "bar": bar, **HELPERS}
         if near is None:
             return more
         groups = rewards.groups(connection, run.pk, near.chosen)
@@ -67,7 +68,8 @@ async def rollouts(request: Request) -> Response:
 
 def _group(row: Row[Any], is_open: bool) -> Values:
     known = {name: getattr(row, name) for name in ("name", "size", "mean", "least", "most")}
-    return {**known, "open": is_open}
+    mean = row.mean if row.mean is not None and math.isfinite(row.mean) else None
+    return {**known, "mean": mean, "open": is_open}
 
 
 def _ends(groups: list[Row[Any]]) -> tuple[float, float]:

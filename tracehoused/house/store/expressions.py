@@ -10,6 +10,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 # A server refuses a statement whose sum no double holds; beyond this it tells none.
 _LARGEST: ColumnElement[float] = literal_column("1e300", Float(53))
+# It refuses a quotient, too, that is too small to be told from nothing.
+_SMALLEST: ColumnElement[float] = literal_column("1e-290", Float(53))
 
 
 class added(FunctionElement[float]):  # noqa: N801 - reads as SQL's own functions do
@@ -49,7 +51,9 @@ def _mean_within(element: mean, compiler: Any, **options: Any) -> str:
     # avg() keeps squares too, which are out of bounds much earlier.
     (value,) = element.clauses
     fits = case((func.abs(value) < _LARGEST, value), else_=null())
-    whole = func.sum(fits) / func.count(value)
+    total = func.sum(fits)
+    near = func.greatest(func.min(value), func.least(func.max(value), total))
+    whole = case((func.abs(total) > _SMALLEST, total / func.count(value)), else_=near)
     return str(compiler.process(case((func.max(func.abs(value)) < _LARGEST, whole), else_=null()), **options))
 
 

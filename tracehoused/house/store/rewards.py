@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, case, func, null, select
 
+from tracehoused.house.store.expressions import mean
 from tracehoused.house.store.look import Object, trace_object, visible_traces
 from tracehoused.house.store.once import Caller
 from tracehoused.house.store.schema import traces
@@ -16,12 +19,15 @@ BINS = 12
 COLUMNS = 120
 SAMPLES = 200
 GROUPS = 200
+# Beyond this, rewards are added in a unit of their own: their sum might be more than a double holds.
+_LARGE, _UNIT = 1e290, 2.0**60
 
 
 @dataclass(frozen=True)
 class Spread:
     """How the rewards of a run lie. `cells`: (column, bin, count), bin None where there is no reward; `columns`: for each
-    column (first step, last step, count, mean); `low` and `high`: the least and the greatest reward."""
+    column (first step, last step, count, mean); `low` and `high`: the least and the greatest reward, or what is around
+    where they are one."""
 
     columns: list[tuple[int, int, int, float | None]]
     cells: list[tuple[int, int | None, int]]
@@ -54,29 +60,52 @@ def spread(connection: Connection, run: int) -> Spread | None:
     low, high = connection.execute(select(func.min(reward), func.max(reward)).where(*_of_run(run))).one()
     low, high = (0.0, 1.0) if low is None else (float(low), float(high))
     if high == low:
-        low, high = low - 0.5, high + 0.5
+        low, high = _around(low)
+    is_large = max(-low, high) > _LARGE
+    # Nothing but comparisons: a database refuses what its arithmetic cannot hold.
+    edges = [between(low, high, at / BINS) for at in range(1, BINS)]
+    cell = case((reward.is_(None), null()), *((reward < edge, at) for at, edge in enumerate(edges)), else_=BINS - 1)
+    added = case((func.abs(reward) < 1, 0.0), else_=reward / _UNIT) if is_large else reward
+    counted = (func.count(), func.sum(added), func.min(step), func.max(step))
     column = (step - first) // width
-    # Thousandths first: databases differ in how they make a whole number of a fraction.
-    part = func.round((reward - low) * (1000.0 / (high - low)))
-    counted = (func.count(), func.sum(reward), func.min(step), func.max(step))
-    query = select(column, part, *counted).where(*_of_run(run)).group_by(column, part)
-    return _gathered(connection.execute(query), low, high)
+    query = select(column, cell, *counted).where(*_of_run(run)).group_by(column, cell)
+    return _gathered(connection.execute(query), low, high, _UNIT if is_large else 1.0)
 
 
-def _gathered(found: Iterable[Any], low: float, high: float) -> Spread:
+def _around(reward: float) -> tuple[float, float]:
+    """A little less and a little more; half a unit may be nothing beside a large one."""
+    pad = max(0.5, abs(reward) / 1024)
+    return max(reward - pad, -sys.float_info.max), min(reward + pad, sys.float_info.max)
+
+
+def between(low: float, high: float, part: float) -> float:
+    """What lies at a part (0 to 1) of the way from one number to another, of any size."""
+    span = high - low
+    return low + span * part if math.isfinite(span) else 2 * (low / 2 + (high / 2 - low / 2) * part)
+
+
+def part_of(low: float, high: float, value: float) -> float:
+    """At which part of the way from one number to a greater one a value lies."""
+    if not math.isfinite(high - low):
+        low, high, value = low / 2, high / 2, value / 2
+    return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+def _gathered(found: Iterable[Any], low: float, high: float, unit: float) -> Spread:
     columns: dict[int, list[Any]] = {}
-    cells: dict[tuple[int, int | None], int] = {}
-    for number, thousandth, count, total, first, last in found:
-        at = None if thousandth is None else min(int(thousandth) * BINS // 1000, BINS - 1)
-        cells[number, at] = cells.get((number, at), 0) + count
+    cells: list[tuple[int, int | None, int]] = []
+    for number, at, count, total, first, last in found:
+        cells.append((number, at, count))
         one = columns.setdefault(number, [first, last, 0, 0.0, 0])
         one[0], one[1], one[2] = min(one[0], first), max(one[1], last), one[2] + count
         if total is not None:
             one[3], one[4] = one[3] + total, one[4] + count
     places = {number: at for at, number in enumerate(sorted(columns))}
-    listed = [(places[number], at, count) for (number, at), count in cells.items()]
-    means = [(one[0], one[1], one[2], one[3] / one[4] if one[4] else None) for _, one in sorted(columns.items())]
-    return Spread(means, listed, low, high)
+    means = [
+        (one[0], one[1], one[2], min(high, max(low, one[3] / one[4] * unit)) if one[4] else None)
+        for _, one in sorted(columns.items())
+    ]
+    return Spread(means, [(places[number], at, count) for number, at, count in cells], low, high)
 
 
 def _end(connection: Connection, run: int, order: Any) -> int | None:
@@ -97,9 +126,10 @@ def near(connection: Connection, run: int, wanted: int | None) -> Near | None:
 
 
 def groups(connection: Connection, run: int, step: int) -> list[Row[Any]]:
-    """Rows of name, size, mean, least, most in the order of arrival; at most 200 and one."""
+    """Rows of name, size, mean, least, most in the order of arrival; at most 200 and one. `mean` may be none, or infinite, of very
+    large rewards."""
     name, reward = traces.c.reward_group, traces.c.reward
-    counted = (func.count().label("size"), func.avg(reward).label("mean"))
+    counted = (func.count().label("size"), mean(reward).label("mean"))
     ends = (func.min(reward).label("least"), func.max(reward).label("most"))
     query = select(name.label("name"), *counted, *ends).where(*_of_run(run), traces.c.rollout_step == step)
     return list(connection.execute(query.group_by(name).order_by(func.min(traces.c.pk)).limit(GROUPS + 1)))
