@@ -220,3 +220,32 @@ def test_what_was_sent_anonymously_is_claimed_once_and_the_sender_goes_on(tmp_pa
             assert new_run(sender, "anonymous") == run
             assert sender.get("/v1/runs").json()["runs"][0]["id"] == run
         wait_until(lambda: httpx.get(shared).status_code == 401, what="the public link ends")
+
+
+@pytest.mark.parametrize("kind", ["r", "t"])
+def test_a_link_that_opens_nothing_says_so_and_not_what_is_there(
+    house: House, browser: httpx.Client, client: httpx.Client, kind: str
+) -> None:
+    made = new_run(client, "ended") if kind == "r" else new_trace(client, "ended")
+    token = httpx.URL(made_link(browser, "run" if kind == "r" else "trace", made)).params["t"]
+    browser.post("/shares/revoke", data={"share": hashlib.sha256(token.encode()).hexdigest()})
+    told = {}
+    for there, one in ((made, token), (made, "share_bad"), ("0" * 32, "share_bad")):
+        answer = httpx.get(f"{house.url}/{kind}/{there}", params={"t": one})
+        assert answer.status_code == 401
+        told[answer.text.replace(there, "")] = answer.text
+    [page] = told.values()
+    assert "does not open anything" in page
+    assert "Ask whoever gave it to you" in page
+    assert 'action="/signin?' in page
+    assert "does not open anything" not in httpx.get(f"{house.url}/{kind}/{made}").text
+
+
+def test_who_signs_in_at_a_link_goes_on_to_what_it_named(house: House, client: httpx.Client) -> None:
+    run = new_run(client, "named")
+    with httpx.Client(base_url=house.url, headers={"Origin": house.url}) as owner:
+        page = owner.get(f"/r/{run}", params={"t": "share_bad"}).text
+        for key in ("wrong", house.key):
+            action = re.findall(r'action="(/signin[^"]*)"', page)[0]
+            page = owner.post(action, data={"key": key}).text
+    assert f'url=/r/{run}"' in page

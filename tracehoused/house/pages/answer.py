@@ -33,7 +33,8 @@ def shown(view: View) -> View:
             return answer
         except Refusal as refusal:
             if refusal.status == 401:
-                return page("signin.html", 401, problem=None)
+                # The same whatever the link named: who has none that opens it does not learn whether it is there.
+                return page("signin.html", 401, problem=None, next=request.url.path, ended="t" in request.query_params)
             return problem(refusal.status, refusal.message)
 
     return show

@@ -18,8 +18,12 @@ _LARGEST_FORM = 4096
 _PAGE = re.compile(r"/(?:[rt]/[A-Za-z0-9_-]{1,64})?")
 
 
-async def form(_request: Request) -> Response:
-    return page("signin.html", problem=None)
+async def form(request: Request) -> Response:
+    return _form_page(request, 200, None)
+
+
+def _form_page(request: Request, status: int, problem: str | None) -> Response:
+    return page("signin.html", status, problem=problem, next=request.query_params.get("next", "/"))
 
 
 async def with_code(request: Request) -> Response:
@@ -27,7 +31,7 @@ async def with_code(request: Request) -> Response:
         return Response(status_code=405, headers={"Allow": "GET"})
     if not await run_in_threadpool(house_of(request).auth.use_code, request.path_params["code"]):
         problem = "This link was used before, is older than a week, or belongs to an earlier start of the house."
-        return page("signin.html", 403, problem=problem)
+        return _form_page(request, 403, problem)
     return await _signed_in(request)
 
 
@@ -37,7 +41,7 @@ async def with_key(request: Request) -> Response:
     given = parse_qs(body.decode("utf-8", "replace")).get("key", [""])[0].strip()
     principal = await run_in_threadpool(house_of(request).auth.principal, given)
     if principal is None or not principal.owner or principal.scope != "write":
-        return page("signin.html", 403, problem="That is not a key of this house.")
+        return _form_page(request, 403, "That is not a key of this house.")
     return await _signed_in(request)
 
 
