@@ -249,3 +249,8 @@ def test_who_signs_in_at_a_link_goes_on_to_what_it_named(house: House, client: h
             action = re.findall(r'action="(/signin[^"]*)"', page)[0]
             page = owner.post(action, data={"key": key}).text
     assert f'url=/r/{run}"' in page
+
+
+def test_a_new_key_comes_with_the_command_that_keeps_it_for_this_house(house: House, browser: httpx.Client) -> None:
+    page = browser.post("/keys", data={"label": "node", "scope": "write"}).text
+    assert f"tracehouse login --api-base {house.url}<" in page

@@ -71,7 +71,12 @@ async def new_key(request: Request) -> Response:
     if scope not in ("write", "read"):
         raise invalid("a key is to write or to read")
     secret = await run_in_threadpool(house_of(request).auth.new_key, label, scope)
-    return await _keys_page(request, {"secret": secret, "label": label, "scope": scope})
+    return await _keys_page(request, {"secret": secret, "label": label, "scope": scope, "house": _address(request)})
+
+
+def _address(request: Request) -> str:
+    """By what this house was reached."""
+    return str(request.base_url).rstrip("/")
 
 
 @shown
@@ -114,7 +119,7 @@ async def new_share(request: Request) -> Response:
         raise invalid("a link is for a run or a trace, and for 1, 7 or 30 days or until it is revoked")
     made = house_of(request).shares.make
     token = await run_in_threadpool(made, caller, kind, target, int(days) if days else None)
-    href = f"{str(request.base_url).rstrip('/')}/{kind[0]}/{target}?t={token}"
+    href = f"{_address(request)}/{kind[0]}/{target}?t={token}"
     return await _shares_page(request, {"href": href, "kind": kind, "days": days})
 
 
