@@ -109,3 +109,15 @@ def test_metrics_are_chosen_as_columns(visitor: Visitor, client: httpx.Client) -
     visitor.find("#filter input[value=d]").click()
     visitor.wait("[...document.querySelectorAll('thead th.number')].some((one) => one.innerText === 'd')")
     assert visitor.troubles() == []
+
+
+def test_traces_that_fit_a_choice_are_shown_at_once(visitor: Visitor, client: httpx.Client) -> None:
+    for project in ("fits", "other"):
+        new_trace(client, f"chosen-{project}", project=f"chosen-{project}")
+    visitor.open("/traces?q=chosen-")
+    assert len(visitor.texts("#list tbody tr")) == 2
+    assert not any(one.is_displayed() for one in visitor.all("#filter button"))
+    visitor.find("#filter select[name=project]").send_keys("chosen-fits")
+    visitor.wait("document.querySelectorAll('#list tbody tr').length === 1")
+    assert visitor.run("return location.search") == "?q=chosen-&project=chosen-fits"
+    assert visitor.troubles() == []

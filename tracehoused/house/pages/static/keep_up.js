@@ -1,5 +1,5 @@
 // A table that keeps up by itself: the page is asked for again, and what is in #list adopted where it differs.
-import { getPage, say } from "./app.js";
+import { getPage, say, settled } from "./app.js";
 
 const REFRESH_MS = 4000;
 
@@ -41,4 +41,20 @@ export function keepUp(list, changed = () => {}) {
   list.dataset.shown = list.innerHTML;
   setInterval(() => document.hidden || refresh(false), REFRESH_MS);
   return refresh;
+}
+
+/** Shows what fits as soon as one types or chooses in the form `filter`; `refresh` is keepUp's, `adjust(url)` may change the address. */
+export function search(filter, refresh, adjust = () => {}) {
+  function show() {
+    const url = new URL(filter.action);
+    for (const [name, value] of new FormData(filter)) if (value) url.searchParams.append(name, value);
+    adjust(url);
+    history.replaceState(null, "", url);
+    refresh(true);
+  }
+  filter.addEventListener("input", settled(show, 150));
+  filter.addEventListener("submit", (event) => {
+    event.preventDefault();
+    show();
+  });
 }

@@ -1,6 +1,5 @@
 // The table of runs: search as one types, choice over several pages, and a table that keeps up by itself.
-import { settled } from "./app.js";
-import { keepUp } from "./keep_up.js";
+import { keepUp, search } from "./keep_up.js";
 
 const STORE = "chosen-runs";
 const list = document.getElementById("list");
@@ -35,23 +34,10 @@ function showChoice() {
   document.getElementById("clear").hidden = chosen.size === 0;
 }
 
-function search() {
-  const url = new URL(filter.action);
-  for (const [name, value] of new FormData(filter)) if (value) url.searchParams.append(name, value);
-  if (filter.querySelector("[data-default]")) url.searchParams.delete("metric");
-  history.replaceState(null, "", url);
-  refresh(true);
-}
-
-filter.addEventListener("input", settled(search, 150));
 filter.addEventListener("change", (event) => {
   if (event.target.name === "metric") {
     for (const box of filter.querySelectorAll("[data-default]")) delete box.dataset.default;
   }
-});
-filter.addEventListener("submit", (event) => {
-  event.preventDefault();
-  search();
 });
 list.addEventListener("change", (event) => {
   if (event.target.name !== "run") return;
@@ -64,5 +50,7 @@ document.getElementById("clear").addEventListener("click", () => {
   showChoice();
 });
 
-const refresh = keepUp(list, showChoice);
+search(filter, keepUp(list, showChoice), (url) => {
+  if (filter.querySelector("[data-default]")) url.searchParams.delete("metric");
+});
 showChoice();

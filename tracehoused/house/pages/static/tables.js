@@ -1,4 +1,6 @@
-// The tables that do nothing but keep up: traces, agents.
-import { keepUp } from "./keep_up.js";
+// The tables that do nothing but keep up, and show what fits where they have a filter: traces, agents.
+import { keepUp, search } from "./keep_up.js";
 
-keepUp(document.getElementById("list"));
+const refresh = keepUp(document.getElementById("list"));
+const filter = document.getElementById("filter");
+if (filter) search(filter, refresh);
