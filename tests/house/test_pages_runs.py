@@ -134,3 +134,19 @@ def test_static_files_are_kept_by_their_content(client: httpx.Client) -> None:
     assert client.get("/static/house.css").headers["cache-control"] == "no-cache"
     assert client.get(style).text == client.get("/static/house.css").text
     assert client.get(style.replace(style.split("/")[2], "0" * 12)).status_code == 404
+
+
+def test_runs_of_one_name_are_told_apart_where_they_stand_together(client: httpx.Client) -> None:
+    one, two = (new_run(client, f"twin-{at}", name="twin", config={"lr": at}) for at in range(2))
+    single = new_run(client, "single", config={"lr": 5})
+    for run in (one, two, single):
+        log(client, run, 1.0)
+    compared = client.get("/compare", params={"run": [one, two, single]}).text
+    assert re.findall(r'data-label="([^"]*)"', compared) == [f"twin {one[:6]}", f"twin {two[:6]}", "single"]
+    assert f">twin {one[:6]}</a>" in compared
+    listed = re.findall(r'<option value="[0-9a-f]+">([^<]*)', client.get(f"/r/{one}/config").text)
+    assert "single" in listed
+    assert any(text.startswith(f"twin {two[:6]} · ") for text in listed)
+    heads = client.get(f"/r/{one}/config", params={"with": two}).text
+    assert f">twin {one[:6]}</th>" in heads
+    assert f">twin {two[:6]}</a></th>" in heads

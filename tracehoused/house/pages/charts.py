@@ -17,6 +17,7 @@ from tracehoused.house.api.respond import json_text
 from tracehoused.house.pages.answer import look_up, shown
 from tracehoused.house.pages.choice import run_ids, series_numbers
 from tracehoused.house.pages.export import FORMATS
+from tracehoused.house.pages.names import told_apart
 from tracehoused.house.pages.render import page, seconds_of
 from tracehoused.house.pages.run import head_of, run_page
 from tracehoused.house.state import house_of
@@ -47,7 +48,9 @@ async def compare(request: Request) -> Response:
 
     def query(connection: Connection, caller: Caller) -> Values:
         rows = [runs.run_row(connection, caller, one) for one in asked]
-        heads = [head_of(connection, row, now_us) for row in rows]
+        found = [head_of(connection, row, now_us) for row in rows]
+        names = told_apart((head["id"], head["name"]) for head in found)
+        heads = [{**head, "name": names[head["id"]]} for head in found]
         summaries = {row.id: look.metric_summary(connection, row.pk) for row in rows}
         return {"heads": heads, **_charts(heads, summaries)}
 

@@ -13,6 +13,7 @@ from tracehoused.house.api.read import page_of
 from tracehoused.house.model_card import model_card
 from tracehoused.house.pages.answer import shown, wanted
 from tracehoused.house.pages.markdown import html_of
+from tracehoused.house.pages.names import told_apart
 from tracehoused.house.pages.run import run_page
 from tracehoused.house.pages.tables import lines
 from tracehoused.house.pages.trace import pretty_code
@@ -39,6 +40,7 @@ async def _table(request: Request, tab: str, label: str, read: Any) -> Response:
             "lines": [line for line in found if line.differs] if only and other is not None else found,
             "differing": sum(line.differs for line in found) if other is not None else 0,
             "other": None if other is None else look.run_object(other),
+            "names": {} if other is None else told_apart((one.id, one.name) for one in (row, other)),
             "only": only,
             "label": label,
         }
@@ -49,7 +51,8 @@ async def _table(request: Request, tab: str, label: str, read: Any) -> Response:
 def _choice(connection: Connection, caller: Caller, row: Row[Any], tab: str) -> Values:
     """The runs that this one can be compared with in a tab, and none of them chosen."""
     listed, _ = overview.find_runs(connection, caller, overview.Asked(size=_OTHERS), 0)
-    others = [one for one in listed if one.id != row.id]
+    names = told_apart((one.id, one.name) for one in (row, *listed))
+    others = [{"label": names[one.id], "run": one} for one in listed if one.id != row.id]
     return {"table": tab, "others": others, "other": None, "only": False, "differing": 0}
 
 
