@@ -142,3 +142,17 @@ def test_without_media_the_page_says_what_to_do(visitor: Visitor, client: httpx.
     visitor.open(f"/r/{new_run(client)}/media", 375)
     assert "run.log_image(" in visitor.find(".nothing").text
     assert visitor.troubles() == []
+
+
+def test_what_a_caption_tells_is_told_apart(visitor: Visitor, client: httpx.Client) -> None:
+    run = new_run(client)
+    for attempt in ("1", "2"):
+        params = {"key": "tries", "media_type": "image", "step": "180", "caption": "step 180"}
+        headers = {"content-type": "image/png", "X-Tracehouse-Attempt": attempt}
+        client.post(f"/v1/runs/{run}/media", params=params, content=png(80, 90, int(attempt)), headers=headers)
+    visitor.open(f"/r/{run}/media")
+    visitor.wait("document.querySelector('.shelf figcaption').innerText.startsWith('attempt')")
+    assert shelf(visitor, "tries", "figcaption") == ["attempt 1 · step 180", "attempt 2 · step 180"]
+    visitor.find("input[value=grid]").find_element(By.XPATH, "..").click()
+    visitor.wait("document.querySelector('.shelf figcaption b')")
+    assert shelf(visitor, "tries", "figcaption")[0].endswith("attempt 1 · step 180")

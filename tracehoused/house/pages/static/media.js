@@ -128,9 +128,10 @@ function start() {
     const shown = one.media_type === "image"
       ? el("button", { type: "button", class: "open", "aria-label": `Large: ${one.caption || one.key}`, onclick: () => large.open(shelf, one) }, medium(one))
       : medium(one);
-    const told = [view === "grid" && one.step !== null ? el("b", {}, `step ${one.step.toLocaleString("en")} `) : null,
-      shelf.attempts ? `attempt ${one.attempt} ` : null, one.caption];
-    return el("figure", { class: "medium" }, shown, el("figcaption", {}, ...told));
+    const told = [view === "grid" && one.step !== null ? el("b", {}, `step ${one.step.toLocaleString("en")}`) : null,
+      shelf.attempts ? `attempt ${one.attempt}` : null, one.caption].filter((part) => part);
+    const caption = told.flatMap((part, at) => (at ? [" · ", part] : [part]));
+    return el("figure", { class: "medium" }, shown, el("figcaption", {}, ...caption));
   }
 
   const large = {
