@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import httpx
+import pytest
+from sqlalchemy import insert
 
 from tests.support.house import House, new_run
 from tests.support.pictures import png
+from tracehoused.house.store import gallery
+from tracehoused.house.store.schema import media
+from tracehoused.house.store.store import Store
 
 
 def upload(client: httpx.Client, run: str, key: str, step: int | None, caption: str = "") -> None:
@@ -28,6 +34,30 @@ def test_each_key_shows_its_last_step_and_how_many_there_are(client: httpx.Clien
     assert "step 5</span>" in page
     assert ">4 in all<" in page
     assert "&#34;steps&#34;:[1,3,5]" in page
+
+
+def _medium(key: str, at: int, step: int | None) -> dict[str, object]:
+    known = {"run": 1, "media_type": "image", "mime": "image/png", "sha256": "0" * 64, "size": 1, "attempt": 1}
+    return {**known, "id": f"{key}-{at}", "key": key, "step": step, "writer": "w", "created_us": at}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_key_with_many_media_at_its_last_step_leaves_the_others_theirs(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    sqlite = f"sqlite:///{tmp_path / 'house.db'}"
+    store = Store(sqlite if kind == "sqlite" else request.getfixturevalue("postgres").url)
+    few = [_medium("a", 0, 1), _medium("b", 0, None), _medium("b", 1, None)]
+    rows = [*few, *(_medium("many", at, 2) for at in range(500)), _medium("many", 500, 1)]
+    store.write(lambda connection: connection.execute(insert(media), rows)).result()
+    found = store.read(lambda connection: gallery.last_media(connection, 1, ["a", "b", "many", "none"]))
+    store.close()
+    assert {key: [one["id"] for one in items] for key, items in found.items()} == {
+        "a": ["a-0"],
+        "b": ["b-1"],
+        "many": [f"many-{at}" for at in range(400, 500)],
+        "none": [],
+    }
 
 
 def test_without_scripts_everything_under_a_key_is_there_in_pages(client: httpx.Client) -> None:

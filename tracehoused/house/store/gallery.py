@@ -27,15 +27,18 @@ def steps(connection: Connection, run: int) -> list[int]:
 
 
 def last_media(connection: Connection, run: int, keys: Sequence[str]) -> dict[str, list[Object]]:
-    """By key, the media of its last step; of those without steps the newest."""
+    """By key, the media of its last step, the newest 100 of them; of those without steps the newest."""
     last = select(media.c.key, func.max(media.c.step).label("step"), func.max(media.c.n).label("n"))
     newest = last.where(media.c.run == run).group_by(media.c.key).subquery()
     without_steps = newest.c.step.is_(None) & (newest.c.n == media.c.n)
     at_last = and_(newest.c.key == media.c.key, (newest.c.step == media.c.step) | without_steps)
-    query = select(media).join(newest, at_last).where(media.c.run == run).order_by(media.c.n.desc())
+    # each key by itself: one with many would leave the others without any
+    place = func.row_number().over(partition_by=media.c.key, order_by=media.c.n.desc()).label("place")
+    ranked = select(media.c.n, place).join(newest, at_last).where(media.c.run == run).subquery()
+    query = select(media).join(ranked, ranked.c.n == media.c.n).where(ranked.c.place <= _MOST_AT_A_STEP)
     found: dict[str, list[Object]] = {key: [] for key in keys}
-    for row in connection.execute(query.limit(_MOST_AT_A_STEP * max(1, len(keys)))):
-        found.setdefault(row.key, []).insert(0, media_object(row))
+    for row in connection.execute(query.order_by(media.c.n)):
+        found.setdefault(row.key, []).append(media_object(row))
     return found
 
 

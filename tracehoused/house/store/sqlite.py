@@ -31,7 +31,7 @@ _PRAGMAS = (
     "journal_size_limit=67108864",
     "temp_store=MEMORY",
 )
-_OLDEST_SQLITE = (3, 24)
+_OLDEST_SQLITE = (3, 25)
 # values in a statement, by default
 _MOST_VALUES = 32766 if sqlite3.sqlite_version_info >= (3, 32) else 999
 
