@@ -155,8 +155,8 @@ class MetricLog:
             return
         directory = os.path.join(self._session.directory, "media")
         try:
-            log.check_room()
-            spooled = self._cleaned_text(item).spool_into(directory)
+            log.expect_file()
+            spooled = _spooled(self._cleaned_text(item), directory)
         except MediaError:
             raise
         except OSError as error:
@@ -183,6 +183,14 @@ class MetricLog:
 
     def _cleaned(self, value: Any) -> Any:
         return value if self._redactor is None else self._redactor.clean(value)
+
+
+def _spooled(item: Any, directory: str) -> Any:
+    try:
+        return item.spool_into(directory)
+    except FileNotFoundError:
+        # an agent that had seen nobody here was deleting the session; it looks again before it goes on
+        return item.spool_into(directory)
 
 
 def as_step(step: Any) -> int:

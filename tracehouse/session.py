@@ -118,7 +118,7 @@ class NoLog:
     def lose(self, error: OSError) -> None:
         """Nothing."""
 
-    def check_room(self) -> None:
+    def expect_file(self) -> None:
         """Nothing."""
 
     def add_file(self, path: str) -> None:

@@ -39,7 +39,6 @@ class Appender(ABC):
 
     def __init__(self, writer: Writer, manifest: Manifest, directory: str) -> None:
         self.writer = writer
-        self.check_room = writer.check_room
         self.directory = directory
         self.files = Segments(writer, manifest, directory)
         self.openings = 0  # how many users it has had

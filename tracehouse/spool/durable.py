@@ -31,16 +31,17 @@ def sync_data(fd: int) -> None:
         os.fdatasync(fd)
 
 
-def sync_file(path: str) -> None:
-    """``sync_data`` of a file by its path; a file that is gone needs none."""
+def sync_file(path: str) -> bool:
+    """``sync_data`` of a file by its path; False for one that is gone."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return
+        return False
     try:
         sync_data(fd)
     finally:
         os.close(fd)
+    return True
 
 
 def sync_dir(path: str) -> None:

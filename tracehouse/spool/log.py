@@ -5,6 +5,7 @@ A segment whose fsync failed is abandoned; what it may have lost is written agai
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 
@@ -30,7 +31,17 @@ class SessionLog(Appender):
         with self.lock:
             self._waiting.failed(error)
             self._waiting.lose(0)
+            self._mark_dirty()
         self._alone(lambda: self._write_waiting(now=True), None)
+
+    def expect_file(self) -> None:
+        """Before a media file is written. OSError when there is no room for it.
+
+        From now on a segment says that this process writes here: where there is none, an agent deletes what lies in the session.
+        """
+        self.writer.check_room()
+        if self.files.fd < 0:
+            self._alone(self._begin, None)
 
     def add_file(self, path: str) -> None:
         """A media file that the next sync is to cover, before the segments."""
@@ -77,7 +88,7 @@ class SessionLog(Appender):
     ) -> bool:
         try:
             try:
-                tried.sync(fd, path)
+                missing = tried.sync(fd, path)
             finally:
                 if fd >= 0:
                     os.close(fd)
@@ -99,6 +110,8 @@ class SessionLog(Appender):
                 self.files.synced_size = size
             if self._waiting:
                 self._mark_dirty()
+        for file in missing:
+            self.lose(FileNotFoundError(errno.ENOENT, "removed before it was on the disk", file))
         return is_written
 
     def give_up(self) -> int:
@@ -106,6 +119,11 @@ class SessionLog(Appender):
         return self._alone(self._give_up, 0)
 
     # what follows runs alone
+
+    def _begin(self) -> None:
+        self._open_session()
+        if not self.files.are_begun:
+            self._begin_segment()
 
     def _prepare(self) -> bool:
         try:

@@ -64,6 +64,11 @@ class Segments:
         )
         self.is_open = True
 
+    @property
+    def are_begun(self) -> bool:
+        """Of the session, once it is open: this writer has a segment in it."""
+        return self._n > 0
+
     def begin(self, seq: int, next_step: int | None) -> None:
         """Open the next segment, whose header has this seq."""
         path, fd = self._create()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from tracehouse.spool import durable
+from tracehouse.spool import durable, layout
 
 
 class Unsynced:
@@ -50,13 +50,15 @@ class Unsynced:
         self.files = [path for path in self.files if path not in segments]
         self._refused = {path: error for path, error in self._refused.items() if path not in segments}
 
-    def sync(self, fd: int, path: str) -> None:
-        """Wait for the disk; ``fd`` (unless negative) is an open file, of this path, that comes between files and directories. OSError."""
+    def sync(self, fd: int, path: str) -> list[str]:
+        """Wait for the disk; ``fd`` (unless negative) is an open file, of this path, that comes between files and directories. OSError.
+
+        Which media files are gone: no agent deletes them while their writer lives.
+        """
         for one in (*self.files, path):
             if one in self._refused:
                 raise self._refused[one]
-        for one in self.files:
-            durable.sync_file(one)
+        gone = [one for one in self.files if not durable.sync_file(one)]
         if fd >= 0:
             durable.sync_data(fd)
         for directory in dict.fromkeys(self._dirs):
@@ -64,6 +66,7 @@ class Unsynced:
                 durable.sync_dir(directory)
             except FileNotFoundError:
                 continue  # removed by someone: there are no names in it to keep
+        return [one for one in gone if layout.is_media_name(os.path.basename(one))]
 
 
 def _without(those: list[str], these: list[str]) -> list[str]:
