@@ -58,7 +58,7 @@ _TABLE = (
         "spools", values.paths, lambda e: (default_spool_dir(e),), "directories to upload from", "TRACEHOUSE_SPOOL_DIR"
     ),
     Setting("state_dir", values.path, default_state_dir, "where the agent notes down what it did"),
-    Setting("api_base", _address, DEFAULT_API_BASE, "the server that `login` is for"),
+    Setting("api_base", _address, DEFAULT_API_BASE, "the server of `login`, and of what named neither one nor a key"),
     Setting("jobs", values.count, 4, "sessions uploaded at a time"),
     Setting("batch_points", values.count, 1000, "most metric points in a request"),
     Setting("batch_spans", values.count, 1000, "most spans in a request"),

@@ -1,10 +1,11 @@
-"""A server that asked to be left alone is believed to be back when it answered, and not before."""
+"""When a server is left alone, and when it is believed to be back."""
 
 from __future__ import annotations
 
 from tests.support.home import Home
 from tests.support.house import House
-from tests.support.proxy import proxied, reset, status
+from tests.support.proxy import Fault, proxied, reset, status
+from tests.support.servers import Received
 from tests.support.waiting import wait_until
 from tracehoused.config import resolve
 from tracehoused.options import Options
@@ -36,4 +37,25 @@ def test_a5_a_pass_with_nothing_to_ask_tells_nothing_of_a_server_that_was_left_a
         asked = len(proxy.received)
         assert engine.drain(waiting).outcome.scope == "destination"
         assert len(proxy.received) == asked, "one probe was answered with trouble: no other is due yet"
+        engine.close()
+
+
+def test_a4_a_line_on_which_some_of_it_gets_through_is_no_server_that_is_away(home: Home, house: House) -> None:
+    home.job('cm.init(session_id="bad-line"); [cm.log_user(f"text {n}") for n in range(200)]; cm.finish()')
+    session, left = str(home.session()), 0
+
+    def rule(request: Received) -> Fault | None:
+        nonlocal left
+        left -= 1
+        return None if left >= 0 else reset
+
+    with proxied(house.url, rule) as proxy:
+        small = {**home.environ, "TRACEHOUSE_BATCH_SPANS": "5"}
+        engine = Engine(resolve({}, environ=small), small, Options(api_base=proxy.url))
+        for _ in range(10):
+            left, asked = 4, len(proxy.received)
+            assert engine.drain(session).outcome.scope == "destination"
+            assert len(proxy.received) > asked + 1, "the server took something in each pass before"
+        proxy.rule = lambda request: None
+        assert engine.drain(session).outcome.complete
         engine.close()

@@ -19,6 +19,7 @@ from tests.support.proxy import Proxy, page, proxied
 from tests.support.servers import Received
 from tests.support.waiting import wait_until
 from tracehouse.spool import layout
+from tracehouse.spool.keys import save_key
 
 TRACE = """
     run = cm.Run(session_id=sys.argv[1], project="p", task_name="a task")
@@ -171,6 +172,28 @@ def test_a_named_server_gets_the_key_of_the_environment(home: Home, house: House
     assert home.sync("--api-base", house.url + "/").code == 0
     with Held(house) as held:
         assert held.texts("named") == texts(1)
+
+
+@pytest.mark.parametrize("told", ["environment", "config.toml"])
+def test_what_named_no_server_goes_to_the_one_that_is_set_where_it_is_sent(home: Home, house: House, told: str) -> None:
+    """As on a cluster: nothing is set up on its nodes, and all on the machine that sends."""
+    del home.environ["TRACEHOUSE_API_BASE"]
+    name = f"unnamed-{told}"
+    home.job(TRACE, name, "2")
+    home.job(TRACE, f"{name}-not", "2", TRACEHOUSE_API_BASE="http://127.0.0.1:9")
+    if told == "environment":
+        home.environ["TRACEHOUSE_API_BASE"] = house.url
+    else:
+        config = home.environ["TRACEHOUSE_CONFIG_DIR"]
+        save_key(home.environ.pop("TRACEHOUSE_API_KEY"), house.url, "default", source="login", config_dir=config)
+        (Path(config) / "config.toml").write_text(f'api_base = "{house.url}"\n')
+    done = home.sync()
+    assert (done.code, f"left: trace {name}-not" in done.err) == (1, True)
+    with Held(house) as held:
+        assert [one["session_id"] for one in held.traces(name)] == [name]
+    status = {one["id"]: one for one in home.run("status", str(home.spool), "--json").json["sessions"]}
+    assert (status[name]["destination"], status[name]["uploaded"]) == (house.url, True)
+    assert "1 of 2 sessions proven" in home.run("verify", str(home.spool)).out
 
 
 def test_a_job_with_a_key_of_its_own_needs_no_login(home: Home, house: House) -> None:

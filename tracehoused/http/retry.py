@@ -227,6 +227,10 @@ class Backoff:
         self._last = self._base
 
 
+# seconds
+_BESIDE_PROBE = 5.0
+
+
 class Breaker:
     """One destination's: after ``threshold`` failures in a row, or at its own request, nothing is sent there for a while.
 
@@ -271,12 +275,13 @@ class Breaker:
             return True
 
     def wait(self, now: float) -> float:
-        """Seconds until it is worth asking again; 0 when closed or half-open without a probe."""
+        """Seconds until it is worth asking again; 0 when closed or half-open without a probe. Beside a probe, which may take long, a
+        few: who is told may be the one that asks for all, should the probe fail."""
         with self._lock:
             if self._open_until is None:
                 return 0.0
             if self._probe_since is not None:
-                return max(0.0, self._probe_since + self._probe_timeout - now)
+                return max(0.0, min(_BESIDE_PROBE, self._probe_since + self._probe_timeout - now))
             return max(0.0, self._open_until - now)
 
     def success(self) -> None:

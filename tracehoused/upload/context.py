@@ -45,7 +45,8 @@ def _utc_now() -> str:
 @dataclass
 class Context:
     """What all requests of one session at one destination share. ``still_ours`` is asked right before each of them.
-    ``heard``: the server answered one. ``waits``: seconds that it asked to wait, for what it did not take for now."""
+    ``heard``: the server answered one; ``took``: and accepted it. ``waits``: seconds that it asked to wait, for what it did not take
+    for now."""
 
     session: str
     kind: str
@@ -65,6 +66,7 @@ class Context:
     troubles: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     heard: bool = False
+    took: bool = False
 
     @property
     def generation(self) -> int:
@@ -94,6 +96,7 @@ class Context:
         answer = self.client.send(request, meanwhile)
         self.answered(answer.verdict.name.lower())
         self.heard = self.heard or answer.status is not None
+        self.took = self.took or answer.verdict is Verdict.ACCEPTED
         if answer.verdict is Verdict.RETRY and answer.retry_after is not None:
             self.waits.append(answer.retry_after)
         return answer

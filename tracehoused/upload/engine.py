@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Callable
 
 from tracehouse.exceptions import SpoolError, TracehouseError
+from tracehouse.spool.keys import DEFAULT_API_BASE
 from tracehouse.spool.manifest import Manifest
 from tracehoused.config import Settings
 from tracehoused.exceptions import CredentialError, LeaseHeld
@@ -136,7 +137,7 @@ class Engine:
         own, told = self._options.own, self._options.api_base
         if own is not None:
             return Credential(own.token, _OWN, own.api_base)
-        api_base = told or manifest.api_base
+        api_base = told or self._server_of(manifest)
         allowed = self._settings.allow_plain_http
         is_anonymous = manifest.credential == "anon" and self._options.profile is None
         if is_anonymous or (self._options.anonymous and manifest.credential is None):
@@ -145,7 +146,7 @@ class Engine:
             return refused or anonymous(api_base, self._settings.state_dir, client, allow_plain_http=allowed)
         return find(
             api_base,
-            manifest.credential if told is None or told == manifest.api_base else None,
+            manifest.credential if api_base == manifest.api_base else None,
             environ=self._environ,
             profile=self._options.profile,
             allow_plain_http=allowed,
@@ -160,8 +161,13 @@ class Engine:
         """The anonymous identity that a session without a key may have gone out under."""
         if manifest.credential is not None:
             return None
-        found = anonymous(self._options.api_base or manifest.api_base, self._settings.state_dir, None)
+        found = anonymous(self._options.api_base or self._server_of(manifest), self._settings.state_dir, None)
         return found if isinstance(found, Credential) else None
+
+    def _server_of(self, manifest: Manifest) -> str:
+        """Its own. Of a job that named neither a server nor a key, as on a node where nothing is set up: the one of the settings here."""
+        is_open = manifest.api_base == DEFAULT_API_BASE and manifest.credential is None
+        return self._settings.api_base if is_open else manifest.api_base
 
     def checkpoint(self, session: str, manifest: Manifest, destination: Destination) -> Checkpoint:
         """What is settled of a session there, without taking its lease: for looking only."""
@@ -203,6 +209,9 @@ class Engine:
             self._breakers.release(destination.api_base, destination.hash)
             raise
         outcome = report.outcome
+        if report.took and outcome.scope == SERVER:
+            # it is there, and the line to it bad: that alone is no reason to leave it alone
+            self._breakers.note(destination.api_base, destination.hash, "", None)
         if report.heard or outcome.scope in (SERVER, KEY):
             self._breakers.note(destination.api_base, destination.hash, outcome.scope, outcome.retry_after)
         else:
@@ -233,8 +242,9 @@ class Engine:
             self._kept.keep(session, destination.hash, checkpoint)
         left = 0 if outcome.complete else records_left(session, manifest.uid, checkpoint.state)
         dropped = checkpoint.state.dropped
+        told = context.heard, context.took
         return Report(
-            session, manifest, destination, outcome, len(checkpoint.dead), uploader.live, dropped, left, context.heard
+            session, manifest, destination, outcome, len(checkpoint.dead), uploader.live, dropped, left, *told
         )
 
     @contextmanager

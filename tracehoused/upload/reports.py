@@ -36,7 +36,8 @@ class Destination:
 @dataclass(frozen=True)
 class Report:
     """What a pass over one session left. ``manifest`` is None when it could not be read; ``outcome.trouble`` says why. ``left``: records
-    that are still to be sent, None when nobody counted. ``dropped``: those its job could not write. ``heard``: the server answered."""
+    that are still to be sent, None when nobody counted. ``dropped``: those its job could not write. ``heard``: the server answered;
+    ``took``: and accepted something."""
 
     session: str
     manifest: Manifest | None
@@ -47,3 +48,4 @@ class Report:
     dropped: int = 0
     left: int | None = None
     heard: bool = False
+    took: bool = False
