@@ -44,9 +44,8 @@ def show(session: str, spool: str | None, full: bool) -> None:
     path = _find(session, spool)
     manifest = read_manifest(path)
     name = f" ({printable(manifest.name)})" if manifest.name else ""
-    click.echo(
-        f"{manifest.kind} {printable(manifest.id)}{name}  project {printable(manifest.project or '-')}  from {manifest.created_at}"
-    )
+    told = f"project {printable(manifest.project or '-')}  from {printable(manifest.created_at)}"
+    click.echo(f"{manifest.kind} {printable(manifest.id)}{name}  {told}")
     if manifest.kind == "trace":
         _conversation(path, manifest.uid, full)
     else:
@@ -196,7 +195,7 @@ def _finite(value: Any) -> float | None:
 
 def _shown(value: Any, full: bool) -> str:
     if isinstance(value, dict) and value.get("_type") == "number":
-        return str(value.get("value"))
+        return _cut(str(value.get("value")), full)
     return _cut(json.dumps(value, ensure_ascii=False), full)
 
 
