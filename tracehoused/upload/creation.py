@@ -29,7 +29,7 @@ class Creation:
         known = self._checkpoint.state.facts.get("server_id")
         if known and self.confirmed:
             return str(known)
-        record = (self._checkpoint.state.facts.get("create") or self._record()).encode()
+        record = self._to_find() if known else self._first().encode()
         refused = self.update(record)
         if refused is not None:
             # not for what the job said of it: for what the manifest says
@@ -38,10 +38,18 @@ class Creation:
             raise Halt("paused", f"the server refused to create it: {refused.reason}", scope="session")
         return str(self._checkpoint.state.facts["server_id"])
 
-    def _record(self) -> str:
+    def _first(self) -> str:
+        known = self._checkpoint.state.facts.get("create")
+        if known:
+            return str(known)
         kind = b"run" if self._manifest.kind == "run" else b"trace"
         found = find_record(self._context, kind, self._manifest.id)
         return json.dumps(_from_manifest(self._manifest)) if found is None else found.decode("utf-8", "replace")
+
+    def _to_find(self) -> bytes:
+        """An upsert that changes nothing of a session that is there: what config it began with may have changed since."""
+        first = json.loads(self._first())
+        return wire.dumps({name: value for name, value in first.items() if name != "config"})
 
     def update(self, data: bytes) -> Answer | None:
         """Create it, or change what is there, by a record's data: None, or the server's refusal of that. Halt when it does neither."""
@@ -71,7 +79,7 @@ class Creation:
     def is_known(self) -> bool:
         """Whether the server still has the session. Without a key, so that it is no old answer that comes back."""
         facts = self._checkpoint.state.facts
-        request = wire.create_request(self._manifest.kind, str(facts["create"]).encode(), None, None)
+        request = wire.create_request(self._manifest.kind, self._to_find(), None, None)
         answer = self._context.ask(request)
         if answer.verdict is Verdict.DELETED:
             raise Halt("deleted", answer.reason, scope="session")

@@ -18,7 +18,7 @@ from tracehoused.upload.batch import CREATE, Record
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.opening import open_checked
 from tracehoused.upload.patches import Patch
-from tracehoused.upload.reader import Scan, scan
+from tracehoused.upload.reader import Scan, scan, writers
 from tracehoused.upload.rounds import Round, is_object
 
 __all__ = ["Ids", "find_record"]
@@ -157,9 +157,10 @@ def _session_id(record: Record) -> str:
 
 
 def find_record(context: Context, kind: bytes, session_id: str) -> bytes | None:
-    """The data of a session's own first creation record, wherever it lies in the segments."""
+    """The data of a session's own first creation record, wherever it lies in the segments: the first attempt's tells when it began."""
     id_name = "client_run_id" if kind == b"run" else "session_id"
-    for record in _creations(context, kind, sorted(_segments(context))):
+    segments = [(epoch.id, n) for epoch in writers(context.session) for n in epoch.sizes]
+    for record in _creations(context, kind, segments):
         if json.loads(record.data).get(id_name) == session_id:
             return record.data
     return None
