@@ -278,6 +278,31 @@ def test_interrupted_it_stops_cleanly_and_the_next_sync_goes_on(home: Home, hous
             assert held.texts(f"interrupted-{number}") == texts(20)
 
 
+def test_interrupted_in_a_long_session_it_ends_with_the_requests_under_way(home: Home, house: House) -> None:
+    home.job(TRACE, "long", "100")
+    told, seen = threading.Event(), 0
+
+    def note(request: Received) -> None:
+        nonlocal seen
+        seen += 1
+        if seen > 10:
+            told.wait(60)
+
+    with proxied(house.url, note) as proxy:
+        process = home.start("sync", str(home.spool), "--api-base", proxy.url, TRACEHOUSE_BATCH_SPANS="1")
+        wait_until(lambda: seen > 10, what="requests")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        wait_until(lambda: "stopping" in process.stderr.readline(), what="the word that it stops")
+        told.set()
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert seen < 20
+        assert home.sync("--api-base", proxy.url).code == 0
+    with Held(house) as held:
+        assert held.texts("long") == texts(100)
+
+
 def test_interrupted_twice_it_ends_at_once(home: Home, house: House) -> None:
     home.job(TRACE, "twice", "5")
     applied = threading.Event()

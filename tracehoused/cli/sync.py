@@ -160,6 +160,7 @@ def _drain_all(work: _Work, sessions: list[str], jobs: int) -> None:
         if work.stop.is_set():
             os._exit(130)
         work.stop.set()
+        work.engine.stop()
         click.echo("\nstopping: what is under way is finished first (again to stop at once)", err=True)
 
     previous = signal.signal(signal.SIGINT, interrupt)

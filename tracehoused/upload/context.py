@@ -92,7 +92,7 @@ class Context:
         if not self.still_ours():
             raise Halt("lease", "another agent has taken over this session", scope="session")
         if self.stopping():
-            raise Halt("stopping", "the agent was stopped; the rest follows when it runs again", scope="session")
+            raise Halt("stopping", "it was stopped; the rest follows the next time", scope="session")
         answer = self.client.send(request, meanwhile)
         self.answered(answer.verdict.name.lower())
         self.heard = self.heard or answer.status is not None
