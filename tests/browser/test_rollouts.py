@@ -129,3 +129,25 @@ def test_rollouts_come_in_while_one_looks(visitor: Visitor, client: httpx.Client
     assert visitor.find(".steps input").get_attribute("value") == "2"
     assert visitor.find(".pane").get_attribute("data-kept") == "yes"
     assert visitor.troubles() == []
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_rewards_fit_beside_their_bars_and_the_worst_come_first_on_demand(
+    visitor: Visitor, client: httpx.Client, width: int
+) -> None:
+    run = new_run(client, "fitting")
+    for at, reward in enumerate((-0.004848, 0.5, 1.2345678e-05, 123456.789)):
+        rolled(client, run, f"fitting-{at}", 1, reward)
+    visitor.open(f"/r/{run}/rollouts", width)
+    cut = "[...document.querySelectorAll('.sample .reward')].filter((one) => one.scrollWidth > one.clientWidth).length"
+    assert visitor.run(f"return {cut}") == 0
+    assert visitor.texts(".sample .reward") == ["123457", "0.5", "1.235e-05", "-0.004848"]
+    visitor.run("window.kept = true")
+    visitor.driver.find_element("link text", "Worst first").click()
+    visitor.wait("document.querySelector('.sample .reward').innerText === '-0.004848'")
+    assert visitor.run("return window.kept && location.search") == "?order=worst"
+    assert visitor.overflow() <= 0
+    visitor.find(".sample").click()
+    visitor.wait("document.querySelector('.pane .turn')")
+    assert visitor.texts(".sample .reward")[0] == "-0.004848"
+    assert visitor.troubles() == []

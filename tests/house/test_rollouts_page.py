@@ -139,3 +139,25 @@ def test_rewards_of_any_size_are_shown(client: httpx.Client, rewards: list[objec
     bars = re.findall(r'<rect width="([^"]*)" height="6"', answer.text)
     assert all(2 <= float(bar) <= 100 for bar in bars)
     assert not re.search(r"\b(nan|inf)\b", answer.text)
+
+
+def test_the_worst_come_first_where_they_are_asked_for_and_through_all_pages(client: httpx.Client) -> None:
+    run = new_run(client)
+    good, none, bad = add(client, run, 1, [0.9, None, 0.1], "a")
+    [other] = add(client, run, 1, [0.5], "b")
+    page = client.get(f"/r/{run}/rollouts", params={"step": 1, "order": "worst"}).text
+    assert listed(page) == [bad, good, none, other]
+    kept = re.findall(r'<a [^>]*href="([^"]*step=[^"]*)"[^>]*>', page)
+    assert sum("order=worst" not in one for one in kept) == 1
+    assert '<input type="hidden" name="order" value="worst">' in page
+    assert listed(client.get(f"/r/{run}/rollouts", params={"order": "worst", "group": "a"}).text) == [bad, good, none]
+    names = [f"{run}-{at}" for at in range(250)]
+    traces = [
+        {"session_id": name, "started_at": "2026-01-01T00:00:00Z", "run_id": run, "rollout_step": 2} for name in names
+    ]
+    assert post(client, "/v1/spans", {"traces": traces, "spans": [span(0, name) for name in names]}).is_success
+    first = client.get(f"/r/{run}/rollouts", params={"order": "worst"}).text
+    [following] = re.findall(r'rel="next" href="([^"]*skip=[^"]*)"', first)
+    rest = client.get(following.replace("&amp;", "&")).text
+    assert len({*listed(first), *listed(rest)}) == 250
+    assert "Worse ones" in rest
