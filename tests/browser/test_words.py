@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.support.browser import LOOKS, Visitor
+from tests.support.browser import Visitor
 from tests.support.house import new_run, once, point, post
 
 TEXT = ("The quick brown fox " * 40).strip()
@@ -30,7 +30,7 @@ def inside(visitor: Visitor, part: str, whole: str) -> bool:
     return bool(visitor.run(script, part, whole))
 
 
-@pytest.mark.parametrize("width, theme", LOOKS)
+@pytest.mark.parametrize("width, theme", [(375, "dark"), (1280, "light")])
 def test_long_values_stay_in_their_cards(visitor: Visitor, client: httpx.Client, width: int, theme: str) -> None:
     run, other = log(client, "words-one"), log(client, "words-two")
     for path in (f"/r/{run}", f"/compare?run={run}&run={other}"):
@@ -83,4 +83,10 @@ def test_long_values_stay_in_their_columns(visitor: Visitor, client: httpx.Clien
     assert len(widths) == 3
     assert max(widths) < 260
     assert visitor.find("#list td.last").get_attribute("title") == TEXT
+    assert visitor.overflow() <= 0
+
+
+def test_long_names_stay_in_the_list_to_compare_with(visitor: Visitor, client: httpx.Client) -> None:
+    run, other = (new_run(client, f"words-named-{at}", name="named " * 20, config={"lr": at}) for at in range(2))
+    visitor.open(f"/r/{run}/config?with={other}", 375)
     assert visitor.overflow() <= 0
