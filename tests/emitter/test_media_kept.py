@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from tests.service.support import Site, heard, send
-from tests.support import jobs
+from tests.support import jobs, lanes
 from tests.support.house import House
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"x" * 1000
@@ -26,9 +27,12 @@ print("flush", run.flush(), flush=True)
 
 
 def test_e2_a_run_that_is_deleted_keeps_what_a_process_adds_to_it_just_then(tmp_path: Path) -> None:
+    lanes.needs_house()
     (tmp_path / "picture.png").write_bytes(PICTURE)
-    with House(tmp_path / "house") as house:
-        site = Site(tmp_path / "home", api_base=house.url, key=house.key)
+    with (
+        House(tmp_path / "house") as house,
+        closing(Site(tmp_path / "home", api_base=house.url, key=house.key)) as site,
+    ):
         site.finished_job("run = cm.init_run(client_run_id='r', capture_env=False); run.log({'loss': 5.0})")
         site.tracehouse("sync")
         job = site.job(_ATTACHED, str(tmp_path / "picture.png"))
@@ -42,7 +46,6 @@ def test_e2_a_run_that_is_deleted_keeps_what_a_process_adds_to_it_just_then(tmp_
         assert "missing" not in site.tracehouse("deadletters", "list").stdout
         [session] = jobs.sessions(site.spool)
         assert [path.read_bytes() for path in (session / "media").iterdir()] == [PICTURE]
-        site.close()
 
 
 _TAKEN = """
