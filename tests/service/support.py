@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -41,23 +42,23 @@ class Site:
         self.environ = {**os.environ, **ours, **variables}
         self.jobs: list[subprocess.Popen[bytes]] = []
 
-    def run(self, program: str, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(self, program: str, *words: str, check: bool = True, **how: Any) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-c", _PROGRAM.format(program), *words],
-            env=self.environ, capture_output=True, text=True, timeout=90, cwd=self.home,
+            env=self.environ, capture_output=True, text=True, timeout=90, cwd=self.home, **how,
         )  # fmt: skip
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def tracehoused(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.run("tracehoused", *words, check=check)
+    def tracehoused(self, *words: str, check: bool = True, **how: Any) -> subprocess.CompletedProcess[str]:
+        return self.run("tracehoused", *words, check=check, **how)
 
     def tracehouse(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run("tracehouse", *words, check=check)
 
-    def start(self, *words: str) -> int:
+    def start(self, *words: str, **how: Any) -> int:
         """The agent in the background; its pid."""
-        self.tracehoused("start", *words)
+        self.tracehoused("start", *words, **how)
         return int(self.pidfile()["pid"])
 
     def pidfile(self) -> dict[str, Any]:
@@ -112,6 +113,21 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def without_privileges() -> None:
+    """For a child before its program begins: modes are to keep out root, too."""
+    if os.geteuid() == 0:
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def modes_hold(tmp_path: Path) -> bool:
+    """Whether a process begun ``without_privileges`` is kept out by them."""
+    shut = tmp_path / "shut"
+    shut.mkdir(0)
+    asked = [sys.executable, "-c", "import os, sys; os.listdir(sys.argv[1])", str(shut)]
+    return b"PermissionError" in subprocess.run(asked, capture_output=True, preexec_fn=without_privileges).stderr
 
 
 def send(job: subprocess.Popen[bytes], line: str) -> None:

@@ -13,17 +13,20 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
 from tracehoused.service.backlog import Backlog
 from tracehoused.service.lookout import Lookout
 from tracehoused.service.parking import Parking
-from tracehoused.service.spools import fingerprint, segments
+from tracehoused.service.spools import UNREADABLE, fingerprint, read_mark, segments
 from tracehoused.service.tracked import Schedule, Tracked
 from tracehoused.service.watcher import Hints
 from tracehoused.text import printable
+from tracehoused.unreadable import why
 from tracehoused.upload.engine import Engine, Report
+from tracehoused.upload.uploader import Outcome
 
 __all__ = ["Agent"]
 
@@ -183,7 +186,8 @@ class Agent:
         while not self._stopping.is_set() and (session := self._schedule.take()) is not None:
             # the watch first, and the writers too: what comes after the pass has looked is then told
             self._watch(session, time.monotonic())
-            self.lookout.set_epochs(session, segments(session.path))
+            with suppress(OSError):  # which the pass tells of
+                self.lookout.set_epochs(session, segments(session.path))
             self._pool.submit(self._pass, session)
 
     def _watch(self, session: Tracked, now: float) -> None:
@@ -197,13 +201,20 @@ class Agent:
             self._schedule.at(session, session.next_look(self.lookout.next_poll(session, now)))
 
     def _pass(self, session: Tracked) -> None:
-        mark, epochs, report = fingerprint(session.path), segments(session.path), None
         began = time.monotonic()
+        mark, report, trouble = UNREADABLE, None, ""
+        epochs: tuple[str, ...] = ()
         try:
+            mark, epochs = read_mark(session.path), segments(session.path)
             if epochs or self.lookout.is_left(session.path):
                 report = self._engine.drain(session.path)
-        except Exception:  # a thread's top: one session's trouble must not end the agent
+        except OSError as error:
+            trouble = f"cannot be read: {why(session.path, error)}"
+        except Exception as error:  # a thread's top: one session's trouble must not end the agent
             log.exception("a defect stopped this pass; it is tried again", extra={"session": session.path})
+            trouble = f"a defect stopped its pass ({type(error).__name__}): see the agent's log"
+        if trouble:
+            report = Report(session.path, None, None, Outcome(False, trouble))
         self._done.append(_Done(session, mark, epochs, report, time.monotonic() - began))
         self.lookout.watcher.wake()
 
@@ -239,13 +250,10 @@ class Agent:
             self._parking.hear(done.report.destination, done.report.outcome.scope, now)
 
     def _wait_for_records(self, done: _Done, now: float) -> None:
-        """A directory in which no record is yet, or a pass that a defect ended."""
+        """A directory in which no record is yet."""
         session = done.session
-        if done.epochs:
-            session.state = "retry"
-            self.failed += 1
-            self._schedule.at(session, now + session.wait(self._rng, None))
-        elif session.again:
+        session.backoff, session.trouble = None, ""
+        if session.again:
             session.again = False
             self._schedule.at(session, now + _GAP)
         else:
@@ -284,6 +292,8 @@ class Agent:
         elif report.destination is None and outcome.scope != "lease":
             session.state = "waiting"
             self.lookout.waits(session)
+            if report.left is None:  # it lacks more than a key
+                self._schedule.at(session, self.lookout.next_try(now, session.wait(self._rng, None)))
         elif report.destination is not None and outcome.scope in ("destination", "identity"):
             place = report.destination.api_base if outcome.scope == "destination" else report.destination.hash
             self._parking.park(session, place, outcome.retry_after, now)

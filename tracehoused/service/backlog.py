@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
 from tracehoused.service.ledger import Ledger
 from tracehoused.service.tracked import Tracked
+from tracehoused.unreadable import TROUBLES
 from tracehoused.upload.reader import measure, read_manifest, writers
 from tracehoused.upload.tails import records_written
 
@@ -115,7 +115,7 @@ def count_new(session: Tracked) -> None:
         measure(session.path, epochs)
         session.left = records_written(session.path, manifest.uid, epochs)
         begun = os.stat(os.path.join(session.path, layout.MANIFEST)).st_mtime
-    except (TracehouseError, OSError):
+    except TROUBLES:
         return
     session.home = (manifest.api_base, manifest.machine_id)
     if session.pending_since is not None:

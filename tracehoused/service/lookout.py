@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tracehouse.spool import layout, liveness
 from tracehoused.service.backlog import count_new
 from tracehoused.service.ledger import Note, Odometer, directory_mark
-from tracehoused.service.spools import Spool, expand, fingerprint
+from tracehoused.service.spools import Spool, Spools, fingerprint
 from tracehoused.service.tracked import Tracked
 from tracehoused.service.watcher import Hints, Watcher
 from tracehoused.service.watches import LATELY, Watches
@@ -28,6 +28,7 @@ log = logging.getLogger("tracehoused")
 _POLL = 0.5
 _REMOTE_POLL = 1.0
 _COST = 0.006  # seconds between two looks at idle sessions, so that they take less than a hundredth of a core
+_TRY_COST = 0.05
 _BLIND_RESCAN = 30.0
 _MEASURED = 20_000
 _COUNTED = 5_000
@@ -49,17 +50,14 @@ class Lookout:
         only: str | None = None,
         marking: bool = True,
     ) -> None:
-        self._patterns = patterns
-        self._state_dir = state_dir
         self._every = rescan_every
         self._dead_after = dead_after
         self._credentials = credentials
         self._only = only
-        self._marking = marking
         self._keys_seen: object = None
         self.watcher = Watcher()
         self.odometer = Odometer(state_dir)
-        self.spools: dict[str, Spool] = {}
+        self.spools = Spools(patterns, state_dir, marking=marking)
         self.sessions: dict[str, Tracked] = {}
         self._by_epoch: dict[str, set[str]] = {}
         self._beats: dict[str, tuple[float, float]] = {}
@@ -70,16 +68,18 @@ class Lookout:
         self.next_look = 0.0
 
     def open(self) -> None:
-        """Find the spools and begin to watch them; what cannot be watched is polled."""
-        for path in expand(self._patterns):
-            if path in self.spools:
-                self.spools[path].mark()
-            else:
-                self.spools[path] = Spool(path, self._state_dir, marking=self._marking)
-                log.info("watching a spool", extra={"spool": path})
-                if self.spools[path].problem:
-                    log.warning("%s", self.spools[path].problem, extra={"spool": path})
-            self.watcher.add_spool(path)
+        """Find the spools and begin to watch them; what cannot be watched is polled, what cannot be used is tried again."""
+        for path in self.spools.find():
+            with self.spools.attempt(path):
+                self._open(path)
+        self._tell_of_watcher()
+
+    def _open(self, path: str) -> Spool:
+        spool = self.spools.open(path)
+        self.watcher.add_spool(path)
+        return spool
+
+    def _tell_of_watcher(self) -> None:
         if self.watcher.problem != self._problem_told:
             self._problem_told = self.watcher.problem
             log.warning("%s", self.watcher.problem)
@@ -122,13 +122,11 @@ class Lookout:
 
     def rescan(self, now: float) -> list[Tracked]:
         """Whatever events said or missed: sessions that grew, are new, may have died, or have a key at last."""
-        self.open()
         wanted: dict[str, Tracked] = {}
-        for spool in self.spools.values():
-            try:
-                self._look_through(spool, now, wanted)
-            except OSError as error:
-                log.warning("cannot look through it: %s", error.strerror, extra={"spool": spool.path})
+        for path in self.spools.find():
+            with self.spools.attempt(path):
+                self._look_through(self._open(path), now, wanted)
+        self._tell_of_watcher()
         for path in self._dead_writers(now) | self._with_keys():
             if path in self.sessions:
                 wanted[path] = self.sessions[path]
@@ -171,8 +169,9 @@ class Lookout:
 
     @staticmethod
     def _may_have_grown(session: Tracked) -> bool:
-        """Events may have been missed; who is looked at by the clock needs no look besides."""
-        return session.state in ("live", "new", "waiting") and session.due is None and not session.running
+        """Events may have been missed; who is looked at by the clock often needs no look besides."""
+        is_asleep = session.state == "waiting" or (session.state in ("live", "new") and session.due is None)
+        return is_asleep and not session.running
 
     def _dead_writers(self, now: float) -> set[str]:
         """Sessions of writers that are gone, or were not heard of for long by our own clock: of few writers, not of each session."""
@@ -194,7 +193,7 @@ class Lookout:
         return found
 
     def _with_keys(self) -> set[str]:
-        seen = [os.stat(path).st_mtime_ns if os.path.exists(path) else 0 for path in self._credentials]
+        seen = [_changed_at(path) for path in self._credentials]
         changed, self._keys_seen = self._keys_seen not in (None, seen), seen
         if not changed:
             return set()
@@ -202,9 +201,13 @@ class Lookout:
         return found
 
     def waits(self, session: Tracked) -> None:
-        """It has no key, or cannot be read: tried again when keys change, or by the next start."""
+        """It has no key, or cannot be read: tried again when keys change, or its segments do."""
         self._waiting.add(session.path)
         self.watches.take(session)
+
+    def next_try(self, now: float, wait: float) -> float:
+        """When one that cannot be read is tried again, ``wait`` seconds from now or later: many take no larger part of a core than few."""
+        return now + max(wait, len(self.sessions) * _TRY_COST)
 
     def settled(self, session: Tracked, mark: tuple[int, int]) -> None:
         """Nothing is left to do with it: a note takes its place, if its segments still are as they were at ``mark``."""
@@ -276,3 +279,10 @@ class Lookout:
 
 def _files(session: str) -> int:
     return 1 + sum(len(names) + len(dirs) for _, dirs, names in os.walk(session))
+
+
+def _changed_at(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0

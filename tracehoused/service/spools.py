@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import glob
+import logging
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tracehouse.spool import durable, layout
 from tracehoused.service.ledger import Ledger
+from tracehoused.unreadable import why
 
-__all__ = ["Spool", "expand", "fingerprint", "segments"]
+__all__ = ["UNREADABLE", "Spool", "Spools", "fingerprint", "read_mark", "segments"]
 
+log = logging.getLogger("tracehoused")
 
-def expand(patterns: Sequence[str]) -> list[str]:
-    """Absolute paths of spools; one that is named, not matched, is made where it is missing."""
-    found: list[str] = []
-    for pattern in patterns:
-        path = os.path.abspath(os.path.expanduser(pattern))
-        if glob.has_magic(path):
-            found += [match for match in sorted(glob.glob(path)) if os.path.isdir(match)]
-        else:
-            durable.private_dir(path)
-            found.append(path)
-    return list(dict.fromkeys(found))
+UNREADABLE = (0, -1)  # no segment was ever changed then
 
 
 class Spool:
-    """One watched spool. OSError when it cannot be used. ``marking``: let jobs know that an agent is here."""
+    """One watched spool. ``problem``: what is wrong with it now. ``marking``: let jobs know that an agent is here."""
 
     def __init__(self, path: str, state_dir: str, *, marking: bool = True) -> None:
         self.path = path
@@ -35,12 +29,16 @@ class Spool:
         self.problem = ""
         self._marking = marking
         self._lock_fd = -1
-        self.mark()
 
-    def mark(self) -> None:
-        """Tell jobs that an agent is here."""
-        if not self._marking:
-            return
+    def open(self) -> None:
+        """Let jobs know. OSError when it cannot be used."""
+        self.problem = ""
+        with os.scandir(self.path):
+            pass  # it can be read
+        if self._marking:
+            self._mark()
+
+    def _mark(self) -> None:
         path = os.path.join(self.path, layout.AGENT_LOCK)
         try:
             if self._lock_fd >= 0 and os.path.exists(path):
@@ -67,6 +65,10 @@ class Spool:
                             yield entry.name, entry.stat(follow_symlinks=False).st_mtime_ns
                     except FileNotFoundError:
                         continue  # removed meanwhile
+                    except PermissionError:
+                        raise  # it is the spool that may not be entered
+                    except OSError:
+                        yield entry.name, 0  # there, and broken: its pass tells
 
     def close(self) -> None:
         self.ledger.save()
@@ -75,8 +77,59 @@ class Spool:
             self._lock_fd = -1
 
 
-def fingerprint(session: str) -> tuple[int, int]:
-    """(bytes, newest change in ns) of a session's segments: what changes whenever one of them grows or comes."""
+class Spools(dict[str, Spool]):
+    """Those that were found and could be used, by path. ``patterns``: their paths, or patterns of such. ``unusable``: why one cannot be
+    used now, by path, be it one of them or not."""
+
+    def __init__(self, patterns: Sequence[str], state_dir: str, *, marking: bool) -> None:
+        super().__init__()
+        self.unusable: dict[str, str] = {}
+        self._patterns = [os.path.abspath(os.path.expanduser(pattern)) for pattern in patterns]
+        self._state_dir = state_dir
+        self._marking = marking
+
+    def find(self) -> list[str]:
+        """Absolute paths: of those named, whether there is one or not, of those matched, and of those that were."""
+        found: list[str] = []
+        for path in self._patterns:
+            matched = glob.has_magic(path)
+            found += [match for match in sorted(glob.glob(path)) if os.path.isdir(match)] if matched else [path]
+        return list(dict.fromkeys([*found, *self]))
+
+    def open(self, path: str) -> Spool:
+        """The spool there; one that is named, not matched, is made where it is missing. OSError when it cannot be used."""
+        if path in self._patterns:
+            durable.private_dir(path)
+        spool = self.get(path) or Spool(path, self._state_dir, marking=self._marking)
+        before = spool.problem
+        spool.open()
+        if path not in self:
+            self[path] = spool
+            log.info("watching a spool", extra={"spool": path})
+        if spool.problem not in ("", before):
+            log.warning("%s", spool.problem, extra={"spool": path})
+        return spool
+
+    @contextmanager
+    def attempt(self, path: str) -> Iterator[None]:
+        """One spool's trouble is told of once, and is no other's."""
+        try:
+            yield
+        except OSError as error:
+            problem = f"the spool cannot be used: {why(path, error)}"
+            if self.unusable.get(path) != problem:
+                log.warning("%s", problem, extra={"spool": path})
+            self.unusable[path] = problem
+            if path in self:
+                self[path].problem = problem
+        else:
+            if self.unusable.pop(path, None):
+                log.info("the spool can be used again", extra={"spool": path})
+
+
+def read_mark(session: str) -> tuple[int, int]:
+    """(bytes, newest change in ns) of a session's segments: what changes whenever one of them grows or comes. OSError when it cannot be
+    read."""
     size = newest = 0
     try:
         with os.scandir(session) as entries:
@@ -90,10 +143,18 @@ def fingerprint(session: str) -> tuple[int, int]:
     return size, newest
 
 
+def fingerprint(session: str) -> tuple[int, int]:
+    """``read_mark``, or UNREADABLE: that changes once it can be read."""
+    try:
+        return read_mark(session)
+    except OSError:
+        return UNREADABLE
+
+
 def segments(session: str) -> tuple[str, ...]:
-    """The epochs that have segments in a session; none when it is gone."""
+    """The epochs that have segments in a session; none when it is gone. OSError when it cannot be read."""
     try:
         names = os.listdir(session)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return ()
     return tuple(sorted({parsed.epoch for name in names if (parsed := layout.parse_segment_name(name))}))
