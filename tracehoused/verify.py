@@ -11,15 +11,15 @@ from typing import Any
 
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
-from tracehoused.http.request import Request, api_path
+from tracehoused.http.request import Request
 from tracehoused.http.retry import Verdict
 from tracehoused.service.retention import is_pruned, receipt_of
 from tracehoused.unreadable import TROUBLES, why
 from tracehoused.upload import wire
 from tracehoused.upload.batch import ARTIFACTS, LANES, LOCAL, MEDIA, METRICS, SPANS, Record
 from tracehoused.upload.context import Context, Halt
+from tracehoused.upload.creation import is_there
 from tracehoused.upload.engine import Engine
-from tracehoused.upload.facts import is_count
 from tracehoused.upload.intervals import Intervals
 from tracehoused.upload.mediafiles import checked_media
 from tracehoused.upload.opening import open_checked
@@ -91,19 +91,13 @@ def _prove(engine: Engine, session: str, proof: Proof) -> None:
         if refused:
             told = "1 record was" if len(refused) == 1 else f"{len(refused):,} records were"
             proof.problems.append(f"{told} refused: see `tracehouse deadletters list`")
-        proof.deleted = _deleted(session)
+        proof.deleted = (receipt_of(session) or {}).get("records", 0)
         forgotten = context.checkpoint.state.forgotten
         if forgotten:
             proof.problems.append(
                 f"{forgotten:,} records were deleted here after they were acknowledged, and the server has lost them since"
             )
         _ask(context, manifest.kind, found, proof)
-
-
-def _deleted(session: str) -> int:
-    """How many records were deleted here after their acknowledgement, by a receipt that anybody may have written."""
-    count = (receipt_of(session) or {}).get("records")
-    return int(count) if count is not None and is_count(count) else 0
 
 
 def _compare(context: Context, epoch: Epoch, ended: bool, found: _Found, proof: Proof) -> None:
@@ -194,24 +188,13 @@ def _ask(context: Context, kind: str, found: _Found, proof: Proof) -> None:
             proof.problems.append("it was never created at the server")
         proof.asked = not found.seqs
         return
-    if not _is_there(context, api_path("v1", "traces" if kind == "trace" else "runs", str(server_id))):
+    if not is_there(context, kind, str(server_id)):
         proof.problems.append("the server does not have it any more")
     places = [(epoch, lane, *pair) for (epoch, lane), seqs in found.seqs.items() for pair in seqs]
     hashes = sorted(found.hashes)
     for at in range(0, max(len(places), len(hashes), 1), _MOST):
         _ask_for(context, places[at : at + _MOST], hashes[at : at + _MOST], proof)
     proof.asked = True
-
-
-def _is_there(context: Context, path: str) -> bool:
-    """Whether the server has a trace or run. Halt where its answer says neither yes nor no."""
-    answer = context.ask(Request("GET", path, (("limit", "1"),)))
-    # what it holds may be more than any reply is read of, even so
-    if answer.status is not None and 200 <= answer.status < 300:
-        return True
-    if answer.verdict not in (Verdict.MISSING, Verdict.DELETED):
-        raise Halt("unavailable", answer.reason, scope="session")
-    return False
 
 
 def _ask_for(context: Context, places: list[tuple[str, str, int, int]], hashes: list[str], proof: Proof) -> None:

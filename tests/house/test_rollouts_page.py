@@ -108,10 +108,8 @@ _EXTREMES: dict[str, list[object]] = {
     "the last double there is": [_MOST, _MOST],
     "the first": [-_MOST, -_MOST],
     "hardly different": [5e-324, 0.0],
-    "hardly anything": [5e-324, 5e-324],
     "neighbours": [1.0, 1.0000000000000002],
-    "no numbers": [{"_type": "number", "value": word} for word in ("NaN", "Infinity", "-Infinity")],
-    "some": [{"_type": "number", "value": "NaN"}, 10**400, -1, 2.5],
+    "no numbers": [{"_type": "number", "value": "NaN"}, {"_type": "number", "value": "-Infinity"}, 10**400],
 }
 
 
@@ -125,11 +123,15 @@ def _shown(page: str) -> tuple[list[tuple[int, int]], list[float]]:
 @pytest.mark.parametrize("rewards", _EXTREMES.values(), ids=_EXTREMES)
 def test_rewards_of_any_size_are_shown(client: httpx.Client, rewards: list[object]) -> None:
     run = new_run(client)
-    for step in (1, 2):
-        add(client, run, step, rewards, "a")
+    made: list[str] = []
+    for step, reward in [(1, rewards[0]), *((2, reward) for reward in rewards)]:
+        trace = new_trace(client, f"{run}-{len(made)}", run_id=run, rollout_step=step)
+        metadata = {"reward": reward, "group": "a"}
+        assert client.patch(f"/v1/traces/{trace}", json={"metadata": metadata}).is_success
+        made.append(trace)
     answer = client.get(f"/r/{run}/rollouts")
     assert answer.status_code == 200
-    assert len(listed(answer.text)) == len(rewards)
+    assert sorted(listed(answer.text)) == sorted(made[1:])
     known = {float(reward) for reward in rewards if isinstance(reward, (int, float)) and abs(reward) <= _MOST}
     cells, line = _shown(answer.text)
     assert {x for x, _ in cells} == ({0, 10} if known else set())
