@@ -60,6 +60,10 @@ def _troubles(site: Site) -> dict[str, str]:
     return {one["session"]: f"{one['state']}: {one['trouble']}" for one in site.status()["agent"]["troubles"]}
 
 
+def _problems(site: Site) -> dict[str, str]:
+    return {one["path"]: one["problem"] for one in site.status()["agent"]["spools"]}
+
+
 def test_a3_sessions_that_may_not_be_read_or_written_to_hold_up_no_other_are_told_of_and_go_out_once_they_may(
     closing: Site, house: House
 ) -> None:
@@ -109,3 +113,41 @@ def test_a3_live_sessions_that_become_unreadable_do_not_end_the_agent_and_are_ta
     for path in closing.spool.glob("run-*"):
         path.chmod(0o700)
     _wait_for(house, *names, loss=(1.0, 2.0))
+
+
+def test_a6_spools_that_cannot_be_used_from_the_start_or_any_more_end_nothing_are_told_of_and_taken_up_again(
+    site: Site, house: House
+) -> None:
+    site.environ["TRACEHOUSE_RESCAN_EVERY"] = "1"
+    never, lost = site.home / "file" / "spool", site.home / "mount" / "spool"
+    never.parent.write_text("")
+    spools = [word for path in (never, lost, site.spool) for word in ("--spool", str(path))]
+    assert site.tracehoused("run-once", *spools, check=False).returncode == 1
+    pid = site.start(*spools)
+    lost.parent.rename(site.home / "away")
+    lost.parent.write_text("")
+    wait_until(lambda: len(_logged(site, "cannot be used")) == 2 or not is_alive(pid), what=lambda: str(site.log()))
+    site.finished_job(_RUNS, "a")
+    _wait_for(house, "a")
+    wrong = {str(path): f"the spool cannot be used: Not a directory: {path}" for path in (never, lost)}
+    assert _problems(site) == {**wrong, str(site.spool): ""}
+    assert wrong[str(never)] in site.tracehoused("status").stdout
+    never.parent.unlink()
+    lost.parent.unlink()
+    (site.home / "away").rename(lost.parent)
+    wait_until(lambda: len(_logged(site, "can be used again")) == 2, what=lambda: str(site.log()))
+    for number, spool in enumerate((never, lost)):
+        site.environ["TRACEHOUSE_SPOOL_DIR"] = str(spool)
+        site.finished_job(_RUNS, str(number))
+    _wait_for(house, "a", "0", "1")
+    assert is_alive(pid)
+    assert not any(_problems(site).values())
+
+
+def test_an_agent_that_cannot_use_any_spool_does_not_start_and_its_log_has_the_reason(alone: Site) -> None:
+    spool = alone.home / "file" / "spool"
+    spool.parent.write_text("")
+    done = alone.tracehoused("start", "--spool", str(spool), check=False)
+    assert done.returncode == 1
+    assert "Not a directory" in done.stderr
+    assert [line["level"] for line in _logged(alone, "the agent ends: the spool cannot be used")] == ["critical"]

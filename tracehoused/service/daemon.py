@@ -11,12 +11,13 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Callable
 
-from tracehouse.exceptions import TracehouseError
+from tracehouse.exceptions import SpoolError, TracehouseError
 from tracehouse.spool.places import default_config_dir
 from tracehoused.config import config_path, resolve
 from tracehoused.service import logfile, snapshot
@@ -33,6 +34,7 @@ __all__ = ["Service"]
 log = logging.getLogger("tracehoused")
 
 _AGES = ("at", "oldest_unacknowledged")
+_NO_SPOOL = {"sessions": 0, "settled": 0, "bytes": 0, "files": 0, "polled": False}
 # what a live session's own journal says is enough meanwhile: a copy costs two fsyncs, as much as its journal for the same records
 _COPY_SECONDS = 30.0
 
@@ -62,6 +64,7 @@ class Service:
         self._pidfile = PidFile(self._settings.state_dir)
         self._again = False
         self._ended = False
+        self._served = False
         self._drains = False
         self._published: dict[str, Any] = {}
         self._agent: Agent | None = None
@@ -73,12 +76,13 @@ class Service:
         if other is not None:
             return other
         try:
-            self._listen()
-            self._serve()
-            while self._again and not self._ended:
-                self._again = False
-                self._reload()
+            with _reason_logged():
+                self._listen()
                 self._serve()
+                while self._again and not self._ended:
+                    self._again = False
+                    self._reload()
+                    self._serve()
         finally:
             self._notifier.tell("STOPPING=1")
             self._pidfile.release()
@@ -90,12 +94,13 @@ class Service:
         if other is not None:
             return other, False
         try:
-            self._listen()
-            self._serve(once=True)
+            with _reason_logged():
+                self._listen()
+                self._serve(once=True)
         finally:
             self._pidfile.release()
         assert self._agent is not None
-        return None, not self._agent.failed
+        return None, not self._agent.failed and not self._lookout.spools.unusable
 
     def _told(self) -> dict[str, Any]:
         return {
@@ -126,6 +131,7 @@ class Service:
         self._agent = Agent(self._engine, lookout, jobs=settings.jobs, beat=self._beat)
         self._lookout = lookout
         lookout.open()
+        self._refuse_to_start()
         self._heed()
         log.info("tracehoused %s started, pid %d", _version(), os.getpid())
         try:
@@ -141,6 +147,13 @@ class Service:
             self._engine.close()
             log.info("tracehoused stopped")
 
+    def _refuse_to_start(self) -> None:
+        """Where none of the spools can be used: who starts an agent is there to hear it. Later it is waited for one that can."""
+        spools = self._lookout.spools
+        if spools.unusable and not spools and not self._served:
+            raise SpoolError("; ".join(spools.unusable.values()))
+        self._served = True
+
     def _beat(self) -> None:
         """After each look through the spools."""
         self._ready()
@@ -154,8 +167,16 @@ class Service:
 
     def _take(self) -> dict[str, Any]:
         told = self._told()
+        taken = snapshot.take(self._lookout, self._counts, time.monotonic())
+        spools = self._lookout.spools
+        never = [
+            {**_NO_SPOOL, "path": path, "problem": why}
+            for path, why in list(spools.unusable.items())
+            if path not in spools
+        ]
+        taken["spools"] += never
         return {
-            **snapshot.take(self._lookout, self._counts, time.monotonic()),
+            **taken,
             "version": _version(),
             "pid": os.getpid(),
             "host": os.uname().nodename,
@@ -220,6 +241,16 @@ class Service:
             self._engine.stop()
         if self._agent is not None:
             self._agent.stop()
+
+
+@contextmanager
+def _reason_logged() -> Iterator[None]:
+    """An error that ends the agent is in its log as well: who would be told of it may have gone."""
+    try:
+        yield
+    except (OSError, TracehouseError) as error:  # any other is logged as a defect
+        log.critical("the agent ends: %s", error, exc_info=isinstance(error, OSError))
+        raise
 
 
 def _keys(environ: Mapping[str, str]) -> list[str]:

@@ -34,7 +34,7 @@ class Spool:
         """Let jobs know. OSError when it cannot be used."""
         self.problem = ""
         with os.scandir(self.path):
-            pass  # it can be read
+            os.stat(os.path.join(self.path, os.curdir))  # it can be read, and entered
         if self._marking:
             self._mark()
 
