@@ -18,7 +18,7 @@ from tracehouse.spool import layout
 from tracehouse.spool.manifest import Manifest
 from tracehoused.config import resolve
 from tracehoused.identities.credentials import Credential
-from tracehoused.upload.deadletter import DeadLetter
+from tracehoused.upload.deadletter import DeadLetter, DeadLetters
 from tracehoused.upload.engine import Destination, Engine
 from tracehoused.upload.reader import read_manifest
 
@@ -135,19 +135,37 @@ def test_s5_a_status_is_told_without_the_control_characters_in_it(alone: Site) -
     assert len(shown.splitlines()) == 3
 
 
-def test_s5_a_spools_dead_letters_are_listed_without_the_control_characters_in_them(alone: Site) -> None:
-    hostile = "\x1b]0;owned\x07\nrun-forged  all is well"
-    path = str(_session(alone, "told"))
-    engine = Engine(resolve({}, environ=alone.environ), alone.environ)
-    manifest = read_manifest(path)
+def _letters(site: Site, session: Path) -> DeadLetters:
+    engine = Engine(resolve({}, environ=site.environ), site.environ)
+    manifest = read_manifest(str(session))
     credential = engine.known_credential(manifest)
     assert isinstance(credential, Credential)
-    letters = engine.checkpoint(path, manifest, Destination.of(credential)).dead
+    return engine.checkpoint(str(session), manifest, Destination.of(credential)).dead
+
+
+def test_s5_a_spools_dead_letters_are_listed_without_the_control_characters_in_them(alone: Site) -> None:
+    hostile = "\x1b]0;owned\x07\nrun-forged  all is well"
+    path = _session(alone, "told")
+    letters = _letters(alone, path)
     for seq, field in enumerate(("epoch", "type", "at", "reason"), 1):
         letter = DeadLetter(EPOCH, 0, 0, 9, seq, "span", "spans", 400, "no", AT)
         letters.add(replace(letter, **{field: hostile}))  # type: ignore[arg-type]
     told = alone.tracehouse("deadletters", "list").stdout
     assert "\x1b" not in told
-    assert [line.split()[:2] for line in told.splitlines()] == [
-        [os.path.basename(path), f"{EPOCH}-{seq}"] for seq in (2, 3, 4)
-    ]
+    assert [line.split()[:2] for line in told.splitlines()] == [[path.name, f"{EPOCH}-{seq}"] for seq in (2, 3, 4)]
+
+
+def test_a3_a_session_that_another_agent_has_keeps_nobody_from_the_dead_letters_of_the_others(alone: Site) -> None:
+    held, free = _session(alone, "held"), _session(alone, "open")
+    for path in (held, free):
+        _letters(alone, path).add(DeadLetter(EPOCH, 0, 0, 9, 3, "metrics", "metrics", 400, "no", AT))
+    lease = _beside(held, "lease")
+    lease.touch()
+    lease.write_text(json.dumps({"inode": lease.stat().st_ino, "boot_id": "another", "host": "\x1b]0;owned\x07\nfake"}))
+    for command, told in (["export"], str(free)), (["drop", "--yes"], "1 given up"):
+        done = alone.tracehouse("deadletters", *command, check=False)
+        assert (done.returncode, len(done.stdout.splitlines())) == (1, 1)
+        assert told in done.stdout
+        assert f"{held.name}: " in done.stderr
+        assert "is uploading this session" in done.stderr
+        assert "\x1b" not in done.stderr

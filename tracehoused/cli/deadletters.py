@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import IO
 
@@ -15,6 +16,7 @@ from tracehoused import letters
 from tracehoused.cli.common import resolve_spools
 from tracehoused.config import resolve
 from tracehoused.text import printable
+from tracehoused.unreadable import TROUBLES, why
 from tracehoused.upload.deadletter import DeadLetter
 from tracehoused.upload.engine import Engine
 from tracehoused.upload.reader import session_dirs
@@ -57,9 +59,8 @@ def show(where: str | None, record: str) -> None:
     """One record with its reason, as JSON."""
     engine, sessions = _sessions(where)
     for session in sessions:
-        chosen = [letter for letter in letters.letters_of(engine, session) if _name(letter) == record]
-        for letter, data in letters.records_of(engine, session, chosen) if chosen else ():
-            click.echo(json.dumps({"session": session, **asdict(letter), "data": _parsed(data)}, indent=1))
+        for told in _records(engine, session, record, []):
+            click.echo(json.dumps(told, indent=1))
             return
     click.echo(f"no dead letter {printable(record)} there", err=True)
     sys.exit(1)
@@ -72,16 +73,19 @@ def retry(where: str | None, record: str | None) -> None:
     """Send them again. Exit code 0: all were accepted; 1: some were not."""
     engine, sessions = _sessions(where)
     accepted = left = 0
+    troubled: list[str] = []
     for session in sessions:
-        if not any(map(_chosen(record), letters.letters_of(engine, session))):
+        if not _those(engine, session, record):
             continue
-        done = letters.retry(engine, session, _chosen(record))
-        accepted, left = accepted + done.accepted, left + done.left
-        if done.trouble:
-            click.echo(f"{printable(os.path.basename(session))}: {printable(done.trouble)}", err=True)
+        with _telling(session, troubled):
+            done = letters.retry(engine, session, _chosen(record))
+            accepted, left = accepted + done.accepted, left + done.left
+            if done.trouble:
+                _tell(session, done.trouble)
     engine.close()
+    left += sum(len(_those(engine, session, record)) for session in troubled)
     click.echo(f"{accepted} accepted, {left} left")
-    sys.exit(1 if left else 0)
+    sys.exit(1 if left or troubled else 0)
 
 
 @deadletters.command()
@@ -90,10 +94,11 @@ def retry(where: str | None, record: str | None) -> None:
 def export(where: str | None, output: IO[str]) -> None:
     """The records with their reasons, one JSON object a line."""
     engine, sessions = _sessions(where)
+    troubled: list[str] = []
     for session in sessions:
-        found = letters.letters_of(engine, session)
-        for letter, data in letters.records_of(engine, session, found) if found else ():
-            output.write(json.dumps({"session": session, **asdict(letter), "data": _parsed(data)}) + "\n")
+        for told in _records(engine, session, None, troubled):
+            output.write(json.dumps(told) + "\n")
+    sys.exit(1 if troubled else 0)
 
 
 @deadletters.command()
@@ -103,19 +108,51 @@ def export(where: str | None, output: IO[str]) -> None:
 def drop(where: str | None, record: str | None, yes: bool) -> None:
     """Give them up: they will never be sent, and keep their sessions from deletion no longer."""
     engine, sessions = _sessions(where)
-    found = [s for s in sessions if any(map(_chosen(record), letters.letters_of(engine, s)))]
-    count = sum(len(list(filter(_chosen(record), letters.letters_of(engine, s)))) for s in found)
+    found = {session: len(those) for session in sessions if (those := _those(engine, session, record))}
+    count = sum(found.values())
     if count and not yes and not click.confirm(f"Give up {count} records for good?", default=False):
         sys.exit(1)
+    dropped = 0
+    troubled: list[str] = []
     for session in found:
-        letters.drop(engine, session, _chosen(record))
-    click.echo(f"{count} given up")
+        with _telling(session, troubled):
+            dropped += letters.drop(engine, session, _chosen(record))
+    click.echo(f"{dropped} given up")
+    sys.exit(1 if troubled else 0)
 
 
 def _sessions(where: str | None) -> tuple[Engine, Iterator[str]]:
     settings = resolve(environ=os.environ)
     roots = resolve_spools(where, settings)
     return Engine(settings, os.environ), (path for root in roots for path in session_dirs(root))
+
+
+def _those(engine: Engine, session: str, record: str | None) -> list[DeadLetter]:
+    return list(filter(_chosen(record), letters.letters_of(engine, session)))
+
+
+def _records(engine: Engine, session: str, record: str | None, troubled: list[str]) -> list[dict[str, object]]:
+    """The chosen letters of a session with their records."""
+    chosen = _those(engine, session, record)
+    if chosen:
+        with _telling(session, troubled):
+            found = letters.records_of(engine, session, chosen)
+            return [{"session": session, **asdict(letter), "data": _parsed(data)} for letter, data in found]
+    return []
+
+
+@contextmanager
+def _telling(session: str, troubled: list[str]) -> Iterator[None]:
+    """What stops one session is told, and stops no other."""
+    try:
+        yield
+    except TROUBLES as error:
+        troubled.append(session)
+        _tell(session, why(session, error))
+
+
+def _tell(session: str, trouble: str) -> None:
+    click.echo(f"{printable(os.path.basename(session))}: {printable(trouble, 1000)}", err=True)
 
 
 def _name(letter: DeadLetter) -> str:
@@ -129,5 +166,5 @@ def _chosen(record: str | None) -> Callable[[DeadLetter], bool]:
 def _parsed(data: str | None) -> object:
     try:
         return None if data is None else json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return data
