@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support import segments
@@ -580,7 +581,7 @@ class TestForgetting:
             for number in range(len(steps)):
                 assert there.texts(f"step-{number}") == [f"text {n}" for n in range(6)]
 
-    def test_a4_what_was_deleted_there_stops(self, own_house: House, tmp_path: Path) -> None:
+    def test_a4_what_was_deleted_there_stops_until_it_is_brought_back(self, own_house: House, tmp_path: Path) -> None:
         home = Home(tmp_path, own_house.url).with_key(own_house.key)
         process = home.start_job(
             TRACE.replace("run.finish", "print('half', flush=True); input(); run.log_user('late'); run.finish"),
@@ -591,13 +592,21 @@ class TestForgetting:
         assert process.stdout.readline() == "half\n"
         assert home.sync().code == 0
         with Held(own_house) as there, own_house.client() as client:
-            assert client.delete(f"/v1/traces/{there.trace('gone')['id']}").status_code == 200
+            gone = there.trace("gone")["id"]
+            assert client.delete(f"/v1/traces/{gone}").status_code == 200
         process.communicate("\n", timeout=60)
         done = home.sync()
         assert done.code == 1
         assert "deleted" in done.err
         with Held(own_house) as there:
             assert there.traces("gone") == []
+        assert "deleted" in home.sync().err
+        with httpx.Client(base_url=own_house.url, headers={"Origin": own_house.url}) as browser:
+            assert browser.post("/signin", data={"key": own_house.key}).is_success
+            assert browser.post("/restore", data={"kind": "trace", "id": gone}).status_code == 303
+        assert home.sync().code == 0, "it was brought back there"
+        with Held(own_house) as there:
+            assert there.texts("gone") == ["text 0", "text 1", "text 2", "late"]
 
     def test_a4_a_deleted_rollout_stops_no_run(self, own_house: House, tmp_path: Path) -> None:
         home = Home(tmp_path, own_house.url).with_key(own_house.key)

@@ -7,12 +7,13 @@ from hashlib import sha256
 from typing import Any
 
 from tracehouse.spool.manifest import Manifest
+from tracehoused.http.request import Request, api_path
 from tracehoused.http.retry import Answer, Verdict
 from tracehoused.upload import wire
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.rollouts import find_record
 
-__all__ = ["Creation"]
+__all__ = ["Creation", "is_there"]
 
 
 class Creation:
@@ -86,6 +87,20 @@ class Creation:
         if answer.verdict is not Verdict.ACCEPTED or answer.body is None:
             raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
         return bool(answer.body["id"] == facts.get("server_id") and not answer.body.get("created"))
+
+
+def is_there(context: Context, kind: str, server_id: str) -> bool:
+    """Whether the server shows the trace or run with this id, as one that was deleted there is not shown. Halt where its answer says
+    neither yes nor no."""
+    answer = context.ask(
+        Request("GET", api_path("v1", "traces" if kind == "trace" else "runs", server_id), (("limit", "1"),))
+    )
+    # what it holds may be more than any reply is read of, even so
+    if answer.status is not None and 200 <= answer.status < 300:
+        return True
+    if answer.verdict not in (Verdict.MISSING, Verdict.DELETED):
+        raise Halt("unavailable", answer.reason, scope="session")
+    return False
 
 
 def _from_manifest(manifest: Manifest) -> dict[str, Any]:

@@ -13,17 +13,16 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Callable
 
 from tracehouse.exceptions import SpoolError, TracehouseError
-from tracehouse.spool.keys import DEFAULT_API_BASE
 from tracehouse.spool.manifest import Manifest
 from tracehoused.config import Settings
 from tracehoused.exceptions import CredentialError, LeaseHeld
 from tracehoused.http.breakers import KEY, SERVER, Breakers
 from tracehoused.http.request import Request
-from tracehoused.identities.credentials import Credential, NoCredential, anonymous, find
-from tracehoused.identities.identity import refuse_plain_http
+from tracehoused.identities.identity import Credential, NoCredential
 from tracehoused.options import Options
 from tracehoused.text import printable
 from tracehoused.upload import otherwise, presence, wire
+from tracehoused.upload.addressees import Addressees
 from tracehoused.upload.batch import Limits
 from tracehoused.upload.checkpoint import ASIDE, Checkpoint
 from tracehoused.upload.context import Context, nonfinite
@@ -45,7 +44,6 @@ _CREATORS = 8
 _SPEAKERS = 1000
 # what was not foreseen of a session that somebody else wrote must not end the passes over the others
 _SENSELESS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-_OWN = "a house of its own"
 _UID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
@@ -62,7 +60,6 @@ class Engine:
     ) -> None:
         """``copy_every``: seconds after which the acknowledgements of a live session are copied to the state directory again."""
         self._settings = settings
-        self._environ = environ
         self._options = options or Options()
         self.stall_after = settings.stall_after
         self._sent: Callable[[int, int], None] = lambda records, size: None
@@ -71,12 +68,15 @@ class Engine:
         self._heard: Callable[[str, str, Sequence[tuple[str, str]]], None] = lambda api_base, machine_id, headers: None
         self._speakers: dict[tuple[str, str], Client] = {}
         self._stopping = threading.Event()
+        # what is known to be deleted at its destination is asked after once, not each time
+        self._stopped: set[str] = set()
         self._limits = Limits(settings.batch_points, settings.batch_spans, settings.batch_bytes)
         self._clients: dict[tuple[str, str], Client] = {}
         self._lock = threading.Lock()
         self._creators = ThreadPoolExecutor(_CREATORS, thread_name_prefix="tracehouse-create")
         self._breakers = Breakers()
         self._kept = Kept(copy_every)
+        self._addressees = Addressees(settings, environ, self._options, lambda api_base: self._client(api_base, None))
 
     def on_sent(self, tell: Callable[[int, int], None]) -> None:
         """Have ``tell(records, bytes)`` called for every batch that is accepted."""
@@ -117,7 +117,7 @@ class Engine:
             if is_unbegun(session):
                 return Report(session, None, None, Outcome(True))
             manifest = read_manifest(session)
-            credential = self.credential(manifest)
+            credential = self._addressees.credential(manifest)
             if isinstance(credential, NoCredential):
                 told = Outcome(False, f"{credential.reason}{otherwise.word(session)}; {credential.hint}")
                 return Report(session, manifest, None, told, left=records_left(session, manifest.uid, State()))
@@ -132,42 +132,13 @@ class Engine:
         except RuntimeError as error:  # no more threads to be had, now or, at the process's end, ever
             return Report(session, manifest, None, Outcome(False, str(error)))
 
-    def credential(self, manifest: Manifest, *, make: bool = True) -> Credential | NoCredential:
-        """The key for a session, or why there is none."""
-        own, told = self._options.own, self._options.api_base
-        if own is not None:
-            return Credential(own.token, _OWN, own.api_base)
-        api_base = told or self._server_of(manifest)
-        allowed = self._settings.allow_plain_http
-        is_anonymous = manifest.credential == "anon" and self._options.profile is None
-        if is_anonymous or (self._options.anonymous and manifest.credential is None):
-            refused = refuse_plain_http(api_base, allowed=allowed)
-            client = self._client(api_base, None) if make and refused is None else None
-            return refused or anonymous(api_base, self._settings.state_dir, client, allow_plain_http=allowed)
-        return find(
-            api_base,
-            manifest.credential if api_base == manifest.api_base else None,
-            environ=self._environ,
-            profile=self._options.profile,
-            allow_plain_http=allowed,
-            told_api_base=told,
-        )
-
     def known_credential(self, manifest: Manifest) -> Credential | NoCredential:
-        """Like ``credential``, but makes no anonymous identity where there is none yet."""
-        return self.credential(manifest, make=False)
+        """The key for a session, or why there is none; no anonymous identity is made."""
+        return self._addressees.credential(manifest, make=False)
 
     def public_credential(self, manifest: Manifest) -> Credential | None:
         """The anonymous identity that a session without a key may have gone out under."""
-        if manifest.credential is not None:
-            return None
-        found = anonymous(self._options.api_base or self._server_of(manifest), self._settings.state_dir, None)
-        return found if isinstance(found, Credential) else None
-
-    def _server_of(self, manifest: Manifest) -> str:
-        """Its own. Of a job that named neither a server nor a key, as on a node where nothing is set up: the one of the settings here."""
-        is_open = manifest.api_base == DEFAULT_API_BASE and manifest.credential is None
-        return self._settings.api_base if is_open else manifest.api_base
+        return self._addressees.public(manifest)
 
     def checkpoint(self, session: str, manifest: Manifest, destination: Destination) -> Checkpoint:
         """What is settled of a session there, without taking its lease: for looking only."""
@@ -181,7 +152,7 @@ class Engine:
 
     def destination(self, credential: Credential) -> Destination:
         """What acknowledgements of sessions that go out under this key are kept under."""
-        return Destination(_OWN, _OWN) if self._options.own is not None else Destination.of(credential)
+        return self._addressees.destination(credential)
 
     def refusal(self, session: str, destination: Destination, checkpoint: Checkpoint) -> str | None:
         """Why a session is not sent there as this identity, unless asked to."""
@@ -235,7 +206,9 @@ class Engine:
         checkpoint.fact("to", [destination.api_base, destination.identity])
         context = self._context(session, manifest, destination, client, checkpoint, lease)
         uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
-        outcome = uploader.drain_once()
+        outcome = uploader.drain_once(ask_anew=checkpoint.directory not in self._stopped)
+        if outcome.stopped:
+            self._stopped.add(checkpoint.directory)
         if not uploader.lost:
             self._kept.bring_up(checkpoint, live=uploader.live)
         if uploader.live and not uploader.lost:

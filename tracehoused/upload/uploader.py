@@ -16,7 +16,7 @@ from tracehouse.spool.manifest import Manifest
 from tracehoused.upload import rollouts
 from tracehoused.upload.batch import CLOSING, CREATE, LOCAL, Batch, Bounds, Limits, Record
 from tracehoused.upload.context import Context, Halt
-from tracehoused.upload.creation import Creation
+from tracehoused.upload.creation import Creation, is_there
 from tracehoused.upload.deadletter import DeadLetter
 from tracehoused.upload.delivery import Delivery
 from tracehoused.upload.endings import Endings
@@ -64,11 +64,12 @@ class Uploader:
         self.live = False  # some writer is not known to have ended
         self.lost = False  # another agent has taken over
 
-    def drain_once(self) -> Outcome:
-        """Everything that is in the session now. Network trouble and refusals are in the outcome; OSError is the caller's."""
-        facts = self._checkpoint.state.facts
-        if facts.get("stopped"):
-            return Outcome(False, str(facts["stopped"]), stopped=True)
+    def drain_once(self, *, ask_anew: bool = False) -> Outcome:
+        """Everything that is in the session now. Network trouble and refusals are in the outcome; OSError is the caller's. ``ask_anew``:
+        the server, where the session was deleted there, whether that was undone."""
+        stopped = self._checkpoint.state.facts.get("stopped")
+        if stopped and not (ask_anew and self._is_restored()):
+            return Outcome(False, str(stopped), stopped=True)
         try:
             outcome = self._drain()
         except Halt as halt:
@@ -81,9 +82,21 @@ class Uploader:
         self._checkpoint.commit(leased=not self.lost)
         return outcome
 
+    def _is_restored(self) -> bool:
+        server_id = self._checkpoint.state.facts.get("server_id")
+        try:
+            restored = server_id is not None and is_there(self._context, self._manifest.kind, str(server_id))
+        except Halt:
+            return False
+        if restored:
+            self._checkpoint.fact("stopped", None)
+        return restored
+
     def _halted(self, halt: Halt) -> Outcome:
         if halt.kind == "deleted":
-            self._checkpoint.fact("stopped", f"deleted at the destination: {halt.reason}")
+            self._checkpoint.fact(
+                "stopped", f"deleted at the destination: {halt.reason}; bring it back there, or `tracehouse rm` it"
+            )
             return Outcome(False, halt.reason, stopped=True)
         if halt.kind == "forgotten":
             return self._start_again(halt)
