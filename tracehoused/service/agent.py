@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -75,20 +74,21 @@ class Agent:
         self._schedule = Schedule(jobs)
         self._done: deque[_Done] = deque()
         self._parking = Parking(self._schedule, self._rng)
-        self._stopping = threading.Event()
+        # a flag and no Event: whose lock the main thread may hold when a signal handler sets it
+        self._stopping = False
         self._draining = False
-        self.failed = 0  # passes that left something
+        self.failed: set[str] = set()  # sessions of whose last pass something was left
 
     def run(self) -> None:
         """Upload until ``stop`` is called; then finish what is under way."""
         try:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 hints = self.lookout.watcher.wait(self.until_due())
                 self.step(hints)
                 if self._draining and self._is_drained():
                     break
                 if hints.sessions:
-                    self._stopping.wait(_COALESCE)
+                    time.sleep(_COALESCE)
         finally:
             self._pool.shutdown()
             self._settle_done()
@@ -100,7 +100,7 @@ class Agent:
         self.run()
 
     def stop(self) -> None:
-        self._stopping.set()
+        self._stopping = True
         self.lookout.watcher.wake()
 
     def drain_then_stop(self) -> None:
@@ -183,7 +183,7 @@ class Agent:
         self._schedule.want(session, hot=hot)
 
     def _begin_passes(self) -> None:
-        while not self._stopping.is_set() and (session := self._schedule.take()) is not None:
+        while not self._stopping and (session := self._schedule.take()) is not None:
             # the watch first, and the writers too: what comes after the pass has looked is then told
             self._watch(session, time.monotonic())
             with suppress(OSError):  # which the pass tells of
@@ -261,6 +261,7 @@ class Agent:
 
     def _completed(self, done: _Done, report: Report, now: float) -> None:
         session = done.session
+        self.failed.discard(session.path)
         session.backoff, session.trouble, session.pending_since = None, "", None
         self.lookout.set_epochs(session, done.epochs if report.live else ())
         if not self._draining and (session.again or fingerprint(session.path) != done.mark):
@@ -282,7 +283,7 @@ class Agent:
         session.trouble = told
         grew = session.again or fingerprint(session.path) != done.mark
         session.again = False
-        self.failed += 1
+        self.failed.add(session.path)
         if outcome.awaits and not self._draining:
             session.await_more(now, done.took, self._rng)
             poll = now + _GAP if grew else self.lookout.next_poll(session, now)
@@ -300,5 +301,12 @@ class Agent:
         else:
             session.state = "retry"
             session.rests = now + (outcome.retry_after or 0.0)
-            lease = outcome.scope == "lease"
-            self._schedule.at(session, now + (_LEASE_WAIT if lease else session.wait(self._rng, outcome.retry_after)))
+            self._schedule.at(session, now + self._wait(session, outcome, now))
+
+    def _wait(self, session: Tracked, outcome: Outcome, now: float) -> float:
+        """Seconds until another try. Who has a lease may be done soon: also this agent's own retention, which is no failure of the one try
+        that there is before an agent ends."""
+        if outcome.scope != "lease":
+            return session.wait(self._rng, outcome.retry_after)
+        is_new = session.pending_since is not None and now - session.pending_since < _LEASE_WAIT
+        return _GAP if self._draining and is_new else _LEASE_WAIT

@@ -67,7 +67,7 @@ class Engine:
         self._headers: Callable[[str, str], Sequence[tuple[str, str]]] = lambda api_base, machine_id: ()
         self._heard: Callable[[str, str, Sequence[tuple[str, str]]], None] = lambda api_base, machine_id, headers: None
         self._speakers: dict[tuple[str, str], Client] = {}
-        self._stopping = threading.Event()
+        self._stopping = False  # set by signal handlers too, which must not need a lock
         # what is known to be deleted at its destination is asked after once, not each time
         self._stopped: set[str] = set()
         self._limits = Limits(settings.batch_points, settings.batch_spans, settings.batch_bytes)
@@ -97,12 +97,12 @@ class Engine:
     def tell(self, api_base: str, machine_id: str) -> None:
         """Send a request for its headers' sake, in the background, to a server that this machine's sessions were sent to."""
         client = self._speakers.get((api_base, machine_id))
-        if client is not None and not self._stopping.is_set():
+        if client is not None and not self._stopping:
             self._creators.submit(_send_for_headers, client)
 
     def stop(self) -> None:
         """Begin no more requests: passes under way end with the one they are at."""
-        self._stopping.set()
+        self._stopping = True
 
     def close(self) -> None:
         self._creators.shutdown()
@@ -270,7 +270,7 @@ class Engine:
             sleep=time.sleep,
             sent=self._sent,
             answered=self._answered,
-            stopping=self._stopping.is_set,
+            stopping=lambda: self._stopping,
         )
 
     def _client(self, api_base: str, token: str | None) -> Client:
