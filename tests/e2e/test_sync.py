@@ -125,6 +125,8 @@ def test_a5_status_and_sync_tell_what_another_server_has(home: Home, house: Hous
         assert "`tracehouse login --api-base http://127.0.0.1:9`" in told
         assert f"`tracehouse sync --api-base {house.url}` sends what is new" in told
     assert (own["destination"], own["acknowledged"], own["uploaded"]) == ("http://127.0.0.1:9", 0, False)
+    asked = home.run("rm", "elsewhere").out
+    assert f"are not acknowledged by http://127.0.0.1:9; it was sent to {house.url} as" in asked
     [nowhere] = home.run("status", spool, "--api-base", "http://127.0.0.1:10/", "--json").json["sessions"]
     assert (nowhere["destination"], nowhere["acknowledged"]) == ("http://127.0.0.1:10", 0)
 

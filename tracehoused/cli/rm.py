@@ -17,6 +17,7 @@ from tracehoused.service.retention import remove
 from tracehoused.status import SessionStatus, look
 from tracehoused.text import argument, printable
 from tracehoused.unreadable import TROUBLES, why
+from tracehoused.upload import otherwise
 from tracehoused.upload.engine import Engine
 from tracehoused.upload.lease import Lease
 from tracehoused.upload.reader import session_dirs
@@ -92,7 +93,11 @@ def _told(one: SessionStatus) -> str:
     if one.uploaded and not one.dead_letters and not one.damaged_bytes:
         return f"all {one.records:,} records are acknowledged by {printable(one.destination or '')}"
     left = max(0, one.records - one.acknowledged)
-    said = [f"{left:,} of {one.records:,} records ({human(one.bytes - one.acknowledged_bytes)}) were NEVER uploaded"]
+    elsewhere = otherwise.word(one.session)
+    never = (
+        f"are not acknowledged by {printable(one.destination or 'its server')}" if elsewhere else "were NEVER uploaded"
+    )
+    said = [f"{left:,} of {one.records:,} records ({human(one.bytes - one.acknowledged_bytes)}) {never}{elsewhere}"]
     if one.dead_letters:
         said.append(f"{one.dead_letters:,} were refused")
     return "; ".join(said)
