@@ -46,7 +46,11 @@ os._exit(0)
 # of the emitter and of the agent: the file, what is in it, and what instead
 MUTANTS = {
     "no fsync": ("tracehouse/spool/durable.py", "        os.fdatasync(fd)\n", "        pass\n"),
-    "no directory fsync": ("tracehouse/spool/durable.py", "        os.fsync(fd)\n", "        pass\n"),
+    "no directory fsync": (
+        "tracehouse/spool/durable.py",
+        "    try:\n        os.fsync(fd)\n",
+        "    try:\n        pass\n",
+    ),
     "name without data": ("tracehouse/spool/unsynced.py", "        self.files.insert(0, path)\n", ""),
     "no fsync of the journal": (
         "tracehoused/upload/checkpoint.py",
