@@ -31,8 +31,8 @@ from tracehoused.upload.state import State
 
 __all__ = ["TIMED", "Reading", "Round", "is_object", "read_batch", "read_records"]
 
-# a round ends with the batch that reaches this; reading it takes a few milliseconds
-ROUND_BYTES = 1024 * 1024
+# a round ends with the batch that reaches this. Between two of them nothing is under way, so a server waits then: 4 MiB are four to nine batches
+ROUND_BYTES = 4 * 1024 * 1024
 # records that tell when they were written
 TIMED = (b"segment", b"trace", b"span", b"run", b"metrics", b"run_patch", b"exit", b"close")
 # deeper than any emitter of ours writes, and far from where reading or writing it ends in a RecursionError
