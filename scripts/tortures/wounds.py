@@ -43,9 +43,11 @@ class Wounds:
         job = self._on.home.start_job(*words, prefix=(), TRACEHOUSE_SPOOL_DIR=str(self._scratch))
         life = Life(job, name, ledger, "hurt")
         self._on.ended(life)
-        for session in jobs.sessions(self._scratch):
-            [segment] = session.glob("*.jsonl")
-            life.damaged[manifest.read(str(session)).id] = self._hurt(segment)
+        segments = {segment: segment.read_bytes() for segment in self._scratch.glob("*/*.jsonl")}
+        for segment, whole in segments.items():
+            foreign = next(other for other in segments if other != segment)
+            of = manifest.read(str(segment.parent)).id
+            life.damaged[of] = self._hurt(segment, whole, segments[foreign].split(b"\n")[1])
         life.left = set(oracle.in_spool(self._scratch))
         self._on.lives.append(life)
         for session in jobs.sessions(self._scratch):
@@ -53,13 +55,11 @@ class Wounds:
         shutil.rmtree(self._scratch)
         return True
 
-    def _hurt(self, segment: Path) -> int:
-        """How many bytes are no record any more."""
-        whole = segment.read_bytes()
-        foreign = next(path for path in self._scratch.glob("*/*.jsonl") if path != segment).read_bytes()
+    def _hurt(self, segment: Path, whole: bytes, foreign: bytes) -> int:
+        """How many bytes are no record any more. ``foreign``: a line of another session's."""
         data = bytearray(whole)
         for kind in self._chance.choices(range(_KINDS), k=self._chance.randint(1, 3)):
-            _damage(data, kind, self._chance, foreign.split(b"\n")[1])
+            _damage(data, kind, self._chance, foreign)
         segment.write_bytes(data)
         known = set(whole.split(b"\n"))
         return len(data) - sum(len(line) + 1 for line in bytes(data).split(b"\n")[:-1] if line in known)
