@@ -67,17 +67,19 @@ class Account:
 
 @dataclass
 class Verdict:
-    """What is wrong; ``dropped`` of the emitted were told to be lost, which excuses as many."""
+    """What is wrong; ``dropped`` of the emitted were told to be lost, which excuses as many, but none of which a flush was True for:
+    those are ``broken`` promises."""
 
     emitted: int
     lost: list[Item]
     duplicated: list[Item]
     invented: list[Item]
     dropped: int = 0
+    broken: list[Item] = field(default_factory=list)
 
     @property
     def good(self) -> bool:
-        return len(self.lost) <= self.dropped and not self.duplicated and not self.invented
+        return len(self.lost) <= self.dropped and not (self.duplicated or self.invented or self.broken)
 
     def text(self) -> str:
         told = [f"{name} {items[:3]}" for name, items in vars(self).items() if isinstance(items, list) and items]
@@ -93,6 +95,7 @@ def judge(account: Account, held: Counter[Item], *, dropped: int = 0, promised_o
         sorted(item for item, count in held.items() if count > 1),
         sorted(item for item in held if item not in account.begun),
         dropped,
+        sorted(item for item in wanted & account.promised if not held[item]),
     )
 
 
