@@ -31,7 +31,7 @@ from tracehoused.upload.state import State
 
 __all__ = ["TIMED", "Reading", "Round", "is_object", "read_batch", "read_records"]
 
-# a round ends with the batch that reaches this. Between two of them nothing is under way, so a server waits then: 4 MiB are four to nine batches
+# a round ends with the batch that reaches this: four to nine of them, for between two rounds nothing is under way, and a server waits
 ROUND_BYTES = 4 * 1024 * 1024
 # records that tell when they were written
 TIMED = (b"segment", b"trace", b"span", b"run", b"metrics", b"run_patch", b"exit", b"close")
