@@ -3,8 +3,6 @@ both places."""
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import shutil
 import signal
@@ -17,6 +15,7 @@ from tests.support.home import Home
 from tests.support.house import House
 from tests.support.waiting import wait_until
 from tortures import places
+from tortures.leases import grow_old, holder_of
 from tortures.trial import Trial, Unavailable
 
 TITLE = (
@@ -33,7 +32,6 @@ work.finish()
 """
 _STOPS = 3
 _MOST_STOPS = 12  # where none of the first was taken over
-_BEYOND = 600.0
 
 
 def run(trial: Trial) -> None:
@@ -97,11 +95,11 @@ def _stop_beyond(home: Home, agents: list[subprocess.Popen[str]], chance: random
     """Stop one in the middle of what it does, let its leases grow old, have others take them over, and let it go on."""
     held = _pause_with_lease(home, agents, chance)
     for path in held:
-        _grow_old(path)
+        grow_old(path)
     taken = 0
     for path, was in held.items():
         try:
-            wait_until(lambda path=path, was=was: _holder(path) != was, timeout=5, what="another holder")  # type: ignore[misc]
+            wait_until(lambda path=path, was=was: holder_of(path) != was, timeout=5, what="another holder")  # type: ignore[misc]
             taken += 1
         except AssertionError:
             pass  # nothing was left to do there, so nobody wanted it
@@ -115,30 +113,13 @@ def _pause_with_lease(home: Home, agents: list[subprocess.Popen[str]], chance: r
     agent = chance.choice(agents)
     for _ in range(200):
         agent.send_signal(signal.SIGSTOP)
-        held = {path: holder for path in home.spool.glob("*/upload/lease") if (holder := _holder(path))}
+        held = {path: holder for path in home.spool.glob("*/upload/lease") if (holder := holder_of(path))}
         ours = {path: holder for path, holder in held.items() if holder[0] == agent.pid}
         if ours:
             return dict(ours)
         agent.send_signal(signal.SIGCONT)
         time.sleep(chance.uniform(0.001, 0.02))  # another moment of what it does
     return {}
-
-
-def _holder(path: Path) -> tuple[int, str] | None:
-    try:
-        fields = json.loads(path.read_text())
-        return fields["pid"], fields["token"]
-    except (OSError, ValueError):
-        return None
-
-
-def _grow_old(path: Path) -> None:
-    """As if it had been stopped for so long: no heartbeat came."""
-    try:
-        then = time.time() - _BEYOND
-        os.utime(path, (then, then))
-    except FileNotFoundError:
-        return
 
 
 def _copied(trial: Trial, house: House, number: int, chance: random.Random) -> None:

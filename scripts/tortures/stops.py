@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
 import subprocess
@@ -12,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tortures.field import Field
+from tortures.leases import grow_old, holder_of
 
 __all__ = ["Stops"]
 
 _LOOKS = 40  # at what an agent does, for a moment in which it holds a lease
-_BEYOND = 600.0
 
 
 class Stops:
@@ -64,33 +62,16 @@ class Stops:
             return
         if self._beyond.pid not in self._on.killed:
             # what is gone was given up by another, which had taken it over
-            self.taken += sum(_holder(path) != was for path, was in self._expired.items())
+            self.taken += sum(holder_of(path) != was for path, was in self._expired.items())
         self._expired.clear()
         self._beyond.send_signal(signal.SIGCONT)
         self._beyond = None
 
     def _expire(self, pid: int) -> bool:
         """All leases that a stopped agent holds, if any."""
-        held = {path: _holder(path) for path in self._on.home.spool.glob("*/upload/lease")}
+        held = {path: holder_of(path) for path in self._on.home.spool.glob("*/upload/lease")}
         ours = {path: holder for path, holder in held.items() if holder and holder[0] == pid}
         for path in ours:
-            _grow_old(path)
+            grow_old(path)
         self._expired.update(ours)
         return bool(ours)
-
-
-def _holder(path: Path) -> tuple[int, str] | None:
-    try:
-        fields = json.loads(path.read_text())
-        return fields["pid"], fields["token"]
-    except (OSError, ValueError):
-        return None
-
-
-def _grow_old(path: Path) -> None:
-    """As if its holder had been stopped for so long: no heartbeat came."""
-    then = time.time() - _BEYOND
-    try:
-        os.utime(path, (then, then))
-    except FileNotFoundError:
-        return
