@@ -1,4 +1,5 @@
-"""Requests that schemathesis makes from the house's own description, right ones and wrong ones: no 5xx, and nothing wrong is taken."""
+"""Requests that schemathesis makes from the house's own description, right ones and wrong ones: no 5xx, only statuses and answers that
+are described, and none without a key where one is needed."""
 
 from __future__ import annotations
 
