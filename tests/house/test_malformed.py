@@ -153,13 +153,17 @@ def test_bad_headers_are_refused(target: tuple[httpx.Client, dict[str, str]], he
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=x", "limit=1001", "after=-1", "after=x", "limit=99999999999999999999999", "after=²"],
+    [
+        *("limit=0", "limit=x", "limit=1001", "after=-1", "after=x", "limit=99999999999999999999999", "after=²"),
+        *("limit=1_0", "after=٣", "limit=000000000000000000012", "after=0000000000000000000012"),
+    ],
 )
 def test_bad_queries_are_refused(target: tuple[httpx.Client, dict[str, str]], query: str) -> None:
     client, ids = target
     for path in ("/v1/runs", "/v1/traces", f"/v1/traces/{ids['trace']}", f"/v1/runs/{ids['run']}/media"):
         assert client.get(f"{path}?{query}").status_code == 422
-    for name in ("buckets=0", "buckets=x", "first=x", "after=1", "after=1:2:x"):
+    long = "9" * 20
+    for name in ("buckets=0", "buckets=x", "first=x", "after=1", "after=1:2:x", f"last=-1{long}", f"after=1:2:{long}"):
         assert client.get(f"/v1/runs/{ids['run']}/metrics?{name}").status_code == 422
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
@@ -22,6 +23,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _FIRST_US = (datetime.min.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND
 _LAST_US = (datetime.max.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND
 _NONFINITE = {"NaN", "Infinity", "-Infinity"}
+_WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
 _READS_Z = sys.version_info >= (3, 11)
 
 
@@ -147,6 +149,12 @@ def is_time(text: Any) -> bool:
 
 def refuse_number(value: Any, name: str) -> Refusal:
     return invalid(f"{name} must be a whole number within 64 bits, got {value!r:.80}")
+
+
+def int64_of(text: str) -> int | None:
+    """The whole number of 64 bits that a text is, in plain digits and no more of them than that needs; None if it is none."""
+    value = int(text) if _WHOLE.fullmatch(text) else None
+    return value if is_int64(value) else None
 
 
 def is_int64(value: Any) -> bool:

@@ -30,7 +30,7 @@ from tracehoused.house.model_card import model_card
 from tracehoused.house.state import house_of
 from tracehoused.house.store import chart, look, runs, traces
 from tracehoused.house.store.once import Caller
-from tracehoused.house.values import INT64, dump
+from tracehoused.house.values import INT64, dump, int64_of
 
 T = TypeVar("T")
 _MOST_ITEMS = 1000
@@ -47,10 +47,9 @@ def number(request: Request, name: str, least: int = -INT64, most: int = INT64 -
     text = request.query_params.get(name)
     if text is None:
         return None
-    try:
-        value = int(text[:20])
-    except ValueError:
-        raise invalid(f"{name} must be a whole number", field=name) from None
+    value = int64_of(text)
+    if value is None:
+        raise invalid(f"{name} must be a whole number of 64 bits", field=name)
     if not least <= value <= most:
         raise invalid(f"{name} must lie between {least} and {most}", field=name)
     return value
@@ -129,12 +128,11 @@ def _cursor(request: Request) -> chart.Cursor | None:
     text = request.query_params.get("after")
     if text is None:
         return None
-    parts = text.split(":")
-    try:
-        series, step, n = (int(part[:20]) for part in parts)
-    except ValueError:
-        raise invalid("after must be the `next` of an earlier answer", field="after") from None
-    return series, step, n
+    found = [int64_of(part) for part in text.split(":")]
+    parts = [part for part in found if part is not None]
+    if len(found) != 3 or len(parts) != 3:
+        raise invalid("after must be the `next` of an earlier answer", field="after")
+    return parts[0], parts[1], parts[2]
 
 
 async def get_media_list(request: Request) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 
 from tracehoused.house.errors import invalid
-from tracehoused.house.values import INT64
+from tracehoused.house.values import int64_of
 
 MOST_RUNS = 10
 
@@ -20,7 +20,8 @@ def run_ids(request: Request) -> list[str]:
 
 def series_numbers(request: Request) -> list[int]:
     """The series that the parameters `series` name by their numbers; Refusal 422 for anything else."""
-    asked = request.query_params.getlist("series")
-    if not all(one.isascii() and one.isdigit() and int(one[:20]) < INT64 for one in asked):
+    asked = [int64_of(one) for one in request.query_params.getlist("series")]
+    numbers = [one for one in asked if one is not None and one >= 0]
+    if len(numbers) != len(asked):
         raise invalid("series must be numbers of series", field="series")
-    return [int(one[:20]) for one in asked]
+    return numbers
