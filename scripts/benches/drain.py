@@ -105,20 +105,23 @@ def _media(report: Report, home: Path) -> None:
     count = report.size(40, 200)
     with Worker("spool_work") as filler:
         session = filler.ask("fill", spool=str(home / "media"), kind="media", count=count)
-    with null_server() as address, Worker("drain_work") as ours, Worker("drain_work") as client:
+    name = f"media, {count} files of 5 MB"
+    versus: dict[str, Any] = {"versus": "client alone", "target": 0.8, "least": True}
+    _media_to(report, session, f"{name}, checked by the server", ("--digest",), versus)
+    _media_to(report, session, f"{name}, checked before", (), {"versus": "client that hashes"})
+
+
+def _media_to(report: Report, session: str, name: str, server: tuple[str, ...], versus: dict[str, Any]) -> None:
+    state = f"{session}-state"
+    with null_server(*server) as address, Worker("drain_work") as ours, Worker("drain_work") as client:
 
         def drain() -> float:
-            return float(ours.ask("drain", session=session, address=address, state=str(home / "state"))["seconds"])
+            return float(ours.ask("drain", session=session, address=address, state=state)["seconds"])
 
-        def post(hashed: bool) -> float:
-            return float(client.ask("media", folder=f"{session}/media", address=address, hashed=hashed)["seconds"])
+        def post() -> float:
+            told = client.ask("media", folder=f"{session}/media", address=address, hashed=not server)
+            return float(told["seconds"])
 
-        found, posted = alternate(report.size(2, 3), drain, lambda: post(False))
-        again, checked = alternate(report.size(2, 3), drain, lambda: post(True))
-    name = f"media, {count} files of 5 MB"
-    mine, theirs = ([5 * count / seconds for seconds in side] for side in (found, posted))
-    more: dict[str, Any] = {"versus": "client alone", "target": 0.8, "least": True, "ratio": paired(mine, theirs)}
-    report.add(name, "MB/s", median(mine), other=median(theirs), **more)
-    mine, theirs = ([5 * count / seconds for seconds in side] for side in (again, checked))
-    more = {"versus": "client that hashes", "ratio": paired(mine, theirs)}
-    report.add(f"{name}, each checked before", "MB/s", median(mine), other=median(theirs), **more)
+        found, posted = alternate(report.size(2, 3), drain, post)
+    mine, theirs = ([5 * report.size(40, 200) / seconds for seconds in side] for side in (found, posted))
+    report.add(name, "MB/s", median(mine), other=median(theirs), ratio=paired(mine, theirs), **versus)

@@ -1,9 +1,10 @@
 """A server that takes whatever it is sent, and does nothing with it.
 
-``python -m benches.nullserver [--delay SECONDS] [--keep FILE] [--times FILE] [--forward ADDRESS]`` prints its port. ``--keep`` writes down
-each request: a line of JSON (method, target, headers, size, monotonic time of the answer), then the body, media left out. ``--times``
-writes down of each request with spans in it how many they were and the monotonic time (ns) at which it was read. ``--forward`` has a real
-server answer, over a connection for each of the client's.
+``python -m benches.nullserver [--delay SECONDS] [--digest] [--keep FILE] [--times FILE] [--forward ADDRESS]`` prints its port.
+``--digest``: it says that it checks files by their Content-Digest, as a house does. ``--keep`` writes down each request: a line of JSON
+(method, target, headers, size, monotonic time of the answer), then the body, media left out. ``--times`` writes down of each request with
+spans in it how many they were and the monotonic time (ns) at which it was read. ``--forward`` has a real server answer, over a connection
+for each of the client's.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ import threading
 import time
 from typing import IO, cast
 
-_CAPABILITIES = b'{"media_types":["image","video"],"nonfinite":true,"verify":false,"gzip":false}'
+_CAPABILITIES = b'{"media_types":["image","video"],"nonfinite":true,"verify":false,"gzip":false,"content_digest":%s}'
 _LARGEST_KEPT = 2 << 20
 _ids = itertools.count(1)
 
 
-def reply_to(method: str, target: str, body: bytes) -> bytes:
+def reply_to(method: str, target: str, body: bytes, digest: bool = False) -> bytes:
     path = target.partition("?")[0]
     if method == "GET":
-        return _CAPABILITIES
+        return _CAPABILITIES % (b"true" if digest else b"false")
     if method == "POST" and path in ("/v1/traces", "/v1/runs"):
         return b'{"id":"null-%d","created":true}' % next(_ids)
     if path.endswith("/_bulk"):
@@ -36,8 +37,9 @@ def reply_to(method: str, target: str, body: bytes) -> bytes:
 
 
 class Null:
-    def __init__(self, delay: float, keep: str | None, times: str | None, forward: str | None) -> None:
+    def __init__(self, delay: float, digest: bool, keep: str | None, times: str | None, forward: str | None) -> None:
         self._delay = delay
+        self._digest = digest
         self._keep = open(keep, "wb") if keep else None  # noqa: SIM115 - as long as the server
         self._times = open(times, "w", encoding="ascii") if times else None  # noqa: SIM115 - as above
         self._forward = forward.partition("//")[2] if forward else None
@@ -59,7 +61,7 @@ class Null:
                 if self._times is not None:
                     self._count(body)
                 if onward is None:
-                    status, reply = 200, reply_to(method, target, body)
+                    status, reply = 200, reply_to(method, target, body, self._digest)
                     if self._delay:
                         time.sleep(self._delay)
                 else:
@@ -105,8 +107,9 @@ def _read(file: IO[bytes]) -> tuple[str, str, dict[str, str], bytes] | None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--delay", type=float, default=0.0)
+    parser.add_argument("--digest", action="store_true")
     parser.add_argument("--keep")
     parser.add_argument("--times")
     parser.add_argument("--forward")
     chosen = parser.parse_args()
-    Null(chosen.delay, chosen.keep, chosen.times, chosen.forward).serve()
+    Null(chosen.delay, chosen.digest, chosen.keep, chosen.times, chosen.forward).serve()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import os
 import socket
@@ -320,6 +321,21 @@ def test_s5_of_a_file_with_another_content_the_last_bytes_are_never_sent(tmp_pat
         good = Request("POST", "/v1/m", body=FileBody(str(tmp_path / "good"), len(held), sha256=name))
         assert sender.send(good).verdict is Verdict.ACCEPTED
         assert [got.body for got in server.received] == [held]
+
+
+def test_s5_a_server_that_checks_files_is_told_their_digest_and_its_word_on_one_is_the_files(tmp_path: Path) -> None:
+    name = sha256(b"what it was").hexdigest()
+    (tmp_path / "bad").write_bytes(b"what it is!")
+    able = reply(200, b'{"content_digest":true}')
+    with serving(able, reply(400, b'{"reason":"content_digest"}'), reply(200)) as server, client(server) as sender:
+        sender.capabilities()
+        with pytest.raises(BodyError) as caught:
+            sender.send(Request("POST", "/v1/m", body=FileBody(str(tmp_path / "bad"), 11, sha256=name)))
+        assert caught.value.path == str(tmp_path / "bad")
+        assert sender.send(POST).verdict is Verdict.ACCEPTED
+        digest = base64.b64encode(bytes.fromhex(name)).decode()
+        assert server.received[1].headers["content-digest"] == f"sha-256=:{digest}:"
+        assert server.connections == 1
 
 
 def still_open(fd: int, path: Path) -> bool:

@@ -7,6 +7,8 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.support.home import Held, Home
 from tests.support.house import House, all_points
 from tests.support.proxy import Fault, lost, proxied
@@ -89,20 +91,24 @@ def test_a1_ranges_interleave_metrics_and_media(home: Home, house: House, tmp_pa
     _assert_each_record_once(house)
 
 
-def test_a3_a_picture_that_is_not_as_recorded_is_never_taken_and_the_others_arrive(home: Home, house: House) -> None:
-    """Its size is right, so that what is wrong shows only once its bytes were read."""
+@pytest.mark.parametrize("checked_there", [True, False])
+def test_a3_a_picture_that_is_not_as_recorded_is_never_taken_and_the_others_arrive(
+    home: Home, house: House, checked_there: bool
+) -> None:
+    """Its size is right, so that what is wrong shows only once its bytes were read: here, or by a server that checks them."""
+    name = f"flipped-{checked_there}"
     job = """
-    run = cm.TrainingRun(client_run_id="flipped", name="r", system_metrics=False, capture_env=False)
+    run = cm.TrainingRun(client_run_id=sys.argv[1], name="r", system_metrics=False, capture_env=False)
     for step in range(9):
         run.log_image("grid", b"\\x89PNG\\r\\n\\x1a\\n" + bytes([step]) * 700_000, step=step)
     run.finish()
     """
-    home.job(job)
+    home.job(job, name)
     flipped = hashlib.sha256(b"\x89PNG\r\n\x1a\n" + b"\x04" * 700_000).hexdigest()
     with (home.session() / "media" / f"{flipped}.png").open("r+b") as file:
         file.seek(600_000)
         file.write(b"\x05")
-    with proxied(house.url) as proxy:
+    with proxied(house.url, plain=not checked_there) as proxy:
         home.sync("--api-base", proxy.url)
         sent = [one.target for one in proxy.received if "/media?" in one.target]
     [letter] = [
@@ -112,7 +118,7 @@ def test_a3_a_picture_that_is_not_as_recorded_is_never_taken_and_the_others_arri
     ]
     assert (letter["type"], letter["status"], letter["parked"]) == ("media", None, True)
     assert "media file damaged" in letter["reason"]
-    assert len(sent) == 8
+    assert len(sent) == (9 if checked_there else 8)
     with Held(house) as held:
-        assert held.media("flipped") == [("grid", step) for step in range(9) if step != 4]
-        assert held.run("flipped")["status"] == "finished"
+        assert held.media(name) == [("grid", step) for step in range(9) if step != 4]
+        assert held.run(name)["status"] == "finished"

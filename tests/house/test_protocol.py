@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
+from hashlib import sha256
 from urllib.parse import urlencode
 
 import httpx
@@ -216,6 +218,30 @@ def test_media_are_served_by_range_under_their_own_type(client: httpx.Client) ->
         assert (part.status_code, part.content) == (206, data[255:258])
         assert (part.headers["content-type"], part.headers["x-content-type-options"]) == ("video/mp4", "nosniff")
     assert client.get(held["url"]).content == data
+
+
+def test_a_file_with_another_digest_than_was_told_is_refused_and_not_kept(client: httpx.Client, house: House) -> None:
+    run_id, data = new_run(client), b"a picture"
+    digest = base64.b64encode(sha256(data).digest()).decode()
+
+    def send(body: bytes, told: str) -> httpx.Response:
+        params = {"key": "k", "media_type": "image"}
+        headers = {"content-type": "image/png", "content-digest": told, "idempotency-key": "one"}
+        return client.post(f"/v1/runs/{run_id}/media", params=params, content=body, headers=headers)
+
+    for wrong in (
+        "sha-256=:AAAA:",
+        "sha-256=?1",
+        f"sha-256={digest}",
+        "sha-256=",
+        f"sha-512=:AAAA:, sha-256=:{digest[:-2]}:",
+    ):
+        assert (send(data, wrong).status_code, send(data, wrong).json()["reason"]) == (400, "malformed")
+    refused = send(b"another", f"sha-256=:{digest}:")
+    assert (refused.status_code, refused.json()["reason"]) == (400, "content_digest")
+    assert list((house.data / "media").rglob(sha256(b"another").hexdigest())) == []
+    for right in ("md5=:AAAA:", f"md5=:AAAA:, sha-256=:{digest}:;x=1"):
+        assert send(data, right).json()["sha256"] == sha256(data).hexdigest()
 
 
 def test_captions_and_keys_may_be_any_text(client: httpx.Client) -> None:

@@ -45,9 +45,12 @@ class Incoming:
         self.hash.update(data)
         self.file.write(data)
 
+    def sha256(self) -> str:
+        return str(self.hash.hexdigest())
+
     def keep(self) -> tuple[str, int]:
         """(sha256, size); the bytes and their name are durable when this returns."""
-        sha256 = self.hash.hexdigest()
+        sha256 = self.sha256()
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()

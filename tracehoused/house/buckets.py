@@ -52,8 +52,11 @@ class Incoming:
         self._hash.update(data)
         self._file.write(data)
 
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
     def keep(self) -> tuple[str, int]:
-        sha256 = self._hash.hexdigest()
+        sha256 = self.sha256()
         self._file.seek(0)
         self._bucket.put(sha256, self._file)
         self._file.close()

@@ -27,6 +27,9 @@ class Arriving(Protocol):
     def add(self, data: bytes) -> None:
         """Refusal 413 beyond the limit."""
 
+    def sha256(self) -> str:
+        """Of what has arrived."""
+
     def keep(self) -> tuple[str, int]:
         """(sha256, size), durable from now on."""
 

@@ -11,7 +11,7 @@ __all__ = ["BASE_PROTOCOL", "Capabilities", "capabilities_of"]
 @dataclass(frozen=True)
 class Capabilities:
     """``trace_batch``: so many traces, or patches of traces, are taken by one ``POST /v1/spans`` (its ``traces`` and ``patches``); 0: none.
-    ``after``: it heeds X-Tracehouse-After.
+    ``after``: it heeds X-Tracehouse-After. ``content_digest``: and the Content-Digest of a file, of which it takes no other bytes.
     ``known``: the server was asked, and answered (404 is an answer: the base protocol).
 
     Where it could not be asked, ``known`` is False and the rest is the base protocol's: nothing may be given up for it.
@@ -23,6 +23,7 @@ class Capabilities:
     gzip: bool = False
     trace_batch: int = 0
     after: bool = False
+    content_digest: bool = False
     known: bool = True
 
 
@@ -40,6 +41,7 @@ def capabilities_of(body: Mapping[str, object]) -> Capabilities:
         gzip=body.get("gzip") is True,
         trace_batch=_whole(body.get("trace_batch")),
         after=body.get("after") is True,
+        content_digest=body.get("content_digest") is True,
     )
 
 

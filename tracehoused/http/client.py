@@ -14,13 +14,14 @@ from urllib.parse import urlencode
 
 from tracehouse.exceptions import ArgumentError
 from tracehouse.spool.keys import is_loopback, normalise_api_base
-from tracehoused.exceptions import AddressError, ConfigError, CredentialError
+from tracehoused.exceptions import AddressError, BodyError, ConfigError, CredentialError
 from tracehoused.http.capabilities import Capabilities, capabilities_of
+from tracehoused.http.headers import FIXED, authorization, content_digest, headers_of, identity_headers
 from tracehoused.http.lean import without
 from tracehoused.http.network import Backend, Pace, connection_pool
 from tracehoused.http.request import FileBody, Request, Upload
 from tracehoused.http.retry import Answer, Verdict, judge
-from tracehoused.text import header_value, printable
+from tracehoused.text import printable
 
 with without("trio", "rich"):  # another event loop, and httpx's own command: half the time that a sync takes to start
     import httpcore
@@ -31,6 +32,7 @@ __all__ = ["Capabilities", "Client", "Pace"]
 LARGEST_REPLY = 1024 * 1024
 WORTH_ZIPPING = 1024
 _ASK_AGAIN = 3600.0
+_DAMAGED = "content_digest"  # a house's reason for not taking a file
 _CONNECT = 20.0
 _TROUBLE = (
     httpx.HTTPError,
@@ -131,7 +133,7 @@ class Client:
         self._timeout = timeout
         self._limits = {"connect": min(timeout, _CONNECT), "read": timeout, "write": timeout, "pool": timeout}
         self._token = _checked_token(token, self.api_base)
-        self._identity = _identity(machine_id, hostname, agent_version)
+        self._identity = identity_headers(machine_id, hostname, agent_version)
         self._more: Callable[[], Sequence[tuple[str, str]]] = tuple
         self._heard: Callable[[Sequence[tuple[str, str]]], None] = lambda headers: None
 
@@ -148,7 +150,7 @@ class Client:
         and ``heard`` is called with them when it is answered."""
         other = object.__new__(Client)
         other.__dict__.update(self.__dict__)
-        other._identity = _identity(machine_id, hostname, agent_version)
+        other._identity = identity_headers(machine_id, hostname, agent_version)
         other._more, other._heard = headers, heard
         return other
 
@@ -159,7 +161,7 @@ class Client:
         It raises nothing.
         """
         more = self._more()
-        answer = self._send(request, [*self._identity, *_authorization(self._token), *more], meanwhile)
+        answer = self._send(request, [*self._identity, *authorization(self._token), *more], meanwhile)
         if answer.verdict is not Verdict.RETRY:
             self._heard(more)
         return answer
@@ -191,7 +193,7 @@ class Client:
         self.close()
 
     def _ask(self) -> Capabilities:
-        answer = self._send(Request("GET", "/v1/capabilities"), [*self._identity, *_authorization(self._token)])
+        answer = self._send(Request("GET", "/v1/capabilities"), [*self._identity, *authorization(self._token)])
         if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
             return capabilities_of(answer.body)
         # a site that answers any path with a page speaks the base protocol, once it is known to be the server at all
@@ -201,7 +203,7 @@ class Client:
     def _send(
         self, request: Request, headers: list[tuple[str, str]], meanwhile: Callable[[], bool] | None = None
     ) -> Answer:
-        upload = Upload(request.body) if isinstance(request.body, FileBody) else None
+        upload = Upload(request.body, check=not self._checks_there) if isinstance(request.body, FileBody) else None
         self._server.backend.exchange.begin(request.size, self._timeout, self._rate, meanwhile)
         try:
             response = self._server.transport.handle_request(self._build(request, headers, upload))
@@ -221,7 +223,16 @@ class Client:
         answer = judge(response.status_code, response.headers, body, expect=request.expect, now=time.time())
         if answer.verdict is Verdict.ACCEPTED and request.method != "GET":
             self._server.speaks = True
+        if isinstance(request.body, FileBody) and answer.body and answer.body.get("reason") == _DAMAGED:
+            path = request.body.path
+            raise BodyError(f"{path} does not hold what it should, or did not arrive as it was sent", path=path)
         return replace(answer, reason=self._hidden(answer.reason)) if answer.reason else answer
+
+    @property
+    def _checks_there(self) -> bool:
+        """The server hashes what it keeps anyway: a file need not be hashed here besides."""
+        known = self._server.capabilities
+        return known is not None and known.content_digest
 
     @property
     def _rate(self) -> float | None:
@@ -233,13 +244,15 @@ class Client:
         return reason.replace(self._token, "…") if self._token else reason
 
     def _build(self, request: Request, headers: list[tuple[str, str]], upload: Upload | None) -> httpx.Request:
-        headers = [*_FIXED, *headers, *_own_headers(request)]
+        headers = [*FIXED, *headers, *headers_of(request)]
         url = self.api_base + request.path
         if request.query:
             url += "?" + urlencode(request.query, errors="surrogatepass")
         content = upload if isinstance(request.body, FileBody) else request.body
         if upload is not None:
             headers.append(("Content-Length", str(request.size)))
+            if self._checks_there and isinstance(request.body, FileBody) and request.body.sha256 is not None:
+                headers.append(("Content-Digest", content_digest(request.body.sha256)))
         elif isinstance(content, bytes) and self._zips(request, content):
             headers.append(("Content-Encoding", "gzip"))
             content = gzip.compress(content, 1, mtime=0)
@@ -259,33 +272,6 @@ class Client:
 
 # most requests go to a few addresses, and parsing one costs a fifth of a request
 _url = lru_cache(maxsize=256)(httpx.URL)
-
-_FIXED = [("Accept", "application/json"), ("Accept-Encoding", "identity"), ("User-Agent", "tracehoused")]
-
-
-def _own_headers(request: Request) -> list[tuple[str, str]]:
-    told = [
-        ("Content-Type", None if request.body is None else request.content_type),
-        ("Idempotency-Key", request.key),
-        ("X-Tracehouse-Range", request.range),
-        ("X-Tracehouse-Attempt", None if request.attempt is None else str(request.attempt)),
-        ("X-Tracehouse-After", request.after),
-    ]
-    mine = [(name, header_value(value)) for name, value in told if value is not None]
-    return [*mine, *((name, header_value(value)) for name, value in request.headers)]
-
-
-def _identity(machine_id: str, hostname: str | None, agent_version: str | None) -> list[tuple[str, str]]:
-    told = [
-        ("X-Claude-Monitor-Machine-Id", machine_id),
-        ("X-Claude-Monitor-Hostname", hostname),
-        ("X-Claude-Monitor-Agent-Version", agent_version),
-    ]
-    return [(name, header_value(value)) for name, value in told if value]
-
-
-def _authorization(token: str | None) -> list[tuple[str, str]]:
-    return [("Authorization", f"Bearer {token}")] if token else []
 
 
 def _checked(api_base: str) -> str:

@@ -22,7 +22,7 @@ class FileBody:
     """The bytes of a regular file, streamed from disk; ``size`` is what it must hold.
 
     ``opener`` returns a file descriptor that this takes over, for a caller with checks of its own; ``path`` then only names it.
-    ``sha256``: what the bytes must have, in hex; those of any other are never sent to the end.
+    ``sha256``: what the bytes must have, in hex; any others are never sent to the end, or refused by a server that checks them.
     """
 
     path: str
@@ -47,8 +47,9 @@ class FileBody:
             raise BodyError(f"cannot send {self.path}: {wrong}", path=self.path)
         return fd
 
-    def read(self, fd: int) -> Iterator[bytes]:
-        """Exactly ``size`` bytes from ``fd``, in parts; closes it. BodyError, before the last, when they cannot be had."""
+    def read(self, fd: int, *, check: bool = True) -> Iterator[bytes]:
+        """Exactly ``size`` bytes from ``fd``, in parts; closes it. BodyError, before the last, when they cannot be had, or are not those
+        of ``sha256``, where that is to be ``check``ed here."""
         left, found = self.size, digest()
         try:
             while left:
@@ -56,7 +57,7 @@ class FileBody:
                 if not part:
                     raise BodyError(f"{self.path} became shorter while it was sent", path=self.path)
                 left -= len(part)
-                if self.sha256 is not None:
+                if check and self.sha256 is not None:
                     found.update(part)
                     if not left and found.hexdigest() != self.sha256:
                         raise BodyError(f"{self.path} does not hold what it should", path=self.path)
@@ -111,16 +112,17 @@ def _segment(text: str) -> str:
 
 
 class Upload:
-    """A file, opened before anything is sent, so that a bad one costs no connection."""
+    """A file, opened before anything is sent, so that a bad one costs no connection. ``check``: as of ``FileBody.read``."""
 
-    def __init__(self, body: FileBody) -> None:
+    def __init__(self, body: FileBody, *, check: bool = True) -> None:
         self._body = body
+        self._check = check
         self._fd: int | None = body.open()
 
     def __iter__(self) -> Iterator[bytes]:
         fd, self._fd = self._fd, None
         if fd is not None:
-            yield from self._body.read(fd)
+            yield from self._body.read(fd, check=self._check)
 
     def close(self) -> None:
         """Of use only where nothing was read."""

@@ -36,7 +36,7 @@ from tracehoused.house.store.schema import runs as run_table
 from tracehoused.house.values import parse_object
 
 ENDPOINTS = frozenset({"traces", "spans", "trace_patch", "runs", "run_patch", "metrics", "media", "artifacts"})
-_MOST = 10_000
+MOST = 10_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -50,6 +50,7 @@ async def capabilities(request: Request) -> Response:
             "gzip": True,
             "ranges": True,
             "after": True,
+            "content_digest": True,
             "trace_batch": chat.MOST_TRACES,
             "version": house.options.version,
             "max_media_bytes": house.blobs.limit,
@@ -79,8 +80,8 @@ async def verify(request: Request) -> Response:
     body = parse_object(await read_body(request, house.options.body_limit))
     places = [_place(item, caller, at) for at, item in enumerate(fields.items(body, "sessions"))]
     hashes = fields.items(body, "media")
-    if len(places) > _MOST or len(hashes) > _MOST:
-        raise invalid(f"at most {_MOST} sessions and {_MOST} media at a time")
+    if len(places) > MOST or len(hashes) > MOST:
+        raise invalid(f"at most {MOST} sessions and {MOST} media at a time")
     if not all(isinstance(name, str) and _SHA256.fullmatch(name) for name in hashes):
         raise invalid("media must be SHA-256 hashes, in lower-case hex")
 

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tracehoused.house import chat, training
+from tracehoused.house.api import misc
 from tracehoused.house.api.respond import json_answer
 from tracehoused.house.state import house_of
 from tracehoused.house.values import INT64, MOST_ID
@@ -22,7 +23,7 @@ _ID: Schema = {"type": "string", "minLength": 1, "maxLength": MOST_ID}
 _TIME: Schema = {"type": "string", "format": "date-time"}
 _WHOLE: Schema = {"type": "integer", "minimum": -INT64, "maximum": INT64 - 1}
 _FREE: Schema = {"type": "object"}
-_HF: dict[str, Schema] = dict.fromkeys(("hf_dataset", "hf_dataset_split", "hf_model", "hf_model_revision"), _TEXT)
+_SHA256: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 
 
 def _object(required: str = "", /, **fields: Schema) -> Schema:
@@ -39,9 +40,21 @@ def _choice(values: Any) -> Schema:
     return {"type": "string", "enum": sorted(values)}
 
 
-_TRACE_TEXTS: dict[str, Schema] = dict.fromkeys(("scaffold", "project", "task_name", "model", "run_id"), _TEXT)
-_TRACE = _object("session_id started_at", session_id=_ID, started_at=_TIME, rollout_step=_WHOLE, **_TRACE_TEXTS)
-_TRACE_PATCH = _object(outcome=_choice(chat.OUTCOMES), metadata=_FREE, task_name=_TEXT, model=_TEXT, scaffold=_TEXT)
+def _or_null(**fields: Schema) -> dict[str, Schema]:
+    """What may be left out may be null as well."""
+    return {name: {"anyOf": [schema, {"type": "null"}]} for name, schema in fields.items()}
+
+
+_HF = _or_null(**dict.fromkeys(("hf_dataset", "hf_dataset_split", "hf_model", "hf_model_revision"), _TEXT))
+_TRACE_TEXTS = _or_null(**dict.fromkeys(("scaffold", "project", "task_name", "model", "run_id"), _TEXT))
+_TRACE = _object(
+    "session_id started_at", session_id=_ID, started_at=_TIME, **_or_null(rollout_step=_WHOLE), **_TRACE_TEXTS
+)
+_CHANGES = _or_null(
+    outcome=_choice(chat.OUTCOMES), metadata=_FREE, **dict.fromkeys(("task_name", "model", "scaffold"), _TEXT)
+)
+_TRACE_PATCH = _object(**_CHANGES)
+_SESSION_PATCH = _object("session_id", session_id=_ID, **_CHANGES)
 _SPAN = _object(
     "id session_id kind name start_at attributes",
     id=_ID,
@@ -49,30 +62,41 @@ _SPAN = _object(
     kind=_choice(chat.KINDS),
     name=_TEXT,
     start_at=_TIME,
-    end_at=_TIME,
-    parent_span_id=_TEXT,
-    status=_TEXT,
     attributes=_FREE,
+    **_or_null(end_at=_TIME, parent_span_id=_TEXT, status=_TEXT),
 )
 _RUN = _object(
     "name client_run_id started_at",
-    **{"name": _TEXT, "client_run_id": _ID, "started_at": _TIME, "project": _TEXT, "config": _FREE, **_HF},
+    name=_TEXT,
+    client_run_id=_ID,
+    started_at=_TIME,
+    **_or_null(project=_TEXT, config=_FREE),
+    **_HF,
 )
-_RUN_PATCH = _object(status=_choice(training.STATUSES), ended_at=_TIME, config_patch=_FREE, **_HF)
-_POINT = _object("key step value", key=_TEXT, step=_WHOLE, value={}, wall_time=_TIME)
-_PLACE = _object("uid segment endpoint first last", uid=_ID, segment=_ID, endpoint=_TEXT, first=_WHOLE, last=_WHOLE)
+_RUN_PATCH = _object(**_or_null(status=_choice(training.STATUSES), ended_at=_TIME, config_patch=_FREE), **_HF)
+_KEY = {"type": "string", "maxLength": MOST_ID}
+_POINT = _object("key step value", key=_KEY, step=_WHOLE, value={}, **_or_null(wall_time=_TIME))
+_PLACE = _object(
+    "uid segment endpoint first last",
+    uid=_ID,
+    segment=_ID,
+    endpoint=_choice(misc.ENDPOINTS),
+    first={**_WHOLE, "minimum": 0},
+    last={**_WHOLE, "minimum": 0},
+)
 _ARTIFACT = _object("name kind data", name=_ID, kind=_choice(training.ARTIFACT_KINDS), data={})
 _PAGE = {"limit": {"type": "integer", "minimum": 1, "maximum": 1000}, "after": {"type": "integer", "minimum": 0}}
 _FIND = {**_PAGE, "project": _TEXT, "q": _TEXT}
 _CHART = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 100_000},
-    "after": _TEXT,
+    "after": {"type": "string", "pattern": "^[0-9]{1,18}:-?[0-9]{1,18}:[0-9]{1,18}$"},
     "key": _TEXT,
     "buckets": {"type": "integer", "minimum": 1, "maximum": 10_000},
     "first": _WHOLE,
     "last": _WHOLE,
 }
 _NEW_MEDIA = {"key": _ID, "media_type": _choice(training.MEDIA_TYPES), "step": _WHOLE, "caption": _TEXT}
+_SOME_TRACES, _SOME_PATCHES = (_list(one, chat.MOST_TRACES) for one in (_TRACE, _SESSION_PATCH))
 
 # (method, path): what it does, its query, its body
 _OPERATIONS: dict[tuple[str, str], tuple[str, dict[str, Schema], Schema | None]] = {
@@ -81,7 +105,7 @@ _OPERATIONS: dict[tuple[str, str], tuple[str, dict[str, Schema], Schema | None]]
     ("post", "/v1/verify"): (
         "which records and media it holds",
         {},
-        _object(sessions=_list(_PLACE), media=_list(_TEXT)),
+        _object(**_or_null(sessions=_list(_PLACE, misc.MOST), media=_list(_SHA256, misc.MOST))),
     ),
     ("get", "/v1/traces"): ("traces, newest first", _FIND, None),
     ("post", "/v1/traces"): ("make a trace, or find it by its session_id", {}, _TRACE),
@@ -89,9 +113,9 @@ _OPERATIONS: dict[tuple[str, str], tuple[str, dict[str, Schema], Schema | None]]
     ("patch", "/v1/traces/{id}"): ("change a trace", {}, _TRACE_PATCH),
     ("delete", "/v1/traces/{id}"): ("delete a trace", {}, None),
     ("post", "/v1/spans"): (
-        "spans of traces, and traces to be made before them",
+        "spans of traces, traces to be made before them, and changes to make after them",
         {},
-        _object("spans", traces=_list(_TRACE, chat.MOST_TRACES), spans=_list(_SPAN)),
+        _object("spans", spans=_list(_SPAN), **_or_null(traces=_SOME_TRACES, patches=_SOME_PATCHES)),
     ),
     ("get", "/v1/runs"): ("runs, newest first", _FIND, None),
     ("post", "/v1/runs"): ("make a run, or find it by its client_run_id", {}, _RUN),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import re
 import zlib
@@ -16,6 +18,8 @@ from tracehoused.house.values import INT64
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _RANGE = re.compile(r"([A-Za-z0-9._~:-]{1,128})/([A-Za-z0-9._~-]{1,128}):([0-9]{1,19})-([0-9]{1,19})")
 # A segment is called <epoch>-<number>; all segments of one epoch have one writer.
+# RFC 9530: of the members of a dictionary the one that is understood here
+_DIGEST = re.compile(r"(?:^|,)\s*sha-256\s*=([^,]*)")
 _SEGMENT = re.compile(r"([0-9A-Za-z]+)-[0-9]+")
 
 
@@ -70,6 +74,21 @@ def digest_of(request: Request, body: bytes | str) -> str:
     target = request.scope.get("raw_path") or request.url.path.encode()
     line = b"\n".join((request.method.encode(), target, request.scope.get("query_string", b""), body_hash.encode()))
     return hashlib.sha256(line).hexdigest()
+
+
+def promised_sha256(request: Request) -> str | None:
+    """What the body must have by its Content-Digest, in hex; None where that tells nothing of SHA-256. Refusal 400."""
+    told = _DIGEST.search(request.headers.get("content-digest", ""))
+    if told is None:
+        return None
+    text = told[1].partition(";")[0].strip()
+    try:
+        found = base64.b64decode(text[1:-1], validate=True) if text[:1] == text[-1:] == ":" else b""
+    except binascii.Error:
+        found = b""
+    if len(found) != hashlib.sha256().digest_size:
+        raise malformed("Content-Digest must be sha-256=:<32 bytes in base64>:")
+    return found.hex()
 
 
 def check_length(request: Request, limit: int) -> None:

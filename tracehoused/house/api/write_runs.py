@@ -14,7 +14,7 @@ from starlette.responses import Response
 from tracehoused.house import training
 from tracehoused.house.api.change import Change, change_json, commit
 from tracehoused.house.api.identify import writer
-from tracehoused.house.api.receive import check_length, digest_of, once_of, query_of
+from tracehoused.house.api.receive import check_length, digest_of, once_of, promised_sha256, query_of
 from tracehoused.house.errors import Refusal, StorageFailure
 from tracehoused.house.mediastore import Arriving
 from tracehoused.house.state import House, house_of
@@ -87,7 +87,7 @@ async def post_media(request: Request) -> Response:
     new = training.new_media(query_of(request), request.headers.get("content-type"))
     with house.in_flight.hold(caller.identity, once.key):
         check_length(request, house.blobs.limit)
-        arrival = _Arrival(house, lambda connection: runs.run_row(connection, caller, run_id))
+        arrival = _Arrival(house, lambda connection: runs.run_row(connection, caller, run_id), promised_sha256(request))
         sha256, size = await _receive(request, arrival)
         once = replace(once, digest=digest_of(request, sha256))
         stored: dict[str, Any] = {"sha256": sha256, "size": size}
@@ -110,11 +110,13 @@ async def post_media(request: Request) -> Response:
 
 
 class _Arrival:
-    """A medium that is received: what of it blocks. `since`: how many files had gone before this one was seen to be there."""
+    """A medium that is received: what of it blocks. `since`: how many files had gone before this one was seen to be there.
+    `promised`: the SHA-256 without which it is not kept."""
 
-    def __init__(self, house: House, check: Callable[[Connection], object]) -> None:
+    def __init__(self, house: House, check: Callable[[Connection], object], promised: str | None) -> None:
         self._store, self._blobs = house.store, house.blobs
         self._check = check
+        self._promised = promised
         self._incoming: Arriving | None = None
         self.since = 0
 
@@ -134,6 +136,10 @@ class _Arrival:
         return removals.so_far(connection)
 
     def _keep(self, incoming: Arriving) -> tuple[str, int]:
+        if self._promised not in (None, incoming.sha256()):
+            raise Refusal(
+                400, "content_digest", f"the body has not the SHA-256 {self._promised}, which Content-Digest told"
+            )
         kept = incoming.keep()
         if self._blobs.missing([kept[0]]):
             raise _removed()
