@@ -85,9 +85,9 @@ _PLACE = _object(
     last={**_WHOLE, "minimum": 0},
 )
 _ARTIFACT = _object("name kind data", name=_ID, kind=_choice(training.ARTIFACT_KINDS), data={})
-_PAGE = {"limit": {"type": "integer", "minimum": 1, "maximum": 1000}, "after": {"type": "integer", "minimum": 0}}
+_PAGE = {"limit": {"type": "integer", "minimum": 1, "maximum": 1000}, "after": {**_WHOLE, "minimum": 0}}
 _FIND = {**_PAGE, "project": _TEXT, "q": _TEXT}
-_CHART = {
+_CHART: dict[str, Schema] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 100_000},
     "after": {"type": "string", "pattern": "^[0-9]{1,18}:-?[0-9]{1,18}:[0-9]{1,18}$"},
     "key": _TEXT,
