@@ -168,10 +168,10 @@ def test_no_spreadsheet_computes_what_was_logged(tmp_path: Path, text: str) -> N
     assert (said["key"], said["value"], loss["value"]) == (f"'{text}key", f"'{text}", "-1.5")
 
 
-def test_both_tables_go_to_a_directory(spool: Path, tmp_path: Path) -> None:
+def test_all_tables_go_to_a_directory(spool: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export(str(spool), "--format", "csv", "--output", str(out))
-    assert sorted(path.name for path in out.iterdir()) == ["metrics.csv", "spans.csv"]
+    assert sorted(path.name for path in out.iterdir()) == ["metrics.csv", "runs.csv", "spans.csv", "traces.csv"]
     assert (out / "metrics.csv").read_bytes() == export(str(spool), "--format", "csv", "--what", "metrics").stdout
 
 
@@ -206,12 +206,74 @@ def test_parquet_is_written_by_row_groups_with_types(spool: Path, tmp_path: Path
     assert [row["value"] for row in found if row["key"] == "loss"] == [1.0, 0.5, 1 / 3]
     assert [row["value_text"] for row in found if row["key"] == "vector"] == ["[1, 2]"] * 3
     spans = pq.read_table(tmp_path / "out" / "spans.parquet").to_pylist()
+    traces = pq.read_table(tmp_path / "out" / "traces.parquet")
+    assert [str(traces.schema.field(name).type) for name in ("step", "reward", "started_at")] == [
+        "int64", "double", "timestamp[us, tz=UTC]",
+    ]  # fmt: skip
+    assert [(row["run"], row["step"], row["outcome"]) for row in traces.to_pylist()] == [
+        ("train", 2, "good"), (None, None, None),
+    ]  # fmt: skip
     assert [row["text"] for row in spans] == ["roll out", 'a "quoted", line\nand another', "said"]
 
     source = open_source(str(session(spool, "run")))
     path = str(tmp_path / "grouped.parquet")
-    assert parquet.write(path, "metrics", rows("metrics", source.manifest, source.entries()), group_rows=5) == 12
+    assert parquet.write(path, "metrics", rows("metrics", source), group_rows=5) == 12
     assert pq.ParquetFile(path).metadata.num_row_groups == 3
+
+
+def test_of_each_trace_and_rollout_there_is_a_row_with_its_outcome_and_reward(tmp_path: Path) -> None:
+    where = tmp_path / "spool"
+    with cm.TrainingRun(
+        project="rl", client_run_id="ppo", name="PPO", spool_dir=where, capture_env=False, system_metrics=False
+    ) as training:
+        held = [training.rollout(step=step, name="maths", group="g", model="m") for step in (0, 0, 1)]
+        for at, rollout in enumerate(held):
+            rollout.log_user("2 + 2?")
+            rollout.finish(outcome=("good", "bad", None)[at], metadata={"reward": at / 2} if at else None)
+    with cm.Run(project="bot", session_id="chat", spool_dir=where) as run:
+        run.finish(metadata={"reward": "high"})
+    found = table(str(where), "--what", "traces")
+    assert [(one["run"], one["step"], one["outcome"], one["reward"], one["spans"]) for one in found] == [
+        ("ppo", "0", "good", "", "1"), ("ppo", "0", "bad", "0.5", "1"), ("ppo", "1", "", "1.0", "1"), ("", "", "", "", "0"),
+    ]  # fmt: skip
+    assert [one["session"] for one in found][:3] == [rollout.session_id for rollout in held]
+    assert (found[0]["project"], found[0]["task_name"], found[0]["model"]) == ("rl", "maths", "m")
+    assert [json.loads(one["metadata"]) for one in found] == [
+        {"group": "g"}, {"group": "g", "reward": 0.5}, {"group": "g", "reward": 1.0}, {"reward": "high"},
+    ]  # fmt: skip
+    [one] = table("PPO", "--spool", str(where), "--what", "runs")
+    assert (one["session"], one["attempt"], one["name"], one["status"]) == ("ppo", "1", "PPO", "finished")
+
+
+def test_a13_a_run_is_a_row_with_its_first_beginning_its_last_end_and_all_of_its_config(tmp_path: Path) -> None:
+    def attempt(status: str | None, **config: object) -> None:
+        run = cm.TrainingRun(
+            client_run_id="r", name="n", config=config, spool_dir=tmp_path, capture_env=False, system_metrics=False
+        )
+        run.log({"x": 1})
+        if status:
+            run.finish(status=status)
+
+    attempt("failed", lr=1, seed=7)
+    [first] = table("r", "--spool", str(tmp_path), "--what", "runs")
+    attempt("finished", lr=2)
+    [both] = table("r", "--spool", str(tmp_path), "--what", "runs")
+    assert (first["status"], both["status"]) == ("failed", "finished")
+    assert both["started_at"] == first["started_at"]
+    assert both["ended_at"] > first["ended_at"]
+    assert json.loads(both["config"]) == {"lr": 2, "seed": 7}
+    attempt(None)
+    [running] = table("r", "--spool", str(tmp_path), "--what", "runs")
+    assert (running["started_at"], running["status"], running["ended_at"]) == (first["started_at"], "", "")
+
+
+def test_two_sessions_of_one_id_are_told_apart_by_their_directories(tmp_path: Path) -> None:
+    for server in ("http://127.0.0.1:1", "http://127.0.0.1:2"):
+        cm.Run(session_id="same", api_base=server, spool_dir=tmp_path).finish()
+    told = export("same", "--format", "jsonl", "--spool", str(tmp_path), code=2).stderr.decode()
+    for path in tmp_path.glob("trace-*"):
+        assert str(path) in told
+        assert exported(str(path)) == exported(path.name, "--spool", str(tmp_path)) != []
 
 
 def test_parquet_without_pyarrow_says_what_to_install(spool: Path, tmp_path: Path) -> None:

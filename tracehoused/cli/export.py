@@ -18,6 +18,7 @@ from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
 from tracehouse.spool.keys import normalise_api_base
 from tracehoused.cli.common import resolve_spools
+from tracehoused.cli.finding import find_session
 from tracehoused.config import Settings, resolve
 from tracehoused.export import csvfile, jsonl, otlp, parquet
 from tracehoused.export.output import write_parts
@@ -28,7 +29,7 @@ from tracehoused.export.traces import spans
 from tracehoused.http.retry import Backoff
 from tracehoused.identities.identity import refuse_plain_http
 from tracehoused.text import printable
-from tracehoused.upload.reader import read_manifest, session_dirs
+from tracehoused.upload.reader import session_dirs
 
 if TYPE_CHECKING:
     from tracehoused.http.client import Client
@@ -43,11 +44,9 @@ _TABLES = tuple(COLUMNS)
 @click.command()
 @click.argument("where", metavar="[SESSION|SPOOL]", required=False)
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv", "parquet", "otlp"]), required=True)
+@click.option("--what", type=click.Choice([*COLUMNS, "all"]), default="all", help="Which table (csv, parquet).")
 @click.option(
-    "--what", type=click.Choice(["metrics", "spans", "all"]), default="all", help="Which table (csv, parquet)."
-)
-@click.option(
-    "--output", type=click.Path(), help="The file, or the directory for two tables (default: standard output)."
+    "-o", "--output", type=click.Path(), help="The file, or the directory for all tables (default: standard output)."
 )
 @click.option("--endpoint", help="Send OTLP there, to its /v1/traces, instead (or OTEL_EXPORTER_OTLP_ENDPOINT).")
 @click.option(
@@ -65,11 +64,11 @@ def export(
     headers: tuple[str, ...],
     spool: str | None,
 ) -> None:
-    """Write what is in a session (its directory, its id, or the beginning of one) or in all of a spool, in another format.
+    """Write what is in a session (its directory, its id or name, or the beginning of an id) or in all of a spool, in another format.
 
     \b
     jsonl    each record, one a line
-    csv      two tables: metrics.csv and spans.csv in the directory --output; one with --what
+    csv      tables: metrics, spans, traces (rollouts too, with their rewards) and runs in the directory --output; one with --what
     parquet  the same tables, typed; needs pyarrow
     otlp     OpenTelemetry traces by the GenAI conventions, one request a line, or sent to --endpoint
 
@@ -121,24 +120,7 @@ def _sessions(where: str | None, spool: str | None, settings: Settings) -> list[
     if where is None or (os.path.isdir(where) and not layout.is_session_dir(os.path.basename(os.path.normpath(where)))):
         roots = resolve_spools(where if where is not None else spool, settings)
         return [path for root in roots for path in session_dirs(root)]
-    if os.path.isdir(where):
-        return [os.path.abspath(where)]
-    paths = [path for root in resolve_spools(spool, settings) for path in session_dirs(root)]
-    ids = {path: _id_of(path) for path in paths}
-    found = [path for path in paths if ids[path] == where] or [path for path in paths if ids[path].startswith(where)]
-    if len(found) == 1:
-        return found
-    if found:
-        told = ", ".join(printable(ids[path]) for path in found[:10])
-        raise click.UsageError(f"{where!r} could be any of: {told}")
-    raise click.UsageError(f"no session or spool {where!r}")
-
-
-def _id_of(path: str) -> str:
-    try:
-        return read_manifest(path).id
-    except (TracehouseError, OSError):
-        return os.path.basename(path)
+    return [find_session(where, resolve_spools(spool, settings))]
 
 
 def _tables(sources: _Sources, form: str, what: str, output: str | None) -> None:
@@ -147,13 +129,13 @@ def _tables(sources: _Sources, form: str, what: str, output: str | None) -> None
         if output in (None, "-"):
             raise click.UsageError("Parquet goes to a file: name it with --output")
     if what == "all" and output in (None, "-"):
-        raise click.UsageError("two tables go to a directory: name it with --output, or choose one with --what")
+        raise click.UsageError("the tables go to a directory: name it with --output, or choose one with --what")
     if what == "all":
         assert output is not None
         os.makedirs(output, exist_ok=True)
     for table in _TABLES if what == "all" else (what,):
         path = os.path.join(output, f"{table}.{form}") if output and what == "all" else output
-        made = (row for source in sources for row in rows(table, source.manifest, source.entries()))
+        made = (row for source in sources for row in rows(table, source))
         if form == "parquet":
             assert path is not None
             parquet.write(path, table, made)

@@ -11,15 +11,15 @@ from typing import Any
 
 import click
 
-from tracehouse.exceptions import SpoolError
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehoused.cli.common import resolve_spools
+from tracehoused.cli.finding import find_session
 from tracehoused.config import resolve
 from tracehoused.text import printable
 from tracehoused.upload.batch import Record
 from tracehoused.upload.opening import open_checked
-from tracehoused.upload.reader import Scan, measure, read_manifest, scan, session_dirs, writers
+from tracehoused.upload.reader import Scan, measure, read_manifest, scan, writers
 
 __all__ = ["show"]
 
@@ -41,7 +41,7 @@ _SPARK = 40
 @click.option("--full", is_flag=True, help="Texts in full; without it long ones are cut.")
 def show(session: str, spool: str | None, full: bool) -> None:
     """SESSION is a session's directory, its id or name, or the beginning of an id."""
-    path = _find(session, spool)
+    path = find_session(session, resolve_spools(spool, resolve({}, environ=os.environ)))
     manifest = read_manifest(path)
     name = f" ({printable(manifest.name)})" if manifest.name else ""
     told = f"project {printable(manifest.project or '-')}  from {printable(manifest.created_at)}"
@@ -50,34 +50,6 @@ def show(session: str, spool: str | None, full: bool) -> None:
         _conversation(path, manifest.uid, full)
     else:
         _metrics(path, manifest.uid, full)
-
-
-def _find(session: str, spool: str | None) -> str:
-    if os.path.isdir(session) and layout.is_session_dir(os.path.basename(os.path.normpath(session))):
-        return os.path.abspath(session)
-    roots = resolve_spools(spool, resolve({}, environ=os.environ))
-    paths = [path for root in roots for path in session_dirs(root)]
-    names = {path: _names_of(path) for path in paths}
-    ids = {path: names[path][0] for path in paths}
-    found = (
-        [path for path in paths if ids[path] == session]
-        or [path for path in paths if session in names[path]]
-        or [path for path in paths if ids[path].startswith(session)]
-    )
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise click.UsageError(f"{session!r} could be any of: {', '.join(printable(ids[path]) for path in found[:10])}")
-    raise click.UsageError(f"no session {session!r} in {', '.join(roots) or 'any spool'}")
-
-
-def _names_of(path: str) -> tuple[str, ...]:
-    """A session's id, and its name if it has one; one that cannot be read goes by its directory's name."""
-    try:
-        manifest = read_manifest(path)
-    except (SpoolError, OSError):
-        return (os.path.basename(path),)
-    return (manifest.id, manifest.name) if manifest.name else (manifest.id,)
 
 
 def _records(path: str, uid: str) -> Iterator[Record]:

@@ -20,8 +20,9 @@ __all__ = ["GROUP_ROWS", "check_available", "write"]
 
 GROUP_ROWS = 50_000
 _GROUP_TEXT = 16 << 20
-_TIMES = ("wall_time", "start_at", "end_at")
-_WHOLE = ("attempt", "step")
+_TIMES = ("wall_time", "start_at", "end_at", "started_at", "ended_at")
+_WHOLE = ("attempt", "step", "spans")
+_NUMBERS = ("value", "reward")
 _INT64 = 1 << 63
 
 
@@ -35,7 +36,7 @@ def check_available() -> None:
 
 
 def write(path: str, what: str, rows: Iterable[tuple[Any, ...]], group_rows: int = GROUP_ROWS) -> int:
-    """Write a table ("metrics" or "spans") to a new file in place of any old one; how many rows it has."""
+    """Write a table of ``tables.COLUMNS`` to a new file in place of any old one; how many rows it has."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -66,7 +67,7 @@ def _schema(pa: Any, what: str) -> Any:
     fields = []
     for name in COLUMNS[what]:
         kind = pa.timestamp("us", tz="UTC") if name in _TIMES else pa.int64() if name in _WHOLE else pa.string()
-        fields.append((name, pa.float64() if name == "value" else kind))
+        fields.append((name, pa.float64() if name in _NUMBERS else kind))
     if what == "metrics":
         fields.append(("value_text", pa.string()))
     return pa.schema(fields)
@@ -78,6 +79,8 @@ def _columns(what: str, group: list[tuple[Any, ...]]) -> dict[str, list[Any]]:
         if name == "value":
             made[name] = [_number(cell) for cell in cells]
             made["value_text"] = [_text(cell) if number is None else None for cell, number in zip(cells, made[name])]
+        elif name in _NUMBERS:
+            made[name] = [_number(cell) for cell in cells]
         elif name in _TIMES:
             made[name] = [None if (ns := nanoseconds(cell)) is None else ns // 1000 for cell in cells]
         elif name in _WHOLE:

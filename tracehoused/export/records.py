@@ -17,7 +17,9 @@ from tracehoused.upload.intervals import Intervals
 from tracehoused.upload.opening import open_checked
 from tracehoused.upload.reader import Epoch, Run, Scan, measure, read_manifest, scan, scan_runs, writers
 
-__all__ = ["Entry", "Source", "open_source"]
+__all__ = ["Entry", "Source", "last_records", "open_source", "records_of_traces"]
+
+_OF_TRACES = ("trace", "trace_patch", "span")
 
 
 class Entry(NamedTuple):
@@ -106,6 +108,21 @@ class Source:
 def open_source(path: str) -> Source:
     """A session by its directory. SpoolError when it cannot be read at all."""
     return Source(path, read_manifest(path))
+
+
+def last_records(source: Source) -> dict[int, int]:
+    """The number of each trace's last record, by its id's hash: of a million rollouts the ids themselves would be too much.
+
+    Where two ids share a hash, one of the two traces is held to the end.
+    """
+    return {hash(name): at for at, _, name in records_of_traces(source)}
+
+
+def records_of_traces(source: Source) -> Iterator[tuple[int, Entry, str]]:
+    """What belongs to a chat trace, or to a rollout of a run: its number, the record, the trace's session_id."""
+    for at, entry in enumerate(source.entries()):
+        if entry.type in _OF_TRACES:
+            yield at, entry, str(entry.fields.get("session_id") or source.manifest.id)
 
 
 def _place(run: Run, n: int, seen: Intervals, found: list[_Piece]) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 
 from tracehoused.export.genai import convert
 from tracehoused.export.otlp import Resource, Span
-from tracehoused.export.records import Entry, Source
+from tracehoused.export.records import Source, last_records, records_of_traces
 from tracehoused.export.trace import Trace, root
 
 __all__ = ["MOST_HELD", "spans"]
 
 # spans of one trace; what joins spans that lie farther apart than this is not seen
 MOST_HELD = 20_000
-_TYPES = ("trace", "trace_patch", "span")
 
 
 def spans(source: Source) -> Iterator[tuple[Resource, Span]]:
@@ -24,9 +23,9 @@ def spans(source: Source) -> Iterator[tuple[Resource, Span]]:
 
 
 def _spans(source: Source) -> Iterator[Span]:
-    last = _last_records(source)
+    last = last_records(source)
     open_traces: dict[str, Trace] = {}
-    for at, entry, name in _records(source):
+    for at, entry, name in records_of_traces(source):
         trace = open_traces.get(name)
         if trace is None:
             run = source.manifest.id if source.manifest.kind == "run" else None
@@ -60,17 +59,3 @@ def _resource(source: Source) -> Resource:
 def _whole(trace: Trace) -> Iterator[Span]:
     yield from convert(trace)
     yield root(trace)
-
-
-def _last_records(source: Source) -> dict[int, int]:
-    """The number of each trace's last record, by its id's hash: of a million rollouts the ids themselves would be too much.
-
-    Where two ids share a hash, one of the two traces is held to the end.
-    """
-    return {hash(name): at for at, _, name in _records(source)}
-
-
-def _records(source: Source) -> Iterator[tuple[int, Entry, str]]:
-    for at, entry in enumerate(source.entries()):
-        if entry.type in _TYPES:
-            yield at, entry, str(entry.fields.get("session_id") or source.manifest.id)
