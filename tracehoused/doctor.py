@@ -14,8 +14,7 @@ from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import keys
 from tracehouse.spool.places import default_config_dir
 from tracehoused.config import Settings
-from tracehoused.http.client import Client
-from tracehoused.http.request import Request
+from tracehoused.http.asking import ask_about_key, speaks
 from tracehoused.http.retry import Verdict
 from tracehoused.identities.credentials import NoCredential, find
 from tracehoused.service.ledger import Odometer
@@ -162,18 +161,11 @@ def _server(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
         yield Finding("server", "wrong", credential.reason, credential.hint)
         return
     try:
-        with Client(
-            api_base,
-            token=credential.token,
-            machine_id="doctor",
-            timeout=min(settings.timeout, 10.0),
-            ca_file=settings.ca_file,
-        ) as client:
-            answer = client.send(Request("GET", "/v1/runs", (("limit", "1"),), expect="any"))
+        answer = ask_about_key(api_base, credential.token, timeout=settings.timeout, ca_file=settings.ca_file)
     except TracehouseError as error:
         yield Finding("server", "wrong", str(error), "see `tracehoused config`")
         return
-    if answer.verdict is Verdict.ACCEPTED or answer.status in (404, 405):
+    if speaks(answer):
         yield Finding("server", "ok", f"{api_base} answers")
     elif answer.verdict is Verdict.UNAUTHORIZED:
         yield Finding(

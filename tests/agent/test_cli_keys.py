@@ -11,6 +11,7 @@ import sys
 import termios
 from pathlib import Path
 
+from tests.support.servers import reply, serving
 from tests.support.waiting import wait_until
 from tracehouse.spool import keys
 from tracehouse.spool.layout import fingerprint
@@ -100,6 +101,21 @@ def test_login_refuses_what_cannot_be_right() -> None:
 
 def test_login_says_that_plain_http_needs_a_flag() -> None:
     assert "--allow-plain-http" in run("login", "--api-base", "http://far.example", stdin="ba_one").stderr
+
+
+def test_login_says_what_the_server_makes_of_the_key_and_keeps_it_all_the_same() -> None:
+    for answer, told in (
+        (reply(401, b'{"message":"no such key"}'), "does not take this key"),
+        (reply(200, b"{}"), ""),
+        (reply(404), ""),
+    ):
+        with serving(answer) as server:
+            done = run("login", "--api-base", server.url, stdin="ba_one")
+            assert server.received[0].headers["authorization"] == "Bearer ba_one"
+        assert told in done.stderr if told else not done.stderr
+        assert "ba_one" not in done.stdout + done.stderr
+        assert (done.returncode, keys.load()[0].key) == (0, "ba_one")
+    assert "could not be asked" in run("login", "--api-base", server.url, stdin="ba_one").stderr
 
 
 def test_login_says_when_the_key_cannot_be_kept(tmp_path: Path) -> None:

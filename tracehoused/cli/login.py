@@ -9,7 +9,8 @@ import click
 
 from tracehouse.spool import keys
 from tracehouse.spool.layout import fingerprint
-from tracehoused.config import resolve
+from tracehoused.config import Settings, resolve
+from tracehoused.http.retry import Verdict
 
 __all__ = ["login"]
 
@@ -22,7 +23,7 @@ __all__ = ["login"]
 )
 @click.option("--profile", default=keys.DEFAULT_PROFILE, show_default=True, help="A name for this identity.")
 def login(api_base: str | None, profile: str) -> None:
-    """Keep an API key, readable by you alone, so that uploads to one server find it.
+    """Keep an API key, readable by you alone, so that uploads to one server find it, and ask that server about it.
 
     The key is asked for without echo, or read from standard input: `tracehouse login < key-file`. A profile that is there
     already gets the new key, and keeps what was acknowledged to it.
@@ -45,6 +46,24 @@ def login(api_base: str | None, profile: str) -> None:
     click.echo(f"fingerprint {fingerprint(key)}, in {path}")
     if settings.api_base.startswith("http:") and not keys.is_loopback(settings.api_base):
         click.echo("note: this address is not encrypted; uploads there need --allow-plain-http", err=True)
+    else:
+        _try(key, settings)
+
+
+def _try(key: str, settings: Settings) -> None:
+    """Say what the server makes of it; it is kept all the same, for the network may be away, or the server be one that shows nothing."""
+    from tracehoused.http.asking import ask_about_key, speaks  # half the time that this command takes, and only now
+
+    answer = ask_about_key(settings.api_base, key, timeout=settings.timeout, ca_file=settings.ca_file)
+    if answer.verdict is Verdict.UNAUTHORIZED:
+        click.echo(
+            f"note: {settings.api_base} does not take this key ({answer.reason}); was it meant for another server?",
+            err=True,
+        )
+    elif answer.status is None:
+        click.echo(f"note: {settings.api_base} could not be asked about it: {answer.reason}", err=True)
+    elif not speaks(answer):
+        click.echo(f"note: {settings.api_base} answers {answer.reason}; is it the right address?", err=True)
 
 
 def _ask(api_base: str) -> str:

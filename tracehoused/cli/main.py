@@ -9,6 +9,7 @@ import sys
 import click
 
 from tracehouse.exceptions import TracehouseError
+from tracehoused.text import printable
 
 __all__ = ["tracehouse", "tracehoused"]
 
@@ -81,7 +82,7 @@ class _Lazy(click.Group):
         try:
             return super().invoke(ctx)
         except TracehouseError as error:
-            click.echo(f"{ctx.command_path}: {error}", err=True)
+            click.echo(f"{ctx.command_path}: {printable(str(error), 2000)}", err=True)
             sys.exit(2)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tracehouse.exceptions import TracehouseError
 from tracehoused.cli.common import agent_options, flags_of
 from tracehoused.service.daemon import Service
 
@@ -22,7 +23,10 @@ def run_once(**options: Any) -> None:
     Exit code 0: nothing is left, or an agent runs that sees to it; 1: something is left for the next time.
     """
     flags, words = flags_of(options)
-    other, complete = Service(flags, os.environ, words=words, terminal=True).run_once()
+    try:
+        other, complete = Service(flags, os.environ, words=words, terminal=True).run_once()
+    except OSError as error:
+        raise TracehouseError(f"the agent cannot run: {error}") from error
     if other is not None:
         click.echo(f"tracehoused runs already, pid {other.pid}")
         return

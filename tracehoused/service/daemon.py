@@ -204,7 +204,10 @@ class Service:
             log.info("the configuration was read again")
         except TracehouseError as error:
             log.error("the configuration is as before, for what is there now is wrong: %s", error)
-        self._pidfile.write(self._told())
+        try:
+            self._pidfile.write(self._told())
+        except OSError as error:
+            log.warning("the pid file tells what was before: %s", error)
 
     def _listen(self) -> None:
         def stop(*_: object) -> None:
@@ -249,7 +252,7 @@ def _reason_logged() -> Iterator[None]:
     try:
         yield
     except (OSError, TracehouseError) as error:  # any other is logged as a defect
-        log.critical("the agent ends: %s", error, exc_info=isinstance(error, OSError))
+        log.critical("the agent ends: %s", error)
         raise
 
 

@@ -102,18 +102,25 @@ class PidFile:
         return None
 
     def write(self, fields: Mapping[str, Any]) -> None:
-        """Say more about this agent."""
+        """Say more about this agent. OSError leaves what was said, or no word of it."""
         pid = os.getpid()
         ours = AgentProcess(pid, liveness.process_start(pid), liveness.boot_id(), os.uname().nodename, **fields)
         data = json.dumps(asdict(ours)).encode()
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, data, 0)
+        try:
+            os.pwrite(self._fd, data, 0)
+            os.ftruncate(self._fd, len(data))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.path) from error
 
     def release(self) -> None:
         """The file stays, empty: taking it away would race with the next agent."""
-        os.ftruncate(self._fd, 0)
-        os.close(self._fd)
-        self._fd = -1
+        try:
+            os.ftruncate(self._fd, 0)
+        except OSError:
+            pass  # with no lock it names nobody that runs
+        finally:
+            os.close(self._fd)
+            self._fd = -1
 
     def _has_locks(self) -> bool:
         try:

@@ -240,13 +240,17 @@ def _rollouts(checkpoint: Checkpoint) -> int:
 
 
 def _move(source: str, target: str, names: Iterable[str]) -> None:
+    """A power failure leaves each in one of the two; where a rename between them is two changes to the disk, in both."""
     durable.private_dir(target)
     moved = False
     for name in names:
-        durable.move(os.path.join(source, name), os.path.join(target, name), durable=False)
+        old = os.path.join(source, name)
+        durable.move(old, os.path.join(target, name), durable=False)
+        if os.path.lexists(old):
+            os.unlink(old)  # both names are one file's, which a rename leaves so
         moved = True
     if moved:
-        for directory in (source, target, os.path.dirname(target)):
+        for directory in (target, os.path.dirname(target), source):
             durable.sync_dir(directory)
 
 

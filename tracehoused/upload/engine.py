@@ -30,7 +30,7 @@ from tracehoused.upload.kept import Kept
 from tracehoused.upload.lease import Lease
 from tracehoused.upload.reader import Epoch, is_unbegun, read_manifest
 from tracehoused.upload.reports import Destination, Report
-from tracehoused.upload.state import State
+from tracehoused.upload.state import SENSELESS, State
 from tracehoused.upload.tails import records_left
 from tracehoused.upload.uploader import Outcome, Uploader, destination_dir
 
@@ -42,8 +42,6 @@ __all__ = ["Destination", "Engine", "Options", "Report"]
 log = logging.getLogger("tracehoused")
 _CREATORS = 8
 _SPEAKERS = 1000
-# what was not foreseen of a session that somebody else wrote must not end the passes over the others
-_SENSELESS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _UID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
@@ -127,7 +125,7 @@ class Engine:
             return Report(session, manifest, None, Outcome(False, f"{held.message} ({held.holder})", scope="lease"))
         except (TracehouseError, OSError) as error:
             return Report(session, manifest, None, Outcome(False, str(error)))
-        except _SENSELESS as error:
+        except SENSELESS as error:
             return Report(session, manifest, None, Outcome(False, f"cannot be read: {type(error).__name__}: {error}"))
         except RuntimeError as error:  # no more threads to be had, now or, at the process's end, ever
             return Report(session, manifest, None, Outcome(False, str(error)))

@@ -87,9 +87,13 @@ class Lease:
 
     def close(self) -> None:
         self._heartbeat.remove(self._fd)
-        if self.still_ours():
-            os.unlink(self._path)
-        os.close(self._fd)
+        try:
+            if self.still_ours():
+                os.unlink(self._path)
+        except OSError:
+            pass  # it stays, unlocked, for whoever comes next
+        finally:
+            os.close(self._fd)
 
     def _acquire(self) -> int:
         while True:

@@ -12,7 +12,7 @@ from tracehoused.upload.intervals import Intervals
 __all__ = ["ENDS", "SENSELESS", "State"]
 
 # what reading a value raises that nobody wrote who knows the format
-SENSELESS = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+SENSELESS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclass
