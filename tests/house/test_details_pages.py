@@ -43,6 +43,24 @@ def test_two_runs_differ_in_what_is_marked(client: httpx.Client) -> None:
     assert client.get(f"/r/{one}/config", params={"with": "nothing"}).status_code == 404
 
 
+def test_runs_whose_charts_are_compared_show_what_of_their_config_differs(client: httpx.Client) -> None:
+    ids = [new_run(client, f"c{at}", config={"lr": at, "clip": 0.2, "model": {"layers": 2}}) for at in range(3)]
+    ids.append(new_run(client, "bare"))
+
+    def shown(*runs: str) -> str:
+        return client.get("/compare", params={"run": runs}).text
+
+    three = shown(*ids[:3])
+    assert "1 of 3 values differ" in three
+    assert re.findall(r"<code>(.*?)</code>", three.split("<tbody>")[1].split("</tbody>")[0]) == ["0", "1", "2"]
+    assert "3 of 3 values differ" in shown(ids[0], ids[3])
+    assert "all 3 values are the same" in shown(
+        ids[0], new_run(client, "c", config={"lr": 0, "clip": 0.2, "model": {"layers": 2}})
+    )
+    for one in (shown(ids[0]), shown(ids[3], new_run(client, "bare too"))):
+        assert "Config:" not in one
+
+
 def test_the_newest_environment_and_every_artifact_are_shown(client: httpx.Client) -> None:
     run = new_run(client)
     for python in ("3.10", "3.12"):

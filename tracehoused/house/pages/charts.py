@@ -20,6 +20,7 @@ from tracehoused.house.pages.export import FORMATS
 from tracehoused.house.pages.names import told_apart
 from tracehoused.house.pages.render import page, seconds_of
 from tracehoused.house.pages.run import head_of, run_page
+from tracehoused.house.pages.tables import differences
 from tracehoused.house.state import house_of
 from tracehoused.house.store import chart, look, runs
 from tracehoused.house.store.once import Caller
@@ -52,7 +53,8 @@ async def compare(request: Request) -> Response:
         names = told_apart((head["id"], head["name"]) for head in found)
         heads = [{**head, "name": names[head["id"]]} for head in found]
         summaries = {row.id: look.metric_summary(connection, row.pk) for row in rows}
-        return {"heads": heads, **_charts(heads, summaries)}
+        config = differences([look.run_object(row)["config"] for row in rows])
+        return {"heads": heads, "config": config, **_charts(heads, summaries)}
 
     return page("compare.html", **await look_up(request, query))
 

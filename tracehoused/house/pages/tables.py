@@ -1,8 +1,9 @@
-"""Nested values as lines of a table, and two of them side by side. No I/O."""
+"""Nested values as lines of a table, and several of them side by side. No I/O."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,22 @@ def _inner(value: Any) -> list[tuple[str, Any]] | None:
     if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
         return [(str(at), item) for at, item in enumerate(value)]
     return None
+
+
+@dataclass(frozen=True)
+class Differences:
+    """`lines`: a name, and each side's text (None where it has none), of what is not the same on all sides; `of`: how many names."""
+
+    lines: list[tuple[str, list[str | None]]]
+    of: int
+
+
+def differences(sides: Sequence[Any]) -> Differences:
+    """What sets several values apart, in the order of the first."""
+    texts = [flat(value) if value else {} for value in sides]
+    names = list(dict.fromkeys(name for side in texts for name in side))
+    rows = [(name, [side.get(name) for side in texts]) for name in names]
+    return Differences([(name, row) for name, row in rows if len(set(row)) > 1], len(names))
 
 
 def lines(mine: Any, other: Any = None, *, compared: bool = False) -> list[Line]:
