@@ -1,5 +1,5 @@
 """The whole system as a state machine: jobs, their disk, agents and a house. Jobs and agents die at any effect on the disk or the network,
-the house within any request or between two; and a power failure takes what no file's fsync covered, of segments and of journals.
+the house within any request or between two; and a power failure takes what no fsync covered, names and data.
 
 Hypothesis chooses what happens, and shrinks what goes wrong; the code is the real one, in processes that really die.
 """
@@ -7,6 +7,7 @@ Hypothesis chooses what happens, and shrinks what goes wrong; the code is the re
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 import uuid
@@ -25,22 +26,29 @@ from tests.support.servers import Received
 from tortures import places
 from tortures.forked import GROUPS, KINDS, Crash, Fsynced, Part, Steps
 from tortures.model_parts import Death, Job
+from tortures.names import Names
 from tortures.trial import Trial
+from tracehouse.exceptions import TracehouseError
 from tracehoused.config import resolve
 from tracehoused.service.pruning import prune_session
 from tracehoused.upload.engine import Engine
-from tracehoused.upload.reader import session_dirs
+from tracehoused.upload.reader import read_manifest, session_dirs
 
 TITLE = "state machine: jobs and agents that die at any effect, a house within any request, a disk that loses what was not fsynced"
 COUNT = 40
 _STORIES = 4  # of each point: Hypothesis varies what it has, so a few that it begins anew differ more than many
 _STEPS = 14
 _MOST_JOBS = 3
+_PLACES = ("spool", "state")  # of a home, which a power failure takes from
 _LEFT = 3  # the exit code of an agent that could not do all
-_CRASH = st.none() | st.tuples(st.just(""), st.integers(0, 40)) | st.tuples(st.sampled_from(KINDS), st.integers(0, 5))
+_MOST = 400  # effects of a step: an agent's pass over all of a story's sessions has some 250
+_FIRST = 40
+_AT = st.integers(0, _FIRST) | st.integers(_FIRST, 3 * _FIRST) | st.integers(0, _MOST)
+_CRASH = st.none() | st.tuples(st.just(""), _AT) | st.tuples(st.sampled_from(KINDS), st.integers(0, 5) | _AT)
 _OPENING = ("publish_once", "link")  # a session's manifest, and nothing else of a job's
 _BEGINNING = st.none() | _CRASH | st.tuples(st.sampled_from(_OPENING), st.integers(0, 3))
-_DELETION = st.tuples(st.sampled_from(("rename", "unlink", "rmdir", "move")), st.integers(0, 5))
+_DELETION = st.tuples(st.sampled_from(("rename", "unlink", "rmdir", "move")), st.integers(0, 5) | _AT)
+_FAR, _NAMELESS = f"beyond the first {_FIRST} effects", "names were lost"
 _FAULTS: dict[str, Fault] = {
     "lost": lost,
     "reset": reset,
@@ -76,8 +84,9 @@ def run(trial: Trial, *, shrink: bool = True) -> None:
         finally:
             proxy.stop()
     missed = [kinds for kinds in (*GROUPS, _OPENING) if not any(met[f"at {kind}"] for kind in kinds)]
+    missed += [(what,) for what in (_FAR, _NAMELESS) if not met[what]]
     # a few points meet some of them only
-    trial.require(trial.made < COUNT or not missed, trial.made, f"nothing died at any of {missed}")
+    trial.require(trial.made < COUNT or not missed, trial.made, f"nothing was seen of any of {missed}")
     trial.notes.append(", ".join(f"{count} × {what}" for what, count in sorted(met.items())))
 
 
@@ -96,6 +105,7 @@ class _Machine(RuleBasedStateMachine):
         self.logged = 0
         self.faults: list[Fault] = []
         self.fsynced = Fsynced(trial.home / f"{self.name}.fsynced")
+        self.names = Names(trial.home / f"{self.name}.names")
         self.kills = 0
         self.promised_only = 0  # of so many ledgers: their disk has lost its power since
         self.death = threading.Lock()  # held while the house is about to die of a request, or comes back
@@ -124,11 +134,11 @@ class _Machine(RuleBasedStateMachine):
         ledger = str(self.trial.home / f"{self.name}-{len(self.ledgers)}.ledger")
         self.ledgers.append(ledger)
         environ = {name: text for name, text in self.home.environ.items() if name != "TRACEHOUSE_API_KEY"}
-        job = Job(environ, ledger, f"{self.name}.{which}", self.fsynced, crash)
+        job = Job(environ, ledger, f"{self.name}.{which}", self.fsynced, self.names, crash)
         if job.answers():
             self.jobs.append(job)
         else:
-            self.met["a job died as it began"] += 1
+            self._died("a job died as it began", crash)
 
     @rule(at=st.integers(0, 2), count=st.integers(1, 8), crash=_CRASH, flush=st.booleans())
     def log(self, at: int, count: int, crash: Crash | None, flush: bool) -> None:
@@ -137,7 +147,7 @@ class _Machine(RuleBasedStateMachine):
         job = self.jobs[at % len(self.jobs)]
         start, self.logged = self.logged, self.logged + count
         if not job.log(start, count, crash, flush):
-            self.met["a job died at an effect"] += 1
+            self._died("a job died at an effect", crash)
             self.jobs.remove(job)
 
     @rule(at=st.integers(0, 2))
@@ -185,27 +195,35 @@ class _Machine(RuleBasedStateMachine):
         else:
             self.faults.append(Death(self.house, after / 1000, self.death))
 
-    @rule(rarely=st.integers(0, 2))
-    def lose_power(self, rarely: int) -> None:
-        """All jobs end, and of what only grows, segments and journals, nothing is left but what was fsynced."""
+    @rule(rarely=st.integers(0, 2), some=st.integers(0, 1 << 16))
+    def lose_power(self, rarely: int, some: int) -> None:
+        """All jobs end, and of names, and of what is in files, what was not fsynced goes; unless ``some`` is 0, some of it only."""
         if rarely:
             return
         self.met["power was lost"] += 1
+        self.log(0, 2, None, True)  # there is something promised
         while self.jobs:
             job = self.jobs.pop()
             job.part.kill()
             job.end()
         self.promised_only = len(self.ledgers)
-        spool = self.home.spool
-        self.fsynced.lose_tails([*spool.glob("*/*.jsonl"), *spool.glob("*/upload/*/journal.jsonl")])
+        chance = random.Random(some) if some else None
+        self.met[_NAMELESS] += self.names.lose(self.home.directory, _PLACES, chance)
+        files = [path for place in _PLACES for path in sorted((self.home.directory / place).rglob("*"))]
+        self.fsynced.lose_tails(
+            path for path in files if path.is_file() and not (chance is not None and chance.random() < 0.5)
+        )
 
     def _agent(self, crash: Crash | None, work: Callable[[Engine, str], bool]) -> bool:
         """One pass over all sessions, in a process that may not see the end of it; whether all of it is done."""
 
         def main(steps: Steps) -> None:
+            self.names.install()
             steps.end_at(crash)
             engine = Engine(resolve(environ=os.environ), os.environ)
-            done = [work(engine, session) for session in session_dirs(str(self.home.spool))]
+            sessions = session_dirs(str(self.home.spool))
+            # nothing was promised of those whose manifest a power failure took
+            done = [work(engine, one) for one in sessions if not self.promised_only or _has_manifest(one)]
             engine.close()
             if not all(done):
                 os._exit(_LEFT)
@@ -214,8 +232,13 @@ class _Machine(RuleBasedStateMachine):
         with self.death:
             pass  # a house that died of its last request is back
         assert code in (0, _LEFT) or (crash is not None and code == -signal.SIGKILL), f"the agent ended with {code}"
-        self.met["an agent died at an effect"] += code < 0
+        if code < 0:
+            self._died("an agent died at an effect", crash)
         return code == 0
+
+    def _died(self, what: str, crash: Crash | None) -> None:
+        self.met[what] += 1
+        self.met[_FAR] += crash is not None and crash[1] > _FIRST
 
     def teardown(self) -> None:
         """All comes to rest: then each record that a call returned for is in the house, once."""
@@ -235,3 +258,10 @@ class _Machine(RuleBasedStateMachine):
         self.met.update(f"at {kind}" for kind in self.fsynced.deaths())
         self.trial.add(self.number, verdict)
         assert verdict.good, verdict.text()
+
+
+def _has_manifest(session: str) -> bool:
+    try:
+        return bool(read_manifest(session))
+    except TracehouseError:
+        return False

@@ -19,15 +19,19 @@ from tests.support.proxy import Proxy
 from tests.support.servers import Received
 from tests.support.workload import Work
 from tortures.forked import Crash, Fsynced, Part, Steps
+from tortures.names import Names
 
 
 class Job:
     """A job that does what it is told over a pipe, and answers when it has done it; ``crash``: where it dies as it begins."""
 
-    def __init__(self, environ: dict[str, str], ledger: str, name: str, fsynced: Fsynced, crash: Crash | None) -> None:
+    def __init__(
+        self, environ: dict[str, str], ledger: str, name: str, fsynced: Fsynced, names: Names, crash: Crash | None
+    ) -> None:
         self._ask, self._told = os.pipe(), os.pipe()
 
         def main(steps: Steps) -> None:
+            names.install()
             steps.end_at(crash)
             work = Work(Ledger(ledger), name, f"t{uuid.uuid4().hex[:6]}", name)
             steps.end_at(None)

@@ -15,4 +15,4 @@ from tortures import model
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a1_whichever_part_dies_wherever_nothing_is_lost_or_repeated(tmp_path: Path) -> None:
     needs_house()
-    hold(lambda trial: model.run(trial, shrink=False), tmp_path, "house", count=3, seed=3)
+    hold(lambda trial: model.run(trial, shrink=False), tmp_path, "house", count=4, seed=3)
