@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tracehouse.exceptions import SpoolError
@@ -35,6 +35,14 @@ def batch(first: int, last: int, lane: str = "spans") -> dict[str, Any]:
     return {"op": "batch", "bounds": list(bounds(first, last, lane))}
 
 
+def strike(first: int, last: int, lane: str = "spans") -> dict[str, Any]:
+    return {"op": "strike", "bounds": list(bounds(first, last, lane))}
+
+
+def cut(first: int, last: int, lane: str = "spans") -> dict[str, Any]:
+    return {"op": "cut", "bounds": list(bounds(first, last, lane))}
+
+
 def settle(first: int, last: int, lane: str = "spans") -> dict[str, Any]:
     return {"op": "settle", "epoch": EPOCH, "lane": lane, "ranges": [[first, last]]}
 
@@ -53,8 +61,8 @@ LIFE = [
     batch(5, 9),
     {"op": "fact", "name": "server_id", "value": "r-1"},
     settle(1, 4),
-    {"op": "strike", "bounds": list(bounds(5, 9))},
-    {"op": "cut", "bounds": list(bounds(5, 9))},
+    strike(5, 9),
+    cut(5, 9),
     batch(5, 6),
     batch(7, 9),
     settle(7, 9),
@@ -82,23 +90,44 @@ def test_nothing_is_there_that_was_not_committed(tmp_path: Path) -> None:
     assert opened(tmp_path).state == State()
 
 
-def test_cut_off_at_every_byte_it_says_what_its_whole_lines_say_and_goes_on(tmp_path: Path) -> None:
-    first = opened(tmp_path)
-    states = [State().to_dict()]
-    for entry in LIFE:
-        first.note(entry)
-        states.append(json.loads(json.dumps(first.state.to_dict())))
-        first.commit()
+LANES = st.sampled_from(["spans", "media"])
+LIVES = st.lists(
+    st.one_of(
+        *(st.builds(op, st.integers(1, 3), st.integers(3, 5), LANES) for op in (batch, settle, strike, cut)),
+        st.builds(done, st.integers(1, 3), st.integers(3, 5)),
+        st.builds(lambda value: {"op": "fact", "name": "said", "value": value}, st.integers()),
+        st.builds(lambda value: {"op": "fact", "name": "server_id", "value": value}, st.text(max_size=4)),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(LIVES)
+@example(LIFE)
+@settings(max_examples=settings().max_examples // 5)
+def test_cut_off_at_every_byte_it_says_what_its_whole_lines_say_and_goes_on(
+    tmp_path_factory: pytest.TempPathFactory, life: list[dict[str, Any]]
+) -> None:
+    root = tmp_path_factory.mktemp("cut")
+    (root / "session").mkdir()
+    first = opened(root)
     path = Path(first.directory) / journal.JOURNAL
+    states = [State().to_dict()]
+    for entry in life:
+        first.note(entry)
+        first.commit()
+        states.append(json.loads(json.dumps(first.state.to_dict())))
     raw = path.read_bytes()
+    assert raw.count(b"\n") == len(life)
     for size in range(len(raw) + 1):
         path.write_bytes(raw[:size])
-        found = opened(tmp_path)
+        found = opened(root)
         # a line without its newline may be whole already
         assert json.loads(json.dumps(found.state.to_dict())) in states[raw[:size].count(b"\n") :][:2]
         found.note(settle(90, 91))
         found.commit()
-        assert opened(tmp_path).state.is_settled(EPOCH, "spans", 90), "a torn line must not swallow the next one"
+        assert opened(root).state.is_settled(EPOCH, "spans", 90), "a torn line must not swallow the next one"
 
 
 @given(at=st.integers(0, 2000), bit=st.integers(0, 7))
