@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import sys
 from pathlib import Path
 
 from tests.support import oracle
@@ -19,6 +20,13 @@ TITLE = (
     "hostile spools: links, pipes, devices, foreign owners, deep JSON, escape sequences, huge manifests, other servers"
 )
 COUNT = 80
+_MOST = 60 << 10  # KiB of memory, where manifests alone are hostile: half of it is what any sync takes
+_MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+with open(sys.argv[1], "w") as file: file.write(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss))
+sys.exit(code)
+"""
 _GOOD = """
 work = Work(book, sys.argv[2], "a", 0)
 work.some(20)
@@ -70,7 +78,7 @@ def _point(trial: Trial, house: House, number: int, kinds: list[str], chance: ra
         home.run("status", str(home.spool), "--json"),
         *(home.run("show", "--spool", str(home.spool), str(path)) for path in made),
         home.sync("--dry-run"),
-        home.sync(),
+        _first_sync(trial, number, home, kinds),
         home.sync("--json"),
         places.run_once(home, TRACEHOUSE_RETENTION_GRACE="0"),
         places.run_once(home, TRACEHOUSE_RETENTION_GRACE="0"),
@@ -82,6 +90,16 @@ def _point(trial: Trial, house: House, number: int, kinds: list[str], chance: ra
     trial.require(hostile_sessions.beside(outside) == before, number, f"{kinds}: files outside the spool were changed")
     _check_house(trial, house, number, kinds)
     shutil.rmtree(home.directory, ignore_errors=True)
+
+
+def _first_sync(trial: Trial, number: int, home: Home, kinds: list[str]) -> Done:
+    """However deep or large a manifest is, it is not taken into memory."""
+    peak = home.directory / "peak"
+    done = home.run("sync", str(home.spool), prefix=(sys.executable, "-c", _MEASURED, str(peak)))
+    if all(kind.startswith("manifest") for kind in kinds):
+        took = int(peak.read_text())
+        trial.require(took <= _MOST, number, f"{kinds}: a sync took {took >> 10} MB of memory")
+    return done
 
 
 def _check_output(trial: Trial, number: int, done: Done, kinds: list[str]) -> None:

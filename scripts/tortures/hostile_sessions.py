@@ -12,7 +12,7 @@ from typing import Any
 from tests.support import segments
 from tests.support.segments import EPOCH, header, line, manifest, metrics, span
 from tracehouse.spool import layout
-from tracehouse.spool.manifest import Manifest
+from tracehouse.spool.manifest import MAX_MANIFEST, Manifest
 
 Kind = Callable[["_Place"], list[Path]]
 SECRET = b"the-secret-of-another-file"
@@ -207,6 +207,12 @@ def _symlinked_session(place: _Place) -> list[Path]:
     return []
 
 
+def _deep_header(place: _Place) -> list[Path]:
+    of = place.manifest()
+    text = json.dumps(header(of, session=None)).replace("null", "[" * _DEEP + "]" * _DEEP)
+    return [segments.session(place.spool, of, [line(1, "segment", text, uid=of.uid)])]
+
+
 _DEEP = 1_000_000
 KINDS: dict[str, Kind] = {
     "id with ../": lambda p: _odd_name(p, "../../../../etc/cron.d/x"),
@@ -255,7 +261,12 @@ KINDS: dict[str, Kind] = {
     "media size is no number": lambda p: _media(p, size="x", step=None),
     "JSON 10⁶ deep": lambda p: _span_with(p, '{"a":' * _DEEP + "1" + "}" * _DEEP),
     "lists 10⁶ deep": lambda p: _span_with(p, '{"a":' + "[" * _DEEP + "]" * _DEEP + "}"),
-    "manifest 10⁵ deep": lambda p: _manifest_text(p, "[" * 100_000),
+    "manifest 10⁶ deep": lambda p: _manifest_text(p, '{"a":' * _DEEP + "1" + "}" * _DEEP),
+    "manifest of lists 10⁶ deep": lambda p: _manifest_text(p, "[" * _DEEP),
+    "manifest as deep as its size may be": lambda p: _manifest_text(
+        p, "[" * (MAX_MANIFEST // 2) + "]" * (MAX_MANIFEST // 2)
+    ),
+    "segment header of a manifest 10⁶ deep": _deep_header,
     "manifest that is a list": lambda p: _manifest_text(p, "[1]"),
     "manifest of a number for a format": lambda p: _manifest_text(p, '{"format":1e999}'),
     "span that is no JSON": lambda p: _span_with(p, "{nonsense}"),

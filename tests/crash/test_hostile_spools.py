@@ -11,7 +11,9 @@ from tests.support.trials import hold
 from tortures import hostile, hostile_sessions
 
 _AT_ONCE = 13
-_ANYBODYS = [kind for kind in hostile_sessions.KINDS if kind not in hostile_sessions.ROOTS]
+_MANIFESTS = [kind for kind in hostile_sessions.KINDS if kind.startswith("manifest") and "deep" in kind]
+_ALONE = (*hostile_sessions.ROOTS, *_MANIFESTS)
+_ANYBODYS = [kind for kind in hostile_sessions.KINDS if kind not in _ALONE]
 
 
 @pytest.mark.parametrize("first", range(0, len(_ANYBODYS), _AT_ONCE))
@@ -24,3 +26,9 @@ def test_s5_a_hostile_session_harms_nobody(tmp_path: Path, first: int) -> None:
 def test_s5_devices_and_files_of_another_owner_harm_nobody(tmp_path: Path) -> None:
     needs_house()
     hold(lambda trial: hostile.together(trial, list(hostile_sessions.ROOTS)), tmp_path, "root", count=1)
+
+
+def test_s5_a_manifest_however_deep_takes_no_memory(tmp_path: Path) -> None:
+    needs_house()
+    assert len(_MANIFESTS) == 3
+    hold(lambda trial: hostile.together(trial, _MANIFESTS), tmp_path, "house", count=1)
