@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.support.house import House, all_points, all_spans, new_run, new_trace, once, point, post, span
 from tests.support.waiting import wait_until
@@ -100,6 +101,22 @@ def spans(uid: str, number: int, *, after: int | None = None, text: str = "") ->
     if after is not None:
         headers["X-Tracehouse-After"] = f"{uid}-{after}"
     return {"traces": [], "spans": [span(number, attributes={"text": text or str(number)})]}, headers
+
+
+@pytest.mark.parametrize("how", ["the key of another", "part of a known range", "after one that never came"])
+def test_a_refused_medium_leaves_no_file(client: httpx.Client, house: House, how: str) -> None:
+    path, params = f"/v1/runs/{new_run(client)}/media", {"key": "k", "media_type": "image"}
+    first = once(how.replace(" ", "-"), 1, 5)
+    assert client.post(path, params=params, content=b"first", headers=first).is_success
+    again = {
+        "the key of another": first,
+        "part of a known range": once(how.replace(" ", "-"), 3, 9),
+        "after one that never came": {**once(how.replace(" ", "-"), 6, 9), "X-Tracehouse-After": "nobody"},
+    }[how]
+    before = sorted(house.data.glob("media/**/*"))
+    content = f"refused for {how}".encode()
+    assert client.post(path, params=params, content=content, headers=again).status_code in (409, 422, 425)
+    assert sorted(house.data.glob("media/**/*")) == before
 
 
 def test_a13_what_is_to_come_after_another_request_has_no_effect_without_that_one(client: httpx.Client) -> None:

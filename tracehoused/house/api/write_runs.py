@@ -19,7 +19,7 @@ from tracehoused.house.errors import Refusal, StorageFailure
 from tracehoused.house.mediastore import Arriving
 from tracehoused.house.state import House, house_of
 from tracehoused.house.store import points, removals, runs
-from tracehoused.house.store.once import named
+from tracehoused.house.store.once import Once, check_once, named
 
 _PART = 256 * 1024
 
@@ -87,9 +87,17 @@ async def post_media(request: Request) -> Response:
     new = training.new_media(query_of(request), request.headers.get("content-type"))
     with house.in_flight.hold(caller.identity, once.key):
         check_length(request, house.blobs.limit)
-        arrival = _Arrival(house, lambda connection: runs.run_row(connection, caller, run_id), promised_sha256(request))
+
+        def told(sha256: str) -> Once:
+            return replace(once, digest=digest_of(request, sha256))
+
+        arrival = _Arrival(
+            house,
+            lambda connection: runs.run_row(connection, caller, run_id),
+            lambda connection, sha256: check_once(connection, caller, told(sha256)),
+            promised_sha256(request),
+        )
         sha256, size = await _receive(request, arrival)
-        once = replace(once, digest=digest_of(request, sha256))
         stored: dict[str, Any] = {"sha256": sha256, "size": size}
 
         def apply(connection: Connection, change: Change[training.NewMedia]) -> dict[str, Any]:
@@ -98,30 +106,37 @@ async def post_media(request: Request) -> Response:
             removals.check(connection, sha256, arrival.since, house.store.now_us())
             if house.blobs.is_lost(sha256):
                 raise _removed()
-            media_id = runs.add_media(connection, row.pk, once, change.body, sha256, size, change.now_us)
+            media_id = runs.add_media(connection, row.pk, change.once, change.body, sha256, size, change.now_us)
             return {"id": media_id, **stored}
 
         def known(connection: Connection, _change: Change[training.NewMedia]) -> dict[str, Any]:
             runs.run_row(connection, caller, run_id)
             return stored
 
-        change = Change(caller, once, house.store.now_us(), new)
+        change = Change(caller, told(sha256), house.store.now_us(), new)
         return await commit(request, change, apply, known, (named("blob", sha256),))
 
 
 class _Arrival:
     """A medium that is received: what of it blocks. `since`: how many files had gone before this one was seen to be there.
-    `promised`: the SHA-256 without which it is not kept."""
+    Refusals: of `check` before anything is written; of `check_whole`, which is given its SHA-256, and where that is not the one that
+    was `promised`, before it is kept: no run would come to name it."""
 
-    def __init__(self, house: House, check: Callable[[Connection], object], promised: str | None) -> None:
+    def __init__(
+        self,
+        house: House,
+        check: Callable[[Connection], object],
+        check_whole: Callable[[Connection, str], None],
+        promised: str | None,
+    ) -> None:
         self._store, self._blobs = house.store, house.blobs
-        self._check = check
+        self._check, self._check_whole = check, check_whole
         self._promised = promised
         self._incoming: Arriving | None = None
         self.since = 0
 
     def take(self, data: bytes, is_last: bool) -> tuple[str, int] | None:
-        """The next part; of the last one (sha256, size). Refusal, before anything is written, where `check` refuses."""
+        """The next part; of the last one (sha256, size)."""
         try:
             if self._incoming is None:
                 self.since = self._store.read(self._look)
@@ -136,10 +151,12 @@ class _Arrival:
         return removals.so_far(connection)
 
     def _keep(self, incoming: Arriving) -> tuple[str, int]:
-        if self._promised not in (None, incoming.sha256()):
+        sha256 = incoming.sha256()
+        if self._promised not in (None, sha256):
             raise Refusal(
                 400, "content_digest", f"the body has not the SHA-256 {self._promised}, which Content-Digest told"
             )
+        self._store.read(lambda connection: self._check_whole(connection, sha256))
         kept = incoming.keep()
         if self._blobs.missing([kept[0]]):
             raise _removed()

@@ -111,6 +111,15 @@ def apply_once(connection: Connection, caller: Caller, once: Once, now_us: int, 
     return answer
 
 
+def check_once(connection: Connection, caller: Caller, once: Once) -> None:
+    """Refusal where `apply_once` would refuse a request for what it is recognised by, and not for what it asks."""
+    held = once.range
+    if _stored_answer(connection, caller, once) is not None:
+        return
+    if held is None or _near(connection, once, held, _place(caller, once, held)) is not None:
+        _check_after(connection, caller, once)
+
+
 def _check_after(connection: Connection, caller: Caller, once: Once) -> None:
     asked = {"of": caller.identity, "asked": once.after}
     if once.after is not None and connection.execute(_ANSWER, asked).first() is None:
