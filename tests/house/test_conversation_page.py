@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.house import new_trace, post, span
+from tests.support.house import new_run, new_trace, post, span
 from tracehoused.house.pages.conversation import turns_of
 from tracehoused.house.pages.markdown import html_of
 from tracehoused.house.pages.timeline import rows_of
@@ -126,3 +126,21 @@ def test_the_list_of_traces_filters_and_tells_what_to_do_when_nothing_fits(clien
         assert f"/t/{first}" in page
         assert "listed-2" not in page
     assert "No trace fits" in client.get("/traces", params={"q": "nothing is called so"}).text
+
+
+def test_traces_are_found_by_what_was_said_in_them(client: httpx.Client) -> None:
+    said = {"refunds": "Wo bleibt meine Rückerstattung?", "greetings": "100% hello_world", "neither": "…"}
+    ids = {name: new_trace(client, name) for name in said}
+    for name, text in said.items():
+        post(client, "/v1/spans", {"traces": [], "spans": [span(1, name, attributes={"text": text})]})
+    hidden = new_trace(client, "of a run", run_id=new_run(client))
+    post(client, "/v1/spans", {"traces": [], "spans": [span(1, "of a run", attributes={"text": "Rückerstattung"})]})
+
+    def found(word: str) -> set[str]:
+        page = client.get("/traces", params={"q": word, "in": "said"}).text
+        assert hidden not in page
+        return {name for name, trace in ids.items() if f'href="/t/{trace}?q=' in page}
+
+    assert found("rückerstattung") == found("wo BLEIBT") == {"refunds"}
+    assert (found("0% h"), found("o_w"), found("refunds")) == ({"greetings"}, {"greetings"}, set())
+    assert "as far as the newest 100,000 spans tell" in client.get("/traces", params={"q": "never", "in": "said"}).text

@@ -25,12 +25,20 @@ async def all_traces(request: Request) -> Response:
         wanted(request, "q"),
         outcome if outcome in OUTCOMES else None,
         number(request, "after", 0) if wanted(request, "after") else None,
+        wanted(request, "in") == "said",
     )
 
     def query(connection: Connection, caller: Caller) -> dict[str, Any]:
         found = listing.find_traces(connection, caller, asked)
         return {"traces": found, "projects": listing.projects(connection, caller)}
 
-    kept = {"project": asked.project, "q": asked.like, "outcome": asked.outcome}
+    kept = {"project": asked.project, "q": asked.like, "in": asked.said and "said", "outcome": asked.outcome}
     more = {name: value for name, value in kept.items() if value}
-    return page("traces.html", asked=asked, outcomes=OUTCOMES, kept=more, **await look_up(request, query))
+    return page(
+        "traces.html",
+        asked=asked,
+        outcomes=OUTCOMES,
+        kept=more,
+        most=listing.MOST_SPANS,
+        **await look_up(request, query),
+    )

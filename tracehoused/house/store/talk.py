@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
 
 from tracehoused.house.store.look import like_pattern, span_text
 from tracehoused.house.store.schema import spans
@@ -57,16 +57,20 @@ def one(connection: Connection, trace: Row[Any], place: int) -> Object | None:
     return None if row is None else dict(json.loads(span_text(trace.session_id, row)))
 
 
-def with_word(connection: Connection, trace: Row[Any], word: str, limit: int) -> tuple[list[tuple[int, Object]], int]:
-    """The first `limit` spans whose name or attributes hold `word`, and how many there are. Attributes are ASCII JSON."""
+def holds(word: str) -> ColumnElement[bool]:
+    """Whether a span's name or attributes, which are ASCII JSON, hold `word`."""
     escaped = json.dumps(word)[1:-1]
-    fits = or_(
+    return or_(
         func.lower(spans.c.name).like(like_pattern(word.lower()), escape="\\"),
         func.lower(spans.c.attributes).like(like_pattern(escaped.lower()), escape="\\"),
     )
 
+
+def with_word(connection: Connection, trace: Row[Any], word: str, limit: int) -> tuple[list[tuple[int, Object]], int]:
+    """The first `limit` spans whose name or attributes hold `word`, and how many there are."""
+
     def of(query: Select[Any]) -> Select[Any]:
-        return query.where(spans.c.trace == trace.pk, fits)
+        return query.where(spans.c.trace == trace.pk, holds(word))
 
     rows = list(connection.execute(of(select(spans)).order_by(spans.c.n).limit(limit)))
     total = len(rows) if len(rows) < limit else connection.execute(of(select(func.count()))).scalar_one()
