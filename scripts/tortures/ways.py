@@ -6,6 +6,7 @@ import math
 import random
 import socket
 import time
+from itertools import cycle
 from typing import Callable
 
 from tests.support.oracle import Item
@@ -13,7 +14,7 @@ from tests.support.proxy import Fault, Proxy, lost, page, reset, status
 from tests.support.servers import Received
 from tests.support.wire import CLEAR, Line, Wire
 
-__all__ = ["CLEAR", "KINDS", "POISON", "STATUSES", "is_poison", "of_status"]
+__all__ = ["CLEAR", "KINDS", "POISON", "RETRY_AFTER", "STATUSES", "is_poison", "of_status", "refusals"]
 
 STATUSES = (
     *(300, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413),
@@ -43,15 +44,22 @@ _128_KBIT = 16_000.0
 _Make = Callable[[str, random.Random, str], "Proxy | Wire"]
 
 
-def of_status(url: str, code: int, chance: random.Random) -> Proxy:
-    """An answer of somebody's own to some of the first requests."""
-    left = chance.randint(1, 6)
+def refusals(turn: int) -> tuple[int, tuple[str, str]]:
+    """A status, and two forms of Retry-After to go with it: of all such pairs each comes once before any comes again."""
+    code, of_code = turn % len(STATUSES), turn // len(STATUSES)
+    first, second = (RETRY_AFTER[(2 * (code + of_code) + n) % len(RETRY_AFTER)] for n in range(2))
+    return STATUSES[code], (first, second)
+
+
+def of_status(url: str, code: int, after: tuple[str, ...], chance: random.Random) -> Proxy:
+    """An answer of somebody's own to some of the first requests, with each of these Retry-After in turn."""
+    left, forms = chance.randint(len(after), 6), cycle(after)
 
     def rule(request: Received) -> Fault | None:
         nonlocal left
         if left and chance.random() < 0.5:
             left -= 1
-            headers = [f"Retry-After: {found}"] if (found := chance.choice(RETRY_AFTER)) else []
+            headers = [f"Retry-After: {found}"] if (found := next(forms)) else []
             if 300 <= code < 400:
                 headers.append("Location: http://127.0.0.1:9/elsewhere")
             return status(code, chance.choice(_BODIES), *(one.encode().decode("latin-1") for one in headers))

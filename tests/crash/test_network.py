@@ -12,13 +12,20 @@ from tests.support.lanes import needs_house
 from tests.support.servers import reply, serving
 from tests.support.trials import hold
 from tests.support.wire import Line, wired
-from tortures import network, packets
+from tortures import network, packets, ways
 
 
 @pytest.mark.timeout(900)
 def test_a1_over_a_bad_network_each_record_arrives_once(tmp_path: Path) -> None:
     needs_house()
     hold(network.run, tmp_path, "house", count=80)
+
+
+def test_each_status_comes_with_each_form_of_retry_after_before_any_pair_comes_again() -> None:
+    turns = [ways.refusals(turn) for turn in range(len(ways.STATUSES) * len(ways.RETRY_AFTER) // 2)]
+    pairs = {(code, form) for code, after in turns for form in after}
+    assert len(pairs) == 2 * len(turns) == len(ways.STATUSES) * len(ways.RETRY_AFTER)
+    assert 2 * len(turns) < network.COUNT  # every other point has two
 
 
 @pytest.mark.timeout(900)
