@@ -17,7 +17,7 @@ from tracehoused.house.pages.rewards import bar, picture
 from tracehoused.house.pages.run import run_page
 from tracehoused.house.pages.sharing import link
 from tracehoused.house.pages.trace import HELPERS
-from tracehoused.house.store import look, rewards, schema, talk, traces
+from tracehoused.house.store import look, rewards, talk, traces
 from tracehoused.house.store.once import Caller
 
 Values = dict[str, Any]
@@ -32,7 +32,7 @@ async def rollouts(request: Request) -> Response:
     query = request.query_params
     step = number(request, "step") if query.get("step") else None
     skip = number(request, "skip", 0, 10**9) or 0
-    samples = _worst if wanted(request, "order") == "worst" else rewards.samples
+    worst = wanted(request, "order") == "worst"
     asked_group, has_group = wanted(request, "group"), "group" in query
     opened = [one for one in (wanted(request, "open"), wanted(request, "with")) if one is not None]
 
@@ -46,15 +46,15 @@ async def rollouts(request: Request) -> Response:
         near = rewards.near(connection, run.pk, step)
         panes = [_pane(connection, caller, run, one) for one in opened]
         loose = rewards.without_step(connection, run.pk)
-        more = {"near": near, "loose": loose, "panes": panes, "address": address, "skip": skip, "bar": bar, **HELPERS}
-        more["worst"] = samples is _worst
+        more = {"near": near, "loose": loose, "panes": panes, "address": address, "skip": skip, "worst": worst}
+        more.update(bar=bar, **HELPERS)
         if near is None:
             return more
         groups = rewards.groups(connection, run.pk, near.chosen)
         total = sum(group.size for group in groups)
         every = not has_group and total <= _ALL_AT_ONCE
         group = asked_group if has_group or not groups else groups[0].name
-        found = samples(connection, caller, run.pk, near.chosen, group, every=every, skip=skip)
+        found = rewards.samples(connection, caller, run.pk, near.chosen, group, every=every, skip=skip, worst=worst)
         return {
             **more,
             "groups": [_group(one, every or one.name == group) for one in groups],
@@ -66,21 +66,6 @@ async def rollouts(request: Request) -> Response:
         }
 
     return await run_page(request, "rollouts.html", find)
-
-
-def _worst(
-    connection: Connection, caller: Caller, run: int, step: int, group: str | None, *, every: bool, skip: int
-) -> list[Values]:
-    """As `rewards.samples`, but the least reward first; those without one are the last in both orders."""
-    known = schema.traces.c
-    query = look.visible_traces(caller).where(known.run == run, known.rollout_step == step)
-    if not every:
-        query = query.where(known.reward_group.is_(None) if group is None else known.reward_group == group)
-    ordered = query.order_by(known.reward.nulls_last(), known.pk).limit(rewards.SAMPLES + 1).offset(skip)
-    return [
-        {**look.trace_object(row), "reward": row.reward, "group": row.reward_group}
-        for row in connection.execute(ordered)
-    ]
 
 
 def _group(row: Row[Any], is_open: bool) -> Values:

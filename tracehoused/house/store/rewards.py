@@ -136,13 +136,23 @@ def groups(connection: Connection, run: int, step: int) -> list[Row[Any]]:
 
 
 def samples(
-    connection: Connection, caller: Caller, run: int, step: int, group: str | None, *, every: bool, skip: int
+    connection: Connection,
+    caller: Caller,
+    run: int,
+    step: int,
+    group: str | None,
+    *,
+    every: bool,
+    skip: int,
+    worst: bool = False,
 ) -> list[Object]:
-    """At most 200 and one rollouts of a step, the greatest reward first: those of a group, or of all groups (`every`)."""
+    """At most 200 and one rollouts of a step, the greatest reward first or the least (`worst`), those without one last: of a group, or of
+    all groups (`every`)."""
     query = visible_traces(caller).where(*_of_run(run), traces.c.rollout_step == step)
     if not every:
         query = query.where(traces.c.reward_group.is_(None) if group is None else traces.c.reward_group == group)
-    ordered = query.order_by(traces.c.reward.desc().nulls_last(), traces.c.pk).limit(SAMPLES + 1).offset(skip)
+    order = traces.c.reward.asc() if worst else traces.c.reward.desc()
+    ordered = query.order_by(order.nulls_last(), traces.c.pk).limit(SAMPLES + 1).offset(skip)
     return [
         {**trace_object(row), "reward": row.reward, "group": row.reward_group} for row in connection.execute(ordered)
     ]
