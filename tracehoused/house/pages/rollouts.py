@@ -46,8 +46,8 @@ async def rollouts(request: Request) -> Response:
         near = rewards.near(connection, run.pk, step)
         panes = [_pane(connection, caller, run, one) for one in opened]
         loose = rewards.without_step(connection, run.pk)
-        more = {"near": near, "loose": loose, "panes": panes, "address": address, "skip": skip, "worst": worst}
-        more.update(bar=bar, **HELPERS)
+        more: Values = {"near": near, "loose": loose, "panes": panes, "skip": skip, "worst": worst}
+        more |= {"address": address, "bar": bar, **HELPERS}
         if near is None:
             return more
         groups = rewards.groups(connection, run.pk, near.chosen)
