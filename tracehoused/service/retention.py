@@ -240,18 +240,19 @@ def _rollouts(checkpoint: Checkpoint) -> int:
 
 
 def _move(source: str, target: str, names: Iterable[str]) -> None:
-    """A power failure leaves each in one of the two; where a rename between them is two changes to the disk, in both."""
+    """Each is in one of the two, whatever a power failure leaves of it; or, on some file systems, in both."""
+    names = list(names)
     durable.private_dir(target)
-    moved = False
+    if not names:
+        return
+    durable.sync_dir(os.path.dirname(target))  # its own name is there for good before anything is in it
     for name in names:
         old = os.path.join(source, name)
         durable.move(old, os.path.join(target, name), durable=False)
         if os.path.lexists(old):
-            os.unlink(old)  # both names are one file's, which a rename leaves so
-        moved = True
-    if moved:
-        for directory in (target, os.path.dirname(target), source):
-            durable.sync_dir(directory)
+            os.unlink(old)  # it was in both, and a rename leaves two names of one file as they are
+    for directory in (target, source):
+        durable.sync_dir(directory)
 
 
 def _move_media(session: str, trash: str) -> None:
