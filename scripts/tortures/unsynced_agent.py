@@ -109,11 +109,11 @@ class AgentHistory:
                     again.append(sent)
         return oracle.Verdict(len(self._sent), lost, again, [])
 
-    def sync_left(self, trial: Trial, number: int, _end: int, left: Path) -> None:
+    def sync_left(self, trial: Trial, number: int, where: str, left: Path) -> None:
         """The house has all of it by then: nothing is there twice after another sync, which says that all is well."""
         home = Home(left, self._house.url).with_key(self._house.key)
         places.check_sync(trial, number, places.sync_until_done(home, "--close-dead"))
-        trial.add(number, places.verdict(self._house, f"{self.name}.", self._account), "synced:")
+        trial.add(number, places.verdict(self._house, f"{self.name}.", self._account), f"{where} synced:")
         places.check_verify(trial, number, home)
 
 
