@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 from collections import Counter
@@ -12,40 +11,47 @@ from tests.support.servers import Received
 from tortures.copies import RSYNC, Copies
 from tortures.disks import Disk
 from tortures.field import Field
+from tortures.fullness import Fullness
 from tortures.lives import SIGNALS
 from tortures.losses import Losses
 from tortures.power_cuts import PowerCuts
+from tortures.short_of_memory import ShortOfMemory
 from tortures.stops import Stops
 from tortures.strangers import Strangers
-from tortures.weather import Weather
+from tortures.trial import Unavailable
+from tortures.weather import Spells, Weather
 from tortures.wounds import Wounds
-
-SPACE = 4 << 20  # KiB
-_SLACK = 256  # KiB, soon used up
 
 
 class Nemesis:
     """``disks``: the one that the spool is on, which can be made full, and another, which can lose its power; where there can be none,
-    None. ``other``: the url of a server that no key may reach."""
+    None. ``other``: the url of a server that no key may reach. ``spells``: of packets that are lost, where they can be."""
 
     def __init__(
-        self, field: Field, chance: random.Random, disks: tuple[Disk, Disk] | None, other: str, weather: Weather
+        self,
+        field: Field,
+        chance: random.Random,
+        disks: tuple[Disk, Disk] | None,
+        other: str,
+        weather: Weather,
+        spells: Spells | None,
     ) -> None:
         self._on = field
         self._chance = chance
-        self._disk = disks[0] if disks else None
-        self._cuts = PowerCuts(field, chance, disks[1]) if disks else None
         self._made = 0
         self._later: list[tuple[int, Callable[[], None]]] = []
         self._weather = weather
         self._stops = Stops(field, chance, self._do_later)
         self._strangers = Strangers(field, chance, other)
         self._copies = Copies(field, chance, lambda: self._strangers.here)
+        self._cuts = PowerCuts(field, chance, disks[1]) if disks else None
         losses = Losses(field, chance, self._do_later)
         self.blows: Counter[str] = Counter()
         self._ways: dict[str, tuple[float, Callable[[], object]]] = {
             "jobs": (8, self._kill_job),
-            "agents killed": (4, self._kill_agent),
+            "jobs interrupted": (2, self._interrupt_job),
+            "agents killed": (4, lambda: self._kill_agent(self._chance.choice(SIGNALS))),
+            "agents interrupted": (1, lambda: self._kill_agent(signal.SIGINT)),
             "agents stopped": (4, self._stops.stop),
             "stopped beyond their leases": (2, self._stops.stop_beyond),
             "continued": (6, self._stops.go_on),
@@ -59,10 +65,22 @@ class Nemesis:
             "keys rotated": (1, losses.rotate),
             "damaged": (1, Wounds(field, chance).put),
         }
-        if self._disk and self._cuts:
-            self._ways.update({"full disks": (1, self._fill), "power cuts": (1, self._cuts.cut)})
         if RSYNC is None:
             field.trial.lacks("rsync", "copies by rsync")
+        if spells:
+            self._ways["lossy or slow lines"] = (2, lambda: spells.begin(chance, self._do_later))
+        self._add_those_of_root(disks)
+
+    def _add_those_of_root(self, disks: tuple[Disk, Disk] | None) -> None:
+        if disks and self._cuts:
+            full = Fullness(self._on, self._chance, disks[0], self._do_later)
+            self._ways["full disks"] = (1, full.of_bytes)
+            self._ways["full inode tables"] = (1, full.of_inodes)
+            self._ways["power cuts"] = (1, self._cuts.cut)
+        try:
+            self._ways["killed for memory"] = (1, ShortOfMemory(self._on, self._chance).kill)
+        except Unavailable as reason:
+            self._on.trial.lacks("root", f"jobs killed for memory ({reason})")
 
     def strike(self) -> None:
         """One blow; one that says False found nothing to strike."""
@@ -109,29 +127,21 @@ class Nemesis:
     def _kill_job(self) -> None:
         self._chance.choice(list(self._on.jobs.values())).strike(self._chance.choice(SIGNALS))
 
-    def _kill_agent(self) -> None:
+    def _interrupt_job(self) -> bool:
+        """Its main thread, once it has begun; not one whose other threads would go on, which is row 12's."""
+        found = [life for life in self._on.jobs.values() if life.kind != "ways" and life.ledger.exists()]
+        if found:
+            life = self._chance.choice(found)
+            life.codes = (*life.codes, -signal.SIGINT)
+            life.strike(signal.SIGINT)
+        return bool(found)
+
+    def _kill_agent(self, number: signal.Signals) -> None:
         agent = self._chance.choice(list(self._on.agents.values()))
         self._on.killed.add(agent.pid)
         agent.send_signal(signal.SIGCONT)
-        agent.send_signal(self._chance.choice(SIGNALS))
+        agent.send_signal(number)
 
     def _kill_house(self) -> None:
         self._on.house.kill()
         self._on.house.start()
-
-    def _fill(self) -> bool:
-        """All that jobs and agents write fails, for some of the next blows."""
-        if self._disk is None or self._on.cramped:
-            return False
-        self._on.cramped = True
-        for life in self._on.jobs.values():
-            life.cramped = True
-        found = os.statvfs(self._disk.path)
-        self._disk.resize((found.f_blocks - found.f_bfree) * found.f_frsize // 1024 + _SLACK)
-        self._do_later(self._chance.randint(5, 20), self._make_space)
-        return True
-
-    def _make_space(self) -> None:
-        if self._disk is not None:
-            self._disk.resize(SPACE)
-        self._on.cramped = False

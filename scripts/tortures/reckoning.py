@@ -20,6 +20,8 @@ _TORN = "are no record"
 _LOST = re.compile(
     r"([\d,]+) records were deleted here after they were acknowledged, and the server has lost them since"
 )
+# one, and its last line
+_TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)*(.*)")
 
 
 def reckon(on: Field) -> None:
@@ -33,10 +35,9 @@ def reckon(on: Field) -> None:
     for name, account, held in _pairs(on):
         told.judge(name, account, held)
     on.trial.notes.append(f"{told.gone} records that were deleted here and lost there, as told")
-    log = on.log()
-    on.trial.require(
-        "Traceback" not in log, on.trial.made, f"an agent broke off: {log[log.find('Traceback') :][:1500]}"
-    )
+    # an agent that is interrupted as it begins is Python's to tell of
+    broken = [found[0] for found in _TRACEBACK.finditer(on.log()) if found[1] != "KeyboardInterrupt"]
+    on.trial.require(not broken, on.trial.made, f"an agent broke off: {''.join(broken)[:1500]}")
 
 
 def _sync(on: Field, tries: int) -> None:
@@ -94,14 +95,9 @@ class _Told:
 
     @cached_property
     def dropped(self) -> Counter[str]:
-        """How many records were told to be dropped, by name: by the agents where the records themselves are deleted."""
-        by_agents: Counter[str] = Counter()
-        for name, one in self.status.items():
-            by_agents[_name(name)] += one["dropped"]
-        on_disk: Counter[str] = Counter()
-        for of, count in oracle.dropped_by_session(self.on.home.spool).items():
-            on_disk[_name(of)] += count
-        return by_agents | on_disk
+        """How many records were told to be dropped, by session: by the agents where the records themselves are deleted."""
+        by_agents = Counter({of: int(one["dropped"]) for of, one in self.status.items()})
+        return by_agents | oracle.dropped_by_session(self.on.home.spool)
 
     def check(self) -> None:
         """``verify`` doubts what it has a reason to, and nothing else."""
@@ -154,16 +150,17 @@ class _Told:
             account.done = {item for item in account.done if _session(item) != name}
             account.begun = {item for item in account.begun if _session(item) != name}
         account.done -= self._lost_there(name, {item for item in account.done if not held[item]})
-        excused: set[oracle.Item] = set()
-        told = self.dropped[name]
-        for life in self.on.lives:
-            if life.name == name and life.may_drop:
-                told = max(told, life.told)
-                of_life = life.account()
-                excused |= of_life.done - of_life.promised
+        lives = [life for life in self.on.lives if life.name == name and life.may_drop]
         # what one life was told to have dropped is no excuse for what another lost that had no reason to, nor for a promise
-        dropped = min(told, sum(not held[item] for item in excused & account.done))
+        excused = set().union(*(one.done - one.promised for one in map(Life.account, lives))) & account.done
+        dropped = self._dropped({item for item in excused if not held[item]}, sum(life.told for life in lives))
         self.on.trial.add(self.on.trial.made, oracle.judge(account, held, dropped=dropped), f"{name}:")
+
+    def _dropped(self, missing: set[oracle.Item], at_end: int) -> int:
+        """How many of these were told to be lost: of each session no more than it tells, and at the jobs' ends ``at_end`` more."""
+        by_session = Counter(map(_session, missing))
+        told = sum((by_session & self.dropped).values())
+        return told + min(at_end, len(missing) - told)
 
     def _check_late(self, name: str) -> None:
         """What was logged to a run after it was deleted there stays here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,21 +15,40 @@ from tests.support.house import House
 from tests.support.proxy import proxied
 from tests.support.servers import reply, serving
 from tests.support.wire import wired
-from tortures import places, power_cuts, reckoning
+from tortures import own_network, places, power_cuts, reckoning
 from tortures.disks import Disk, mounted
 from tortures.field import Field
+from tortures.fullness import INODES, SPACE
 from tortures.lives import Cradle
-from tortures.nemesis import SPACE, Nemesis
+from tortures.nemesis import Nemesis
 from tortures.trial import Trial, Unavailable
-from tortures.weather import Weather
+from tortures.weather import Spells, Weather
 
 TITLE = "soak: 8 jobs, 2 agents, a house, and a random nemesis from the rows above"
-COUNT = 3000  # strikes; a few a second
+COUNT = 100_000  # strikes, a few a second: more than there is time for
+_MINUTES = 30.0  # unless something else is asked for
 _MOST_LATE = 200  # strikes, after which no more are made for the sake of what was not tried yet
 
 
 def run(trial: Trial, least: int = 0) -> None:
     """``least``: how many blows there must have been, and then some of each kind, and jobs of each."""
+    if trial.minutes is None and trial.count == COUNT:
+        trial.minutes = _MINUTES
+    # what begins in a shell's background ignores it, and so would all jobs and agents
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        own_network.need()
+    except Unavailable as reason:
+        trial.lacks("root", f"packets lost and slowed ({reason})")
+        _soak(trial, least, own=False)
+    else:
+        own_network.within(lambda: _soak(trial, least, own=True))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _soak(trial: Trial, least: int, *, own: bool) -> None:
+    """``own``: the network is the row's own."""
     with ExitStack() as stack:
         house = stack.enter_context(places.a_house(trial))
         weather = Weather(random.Random(f"{trial.seed}/weather"))
@@ -38,7 +58,8 @@ def run(trial: Trial, least: int = 0) -> None:
         disks = _disks(trial, stack)
         home = _home(trial, house, wire.url, disks)
         field = Field(trial, home, house, Cradle(trial, home, random.Random(f"{trial.seed}/lives")))
-        nemesis = Nemesis(field, random.Random(trial.seed), disks, other.url, weather)
+        spells = Spells(int(wire.url.rpartition(":")[2])) if own else None
+        nemesis = Nemesis(field, random.Random(trial.seed), disks, other.url, weather, spells)
 
         def untried() -> list[str]:
             return [*nemesis.untried, *field.cradle.untried, *weather.untried]
@@ -79,7 +100,7 @@ def _chances(trial: Trial, is_enough: Callable[[], bool]) -> Iterator[random.Ran
 def _disks(trial: Trial, stack: ExitStack) -> tuple[Disk, Disk] | None:
     """The spool's own, which can be made full, and one that can lose its power; None where there cannot be any."""
     try:
-        full = stack.enter_context(mounted(trial.home / "small", "tmpfs", size=SPACE, inodes=4 << 20))
+        full = stack.enter_context(mounted(trial.home / "small", "tmpfs", size=SPACE, inodes=INODES))
         return full, stack.enter_context(mounted(trial.home / "weak", "ext4", size=power_cuts.SIZE))
     except (Unavailable, OSError) as reason:
         trial.lacks("root", f"full disks, power cuts ({reason})")

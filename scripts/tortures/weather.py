@@ -10,9 +10,9 @@ from collections.abc import Callable
 from tests.support.proxy import Fault, cut, lost, page, reset, status
 from tests.support.servers import Received
 from tests.support.wire import CLEAR, Line
-from tortures import ways
+from tortures import own_network, ways
 
-__all__ = ["PATIENCE", "Weather"]
+__all__ = ["PATIENCE", "Spells", "Weather"]
 
 PATIENCE = "3"  # seconds that an agent waits for an answer
 _OFTEN = 0.05  # of the requests; after each an agent rests for a moment, from all of them
@@ -43,6 +43,8 @@ _KINDS: dict[str, Callable[[random.Random], Line]] = {
     "slow drip": lambda c: Line(drip=0.01, down=c.randint(200, 1500)),
     "deaf": lambda c: Line(deaf=True),
 }
+# (percent of the packets that are lost, whether 128 kbit/s is all that there is), as in row 8p
+_SPELLS = ((30, False), (0, True), (10, True))
 
 
 class Weather:
@@ -101,3 +103,28 @@ class Weather:
         [kind] = self.untried[:1] or [chance.choice(list(_KINDS))]
         self.met[kind] += 1
         return _KINDS[kind](chance)
+
+
+class Spells:
+    """For some blows the kernel loses packets to and from ``port``, or lets only few through."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._lasts = False
+
+    def begin(self, chance: random.Random, later: Callable[[int, Callable[[], None]], None]) -> bool:
+        """``later``: have something done after so many blows."""
+        if self._lasts:
+            return False
+        self._lasts = True
+        percent, is_slow = chance.choice(_SPELLS)
+        if is_slow:
+            own_network.slow(self._port)
+        if percent:
+            own_network.lose(self._port, percent)
+        later(chance.randint(5, 20), self._end)
+        return True
+
+    def _end(self) -> None:
+        own_network.clear()
+        self._lasts = False
