@@ -251,8 +251,16 @@ class _Machine(RuleBasedStateMachine):
             if number < self.promised_only:
                 one.done = set(one.promised)
             account.join(one)
-        tries = (self._agent(None, lambda engine, session: engine.drain(session).outcome.complete) for _ in range(8))
-        assert any(tries), "something is left however often it is tried"
+        told = self.trial.home / f"{self.name}.left"
+
+        def drain(engine: Engine, session: str) -> bool:
+            outcome = engine.drain(session).outcome
+            if not outcome.complete:
+                told.write_text(f"{os.listdir(session)} {session}: {outcome}")
+            return outcome.complete
+
+        tries = (self._agent(None, drain) for _ in range(8))
+        assert any(tries), f"something is left however often it is tried: {told.read_text()}"
         verdict = places.verdict(self.house, self.name, account)
         self.met["stories"] += 1
         self.met.update(f"at {kind}" for kind in self.fsynced.deaths())

@@ -6,7 +6,9 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tracehouse.spool import durable
@@ -17,14 +19,14 @@ _Safe = dict[int, dict[str, int]]  # names and inodes, by the inode of their dir
 
 
 class Names:
-    """As the processes that share ``log`` note them. That a name is gone may be known to no disk, too; here it stays gone."""
+    """As the processes that share ``log`` note them. What was deleted stays so, though the disk may not know of it either."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
 
     def install(self) -> None:
         """In a process that is to end with its part: which directories it fsyncs is noted from now on."""
-        sync_dir, mkdir = durable.sync_dir, os.mkdir
+        sync_dir, mkdir, replace = durable.sync_dir, os.mkdir, os.replace
 
         def synced(path: str) -> None:
             covered = {entry.name: entry.inode() for entry in os.scandir(path)}
@@ -34,17 +36,45 @@ class Names:
 
         def made(path: str, *args: int) -> None:
             mkdir(path, *args)
-            self._note(os.stat(path).st_ino, {})  # the number of one that is gone, perhaps
+            self._note(os.stat(path).st_ino, {})
 
-        durable.sync_dir, os.mkdir = synced, made  # type: ignore[assignment]
+        def replaced(source: str, target: str) -> None:
+            self._forget(target)
+            replace(source, target)
+
+        durable.sync_dir, os.mkdir, os.replace = synced, made, replaced  # type: ignore[assignment]
+        for name in ("unlink", "rmdir"):
+            setattr(os, name, self._forgetting(getattr(os, name)))
+
+    def _forgetting(self, remove: Callable[[str], None]) -> Callable[[str], None]:
+        def removed(path: str) -> None:
+            self._forget(path)
+            remove(path)
+
+        return removed
+
+    def _forget(self, path: str) -> None:
+        """Its number is soon another file's, unless it has another name."""
+        with suppress(FileNotFoundError):
+            found = os.lstat(path)
+            if found.st_nlink == 1 or stat.S_ISDIR(found.st_mode):
+                self._note(0, {"": found.st_ino})
 
     def _note(self, inode: int, names: dict[str, int]) -> None:
+        """A directory's names; 0: not a directory's, but a number that is given back."""
         with open(self._log, "ab", buffering=0) as file:
             os.writev(file.fileno(), [json.dumps([inode, names]).encode() + b"\n"])
 
     def _safe(self) -> _Safe:
-        lines = self._log.read_text().splitlines() if self._log.exists() else []
-        return dict(map(json.loads, lines))
+        safe: _Safe = {}
+        for line in self._log.read_text().splitlines() if self._log.exists() else []:
+            inode, names = json.loads(line)
+            if inode:
+                safe[inode] = names
+                continue
+            for known in safe.values():
+                known.update((name, 0) for name, one in known.items() if one == names[""])
+        return safe
 
     def lose(self, top: Path, names: Iterable[str], chance: random.Random | None) -> int:
         """Of a directory's names, and of all below, lose those that no fsync covered; with ``chance``, some of them. How many."""
