@@ -30,7 +30,7 @@ ERRORS = {
 KINDS = [(call, error) for call, errors in ERRORS.items() for error in errors]
 # as strace has it
 _ONCE, _NOW_AND_THEN, _FOR_GOOD = "{}", "{}+3", "{}+"
-_TIMES = (_ONCE, _FOR_GOOD, _NOW_AND_THEN)
+TIMES = (_ONCE, _FOR_GOOD, _NOW_AND_THEN)
 _MET = 0.9  # of the points: how many of a call are made at all differs a little from run to run
 # told on the logger where no segment takes it any more
 _TOLD = re.compile(r"(\d+) records could not be written to the spool")
@@ -44,7 +44,7 @@ def run(trial: Trial, size: int = job_calls.SIZE) -> None:
         made: dict[str, tuple[int, str]] = {}
         met, times = 0, _ONCE
         for number, chance in trial.points():
-            times = _TIMES[number // _AT_ONCE % len(_TIMES)]
+            times = TIMES[number // _AT_ONCE % len(TIMES)]
             if not made:
                 home = places.place(trial.home / f"home-{number}", house)
             call, error = kinds[number % len(kinds)]

@@ -264,7 +264,7 @@ class Agent:
         self.failed.discard(session.path)
         session.backoff, session.trouble, session.pending_since = None, "", None
         self.lookout.set_epochs(session, done.epochs if report.live else ())
-        if not self._draining and (session.again or fingerprint(session.path) != done.mark):
+        if session.again or (not self._draining and fingerprint(session.path) != done.mark):
             session.again, session.state = True, "live"
             session.pending_since = now
             self._schedule.at(session, now + _GAP)
@@ -281,10 +281,13 @@ class Agent:
         if told != session.trouble and outcome.scope != "lease":
             log.warning("not uploaded: %s", told, extra={"session": session.path})
         session.trouble = told
-        grew = session.again or fingerprint(session.path) != done.mark
-        session.again = False
+        is_wanted, session.again = session.again, False
+        grew = is_wanted or fingerprint(session.path) != done.mark
         self.failed.add(session.path)
-        if outcome.awaits and not self._draining:
+        if is_wanted and self._draining:
+            session.state = "retry"
+            self._schedule.at(session, now + _GAP)
+        elif outcome.awaits and not self._draining:
             session.await_more(now, done.took, self._rng)
             poll = now + _GAP if grew else self.lookout.next_poll(session, now)
             self._schedule.at(session, session.next_look(poll))

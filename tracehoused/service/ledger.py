@@ -110,9 +110,9 @@ class Ledger:
     def save(self) -> None:
         if not self._changed:
             return
-        self._changed = False
         durable.private_dir(os.path.dirname(self._path))
         durable.replace(self._path, json.dumps(self._notes).encode(), str(os.getpid()))
+        self._changed = False
 
     def _load(self) -> None:
         try:

@@ -100,6 +100,7 @@ class Lookout:
             log.warning("cannot note down what is settled: %s", error)
 
     def look_now(self) -> None:
+        """At all that is not settled: what failed has another try, and so has what is under way, which may have begun too early."""
         self.next_look = 0.0
         self.has_looked = False
 
@@ -130,6 +131,9 @@ class Lookout:
         for path in self._dead_writers(now) | self._with_keys():
             if path in self.sessions:
                 wanted[path] = self.sessions[path]
+        if not self.has_looked:
+            again = ("retry", "parked", "waiting")
+            wanted.update((path, one) for path, one in self.sessions.items() if one.running or one.state in again)
         self.has_looked = True
         blind = bool(self.watcher.polled) and any(session.state == "live" for session in self.sessions.values())
         every = min(self._every, _BLIND_RESCAN) if self.watcher.polled else self._every

@@ -71,7 +71,6 @@ class Spool:
                         yield entry.name, 0  # there, and broken: its pass tells
 
     def close(self) -> None:
-        self.ledger.save()
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
