@@ -117,6 +117,8 @@ class Nemesis:
         self._stops.go_on()
         self._copies.end()
         self._weather.clear_up()
+        if self._cuts:
+            self._cuts.rest()
 
     def judge(self, received: list[Received]) -> None:
         """Once nothing else runs, and the network is well: what is hostile goes. ``received``: by the other server."""

@@ -65,11 +65,16 @@ class PowerCuts:
         self._disk.mount()
         self._begin()
 
+    def rest(self) -> None:
+        """There is no other cut."""
+        if self._running:
+            self._end(self._told())
+            self._running = []
+
     def judge(self) -> None:
         """Once the network is well: what is logged now goes into the same sessions, behind whatever the failures left of them."""
-        if not self._running:
+        if not self._ledgers:
             return
-        self._end(self._told())
         trial, home, number = self._on.trial, self._home, self._on.trial.made
         trial.require("Traceback" not in self._log(), number, f"power cuts: an agent broke off: {self._log()}")
         held = oracle.in_spool(home.spool)
