@@ -1,24 +1,27 @@
-"""Row 10: clocks that jump by days, stand beyond 2038, or change to and from summer time, under jobs and under the agent."""
+"""Row 10: clocks that jump by days, stand beyond 2038, or change to and from summer time, under jobs and under agents as they run.
+
+It is libfaketime that has them jump, in one process: what a process asks for the time is false; the kernel, its file times and its
+monotonic clocks, and so every other process, stay right.
+"""
 
 from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import time
-from datetime import datetime, timezone
-from functools import cache
-from pathlib import Path
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from tests.support import jobs, oracle
 from tests.support.home import Held, Home
-from tests.support.house import ROOT, House
-from tortures import places
+from tests.support.house import House
+from tortures import clock_agents, places
+from tortures.false_clocks import LEEWAY, faked, following, seconds, shown
 from tortures.trial import Trial, Unavailable
 
+__all__ = ["COUNT", "TITLE", "faked", "run"]
+
 TITLE = "clock jumps of days, the year 2038, summer time"
-COUNT = 20
+COUNT = 28
 _JOB = """
 work = Work(book, sys.argv[2], "a", sys.argv[2])
 def jump(n):
@@ -58,9 +61,7 @@ work.finish()
 """
 # these, and all below, are taken in turn
 JUMPS = ("+2d", "-2d", "@2038-01-19 03:14:05", "@2039-07-01 00:00:00", "@1970-01-02 00:00:00", "+400d", "-30y")
-_LEEWAY = 15 * 3600  # seconds: what "@" says is local time
 _LOGGED = re.compile(r"^(\d{4}-\S+Z) ", re.MULTILINE)  # what each line of an agent's log begins with
-_SHARED = Path("/dev/shm")
 ZONES = ("UTC", "America/New_York", "Australia/Lord_Howe")
 # when summer time begins, or ends
 CHANGES = (
@@ -76,27 +77,25 @@ def run(trial: Trial) -> None:
         raise Unavailable("needs faketime")
     with places.a_house(trial) as house:
         for number, _ in trial.points():
-            point = (_jumping, _summer, _live)[number % 3]
-            point(trial, house, number)
+            _POINTS[number % len(_POINTS)](trial, house, number, number // len(_POINTS))
 
 
 def _jumps(turn: int, count: int) -> list[str]:
     return [JUMPS[(turn * count + n) % len(JUMPS)] for n in range(count)]
 
 
-def _jumping(trial: Trial, house: House, number: int) -> None:
+def _jumping(trial: Trial, house: House, number: int, turn: int) -> None:
     """The clock jumps twice while the job runs."""
-    turn = number // 3
     jumps, zone = _jumps(turn, 3), ZONES[turn % len(ZONES)]
     times = _times(_job(trial, house, number, _JOB, jumps, zone))
-    false = [step for step, at in times.items() if abs(at - _shown(jumps[step // 10])) > _LEEWAY]
+    false = [step for step, at in times.items() if abs(at - shown(jumps[step // 10])) > LEEWAY]
     met = {step // 10 for step in times} == {0, 1, 2}
     trial.require(met and not false, number, f"clock {jumps}, {zone}: of {times} at other times: {false}")
 
 
-def _summer(trial: Trial, house: House, number: int) -> None:
+def _summer(trial: Trial, house: House, number: int, turn: int) -> None:
     """Summer time begins, or ends, while the job runs."""
-    zone, day = CHANGES[number // 3 % len(CHANGES)]
+    zone, day = CHANGES[turn % len(CHANGES)]
     times = _times(_job(trial, house, number, _SUMMER_JOB, ["+0", day], zone))
     there = [datetime.fromtimestamp(at, ZoneInfo(zone)) for at in times.values()]
     on_day = {f"{one:%Y-%m-%d}" for one in there} == {day}
@@ -107,21 +106,10 @@ def _summer(trial: Trial, house: House, number: int) -> None:
 def _times(home: Home) -> dict[int, float]:
     """When each step was logged, as its record says."""
     return {
-        data["step"]: _seconds(data["wall_time"])
+        data["step"]: seconds(data["wall_time"])
         for session in home.sessions()
         for data in jobs.of_type(session, "metrics")
     }
-
-
-def _seconds(text: str) -> float:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
-
-
-def _shown(jump: str) -> float:
-    """What a clock shows now that was made to jump so."""
-    if jump.startswith("@"):
-        return datetime.strptime(jump, "@%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
-    return time.time() + int(jump[:-1]) * 86400 * (365 if jump.endswith("y") else 1)
 
 
 def _job(trial: Trial, house: House, number: int, script: str, clocks: list[str], zone: str) -> Home:
@@ -130,8 +118,9 @@ def _job(trial: Trial, house: House, number: int, script: str, clocks: list[str]
     ledger, name = trial.home / f"{number}.ledger", f"clock-{trial.seed}-{number}"
     clock = trial.home / f"{number}.clock"
     clock.write_text(clocks[0])
-    more = {**faked(), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "TZ": zone}
-    process = home.start_job(places.WORK + script, str(ledger), name, str(clock), *clocks[1:], prefix=(), **more)
+    process = home.start_job(
+        places.WORK + script, str(ledger), name, str(clock), *clocks[1:], prefix=(), **following(clock), TZ=zone
+    )
     _, err = process.communicate(timeout=100)
     where = f"clock {clocks}, {zone}:"
     trial.require(process.returncode == 0, number, f"{where} the job ended with {process.returncode}: {err[-800:]}")
@@ -141,14 +130,14 @@ def _job(trial: Trial, house: House, number: int, script: str, clocks: list[str]
     return home
 
 
-def _live(trial: Trial, house: House, number: int) -> None:
+def _live(trial: Trial, house: House, number: int, turn: int) -> None:
     """The job's clock is right, the agents' are not: the job lives on for all of them, and nothing of it is deleted."""
     home = places.place(trial.home / str(number), house)
     ledger, name = trial.home / f"{number}.ledger", f"clock-{trial.seed}-{number}"
     job = home.start_job(places.WORK + _LIVE, str(ledger), name)
     assert job.stdout is not None
     assert job.stdout.readline() == "ready\n"
-    jumps = _jumps(number // 3, 2)
+    jumps = _jumps(turn, 2)
     for jump in jumps:
         done = home.sync(**faked(), FAKETIME=jump)
         places.check_sync(trial, number, done, code=None)
@@ -162,12 +151,28 @@ def _live(trial: Trial, house: House, number: int) -> None:
     places.check_sync(trial, number, places.sync_until_done(home))
     for jump in jumps:
         done = places.run_once(home, **faked(), FAKETIME=jump)
-        times = [_seconds(text) for text in _LOGGED.findall(done.err)]
-        true = times and all(abs(at - _shown(jump)) < _LEEWAY for at in times)
+        times = [seconds(text) for text in _LOGGED.findall(done.err)]
+        true = times and all(abs(at - shown(jump)) < LEEWAY for at in times)
         trial.require(bool(true), number, f"an agent at {jump} logs at {times}")
-        kept = [session.name for session in home.sessions() if any(session.glob("*.jsonl"))]
-        trial.require(len(kept) == len(home.sessions()), number, f"for an agent at {jump} only {kept} were kept")
+        _check_kept(trial, number, home, f"for an agent at {jump}")
     _check(trial, house, number, oracle.Account().add(ledger), name, f"agents at {jumps}:")
+
+
+def _running(trial: Trial, house: House, number: int, turn: int) -> None:
+    """The agent's clock jumps while it runs, the job's is right."""
+    ledger, name = trial.home / f"{number}.ledger", f"clock-{trial.seed}-{number}"
+    jumps = _jumps(turn, clock_agents.JUMPS)
+    with clock_agents.Gate(house.url) as gate:
+        home = clock_agents.run(trial, house, gate, number, jumps, ledger, name)
+        places.check_sync(trial, number, places.sync_until_done(home))
+        places.check_verify(trial, number, home)
+    _check_kept(trial, number, home, f"for an agent that jumps {jumps}")
+    _check(trial, house, number, oracle.Account().add(ledger), name, f"an agent that jumps {jumps}:")
+
+
+def _check_kept(trial: Trial, number: int, home: Home, where: str) -> None:
+    kept = [session.name for session in home.sessions() if any(session.glob("*.jsonl"))]
+    trial.require(len(kept) == len(home.sessions()), number, f"{where} only {kept} were kept")
 
 
 def _check(trial: Trial, house: House, number: int, account: oracle.Account, name: str, where: str) -> None:
@@ -177,26 +182,4 @@ def _check(trial: Trial, house: House, number: int, account: oracle.Account, nam
     trial.require(status == "finished", number, f"{where} the run is {status}")
 
 
-def faked() -> dict[str, str]:
-    """What ``faketime`` itself sets: its library, before all others; monotonic clocks stay true."""
-    _sweep()
-    return {
-        "LD_PRELOAD": _library(),
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "PYTHONFAULTHANDLER": "1",
-        # libfaketime refuses the sleep of Python 3.11 and later, not that of earlier ones: see the file there
-        "PYTHONPATH": f"{Path(__file__).with_name('sleeping')}:{ROOT}",
-    }
-
-
-@cache
-def _library() -> str:
-    shown = subprocess.run(["faketime", "-m", "-f", "+0", "env"], capture_output=True, text=True, check=True).stdout
-    return next(line for line in shown.splitlines() if line.startswith("LD_PRELOAD=")).partition("=")[2]
-
-
-def _sweep() -> None:
-    """What libfaketime shared in processes that were killed: one that is given the same pid fails on it."""
-    for left in _SHARED.glob("*faketime_s*_*"):
-        if not Path("/proc", left.name.rpartition("_")[2]).exists():
-            left.unlink(missing_ok=True)
+_POINTS = (_jumping, _summer, _live, _running)
