@@ -174,6 +174,26 @@ def test_e3_what_a_full_disk_costs_at_the_end_of_the_job_is_counted_and_told(tmp
     assert f"{dropped['records']} records could not be written to the spool {tmp_path}" in job.err
 
 
+def test_e3_at_the_end_it_is_told_how_much_of_what_is_lost_the_spool_tells_itself(tmp_path: Path) -> None:
+    """One session's count finds its place, the other's does not: its directory is gone, and a file in its place."""
+    job = _job_on_a_small_disk(
+        tmp_path,
+        4096,
+        "for n in range(3): run.log_user('x' * 100_000)\n"
+        "import glob, shutil\nother = cm.Run(session_id='other')\n"
+        "[place] = glob.glob(os.environ['TRACEHOUSE_SPOOL_DIR'] + '/trace-other-*')\nshutil.rmtree(place)\nopen(place, 'w').close()\n"
+        "other.log_user('x')",
+    )
+    assert job.code == 0, job.err
+    [session] = [path for path in jobs.sessions(tmp_path) if path.is_dir()]
+    [dropped] = jobs.of_type(session, "dropped")
+    [told] = re.findall(
+        r"(\d+) records could not .* lost with this process; the spool itself tells of (\d+) of them", job.err
+    )
+    assert int(told[1]) == dropped["records"]
+    assert int(told[0]) - int(told[1]) >= 1
+
+
 def test_e3_where_not_even_a_count_can_be_written_it_is_told(tmp_path: Path) -> None:
     job = _job_on_a_small_disk(tmp_path, 1, "for n in range(3): run.log_user('x')")
     assert job.code == 0, job.err

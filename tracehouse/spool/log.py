@@ -114,9 +114,10 @@ class SessionLog(Appender):
             self.lose(FileNotFoundError(errno.ENOENT, "removed before it was on the disk", file))
         return is_written
 
-    def give_up(self) -> int:
-        """At the process's end: what still waits is lost, and counted where the disk takes that. How many records are lost."""
-        return self._alone(self._give_up, 0)
+    def give_up(self) -> tuple[int, int]:
+        """At the process's end: what still waits is lost, and counted where the disk takes that. How many records are lost, and of how
+        many of them the spool tells."""
+        return self._alone(self._give_up, (0, 0))
 
     # what follows runs alone
 
@@ -132,10 +133,10 @@ class SessionLog(Appender):
             self._waiting.failed(error)
         return self.files.is_open
 
-    def _give_up(self) -> int:
+    def _give_up(self) -> tuple[int, int]:
         lost = self._waiting.give_up()
         self._write_waiting(now=True)
-        return lost
+        return lost, lost - self._waiting.losses.records
 
     def _try(self) -> tuple[Unsynced, int, str, int, int, int, bool] | None:
         """What a sync is to try: files that are closed; of the open one a descriptor (-1: none), path, synced and present size; the last

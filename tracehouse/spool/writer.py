@@ -124,9 +124,10 @@ class Writer:
     def claim(self, directory: str) -> tuple[int, int, bool]:
         """(attempt, claim, whether the attempt begins with it) of this writer in a session: what it had there before;
         else the current attempt if a writer lives in it, else the next."""
+        found = self._writers_of(directory)
         pruned_attempt, pruned_claim = headers.claim_pruned(directory)
         attempts, claims, living = [pruned_attempt], [pruned_claim], False
-        for epoch, (attempt, claim) in self._writers_of(directory).items():
+        for epoch, (attempt, claim) in found.items():
             if epoch == self.epoch:
                 return attempt, claim, True
             attempts.append(attempt)
@@ -220,13 +221,15 @@ class Writer:
 
     def give_up(self) -> None:
         """At a clean exit, after a last try: tell how many records this process takes with it."""
-        lost = sum(log.give_up() for log in list(self._all.values()))
+        given_up = [log.give_up() for log in list(self._all.values())]
+        lost = sum(records for records, _ in given_up)
         if lost:
             say(
                 "error",
-                "%d records could not be written to the spool %s and are lost with this process",
+                "%d records could not be written to the spool %s and are lost with this process; the spool itself tells of %d of them",
                 lost,
                 self.root,
+                sum(told for _, told in given_up),
             )
 
     def stop(self) -> None:
