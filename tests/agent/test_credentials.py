@@ -118,6 +118,16 @@ def test_a5_the_names_an_identity_had_are_told(environ: dict[str, str]) -> None:
     assert result.formerly == (f"key-{fingerprint('ba_one')}",)
 
 
+def test_a5_a_login_with_a_key_of_the_environment_tells_the_name_that_the_key_had(environ: dict[str, str]) -> None:
+    environ["TRACEHOUSE_API_KEY"] = "ba_env"
+    assert found(HOSTED, None, environ) == ("ba_env", f"key-{fingerprint('ba_env')}")
+    keep(environ, "ba_env", profile="work")
+    keep(environ, "ba_new", profile="work")
+    result = find(HOSTED, fingerprint("ba_env"), environ=environ)
+    assert isinstance(result, Credential)
+    assert f"key-{fingerprint('ba_env')}" in result.formerly
+
+
 def test_a9_a_session_of_another_key_is_not_uploaded_with_the_one_at_hand(environ: dict[str, str]) -> None:
     environ["TRACEHOUSE_API_KEY"] = "ba_env"
     keep(environ, "ba_kept", profile="default")

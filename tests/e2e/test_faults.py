@@ -755,6 +755,21 @@ def test_a5_a_key_that_gets_a_name_keeps_what_was_acknowledged_before(home: Home
     assert_all_of_run(house, "renamed")
 
 
+def test_a5_a_login_with_the_key_of_the_environment_keeps_what_was_acknowledged_before(
+    home: Home, house: House
+) -> None:
+    home.job(RUN, "named")
+    with proxied(house.url) as proxy:
+        assert home.sync("--api-base", proxy.url).code == 0
+        api_key = home.environ.pop("TRACEHOUSE_API_KEY")
+        save_key(api_key, proxy.url, "default", source="login", config_dir=home.environ["TRACEHOUSE_CONFIG_DIR"])
+        before = len(proxy.received)
+        done = home.sync("--api-base", proxy.url)
+        assert done.code == 0, done.err
+        assert not [request for request in proxy.received[before:] if is_change(request)]
+    assert_all_of_run(house, "named")
+
+
 def copied(source: Path, target: Path, *options: str) -> None:
     subprocess.run(["rsync", "-a", *options, f"{source}/", f"{target}/"], check=True)
 

@@ -72,14 +72,22 @@ def _from_environment(environ: Mapping[str, str], api_base: str, told_api_base: 
 
 
 def _of(entry: StoredKey) -> Credential:
-    return Credential(entry.key, entry.profile, entry.api_base, entry.formerly)
+    # each of its keys may have come from the environment before a login kept it
+    names = dict.fromkeys((*entry.formerly, *map(_unnamed, entry.fingerprints)))
+    names.pop(entry.profile, None)
+    return Credential(entry.key, entry.profile, entry.api_base, tuple(names))
+
+
+def _unnamed(mark: str) -> str:
+    """The identity of a key in no profile."""
+    return f"key-{mark}"
 
 
 def _given(stored: list[StoredKey], api_base: str, key: str) -> Credential:
     """A key from the environment; if a profile has it, or had it before its present one, that profile."""
     mark = fingerprint(key)
     entry = _holder(stored, mark)
-    return Credential(key, f"key-{mark}", api_base) if entry is None else _of(entry)
+    return Credential(key, _unnamed(mark), api_base) if entry is None else _of(entry)
 
 
 def _holder(stored: list[StoredKey], mark: str) -> StoredKey | None:
