@@ -17,6 +17,7 @@ from tracehoused.upload.checkpoint import Checkpoint
 from tracehoused.upload.closing import End, final
 from tracehoused.upload.endings import end_of, heard, word_due
 from tracehoused.upload.engine import Destination, Engine
+from tracehoused.upload.facts import Damage
 from tracehoused.upload.reader import Epoch, is_unbegun, measure, read_manifest, writers
 from tracehoused.upload.state import ENDS, State
 from tracehoused.upload.tails import records_written, tail
@@ -126,7 +127,7 @@ def _status(
         acknowledged_bytes=done,
         dead_letters=len(checkpoint.dead) if checkpoint else 0,
         dropped=state.dropped,
-        damaged_bytes=sum(int(place[3]) for place in dict(facts.get("damage") or {}).values()),
+        damaged_bytes=sum(Damage.of(facts, epoch).bytes for epoch in facts.get("damage") or {}),
         omitted=int(facts.get("omitted") or 0),
         forgotten=state.forgotten,
         uploaded=done >= size and checkpoint is not None and word_due(ends, manifest.kind, facts) is None,
@@ -144,8 +145,8 @@ def _deleted(epochs: list[Epoch], state: State) -> int:
 
 
 def _bytes_done(epoch: Epoch, state: State) -> int:
-    n, offset = state.cursors.get(epoch.id, (0, 0))
-    return sum(min(size, offset) if number == n else size for number, size in epoch.sizes.items() if number <= n)
+    cursors = state.cursors.get(epoch.id, {})
+    return sum(min(size, cursors.get(n, 0)) for n, size in epoch.sizes.items())
 
 
 def _without_segments(session: str) -> str:

@@ -181,11 +181,11 @@ def test_a_torn_tail_is_damage_once_nobody_writes_there_any_more(tmp_path: Path)
     epoch = Epoch(EPOCH, {0: path.stat().st_size}, {})
     waiting = Reading(str(tmp_path), UID, epoch, State(), Limits(), {}).next()
     assert waiting is not None
-    assert (waiting.end, waiting.damaged_bytes) == ((0, whole), 0)
+    assert (waiting.ends, waiting.damaged_bytes) == ({0: whole}, 0)
     ended = Reading(str(tmp_path), UID, epoch, State(), Limits(), {}, ended=True).next()
     assert ended is not None
-    assert (ended.end, ended.damaged_lines, ended.damaged_bytes) == ((0, path.stat().st_size), 1, 12)
-    again = Reading(str(tmp_path), UID, epoch, State(), Limits(), {}, ended=True, counted=ended.end).next()
+    assert (ended.ends, ended.damaged_lines, ended.damaged_bytes) == ({0: path.stat().st_size}, 1, 12)
+    again = Reading(str(tmp_path), UID, epoch, State(), Limits(), {}, ended=True, counted=ended.ends).next()
     assert again is not None
     assert again.damaged_bytes == 0
 

@@ -48,7 +48,7 @@ def settle(first: int, last: int, lane: str = "spans") -> dict[str, Any]:
 
 
 def done(first: int, last: int) -> dict[str, Any]:
-    return {"op": "done", "epoch": EPOCH, "ranges": [[first, last]], "cursor": [0, last * 10]}
+    return {"op": "done", "epoch": EPOCH, "ranges": [[first, last]], "cursors": [[0, last * 10]]}
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_what_was_committed_is_there_again(tmp_path: Path) -> None:
     again = opened(tmp_path)
     assert again.state == first.state
     assert list(again.state.in_flight) == [bounds(10, 10, "media")]
-    assert again.state.cursors == {EPOCH: (0, 90)}
+    assert again.state.cursors == {EPOCH: {0: 90}}
     assert not again.trusted
 
 
@@ -172,6 +172,9 @@ def test_any_bytes_settle_nothing_and_raise_nothing(
         {"op": "settle", "epoch": "e", "lane": "l", "ranges": [[5, 1]]},
         {"op": "settle", "epoch": "e", "lane": "l", "ranges": 5},
         {"op": "done", "epoch": "e", "ranges": [], "cursor": ["x", "y"]},
+        {"op": "done", "epoch": "e", "ranges": [], "cursors": [["x", "y"]]},
+        {"op": "done", "epoch": "e", "ranges": [], "cursors": [[0, -1]]},
+        {"op": "done", "epoch": "e", "ranges": [], "cursors": [1, 2, 3]},
         {"op": "state"},
         {"op": "state", "facts": [], "done": [], "lanes": {}, "cursors": [], "in_flight": {}},
         {"op": "strike", "bounds": ["spans", "e", 1, 2, 3, 4, 5]},
@@ -196,7 +199,14 @@ def test_a_line_that_makes_no_sense_stops_nothing(tmp_path: Path, nonsense: dict
 
 ABSURD: dict[str, list[Any]] = {
     "ends": ["abc", [1], {EPOCH: "x"}, {EPOCH: {"seq": "x"}}, {EPOCH: {"status": ["x"]}}],
-    "damage": ["abc", {EPOCH: "abcd"}, {EPOCH: [1, 2]}],
+    "damage": [
+        "abc",
+        {EPOCH: "abcd"},
+        {EPOCH: [1, 2]},
+        {EPOCH: [[1, 2], 3, 4]},
+        {EPOCH: [[[1, "x"]], 3, 4]},
+        {EPOCH: [5, 3, 4]},
+    ],
     "dropped": ["abc", {"a": "bcd"}, {"a": ["x", {}]}, {"a": [float("nan"), {}]}],
     "forgotten": ["abc", {"at": "x"}],
     "generation": ["x", float("inf")],
@@ -286,15 +296,15 @@ def test_a8_who_lost_the_lease_notes_what_is_settled_and_no_facts(tmp_path: Path
     late.note(batch(1, 2))
     late.commit()
     other = opened(tmp_path)
-    other.fact("damage", {EPOCH: [0, 20, 2, 20]})
+    other.fact("damage", {EPOCH: [[[0, 20]], 2, 20]})
     other.commit()
     late.note(settle(1, 2))
-    for name, value in (("damage", {EPOCH: [0, 10, 1, 10]}), ("trouble", "late")):
+    for name, value in (("damage", {EPOCH: [[[0, 10]], 1, 10]}), ("trouble", "late")):
         late.fact(name, value)
     late.commit(leased=False)
     found = opened(tmp_path).state
     assert found.is_settled(EPOCH, "spans", 2)
-    assert found.facts == {"damage": {EPOCH: [0, 20, 2, 20]}}
+    assert found.facts == {"damage": {EPOCH: [[[0, 20]], 2, 20]}}
 
 
 def test_s1_a_journal_that_an_rsync_put_back_loses_nothing(tmp_path: Path) -> None:

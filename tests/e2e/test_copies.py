@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.home import Held, Home
 from tests.support.house import House
 from tests.support.waiting import wait_until
@@ -103,3 +105,97 @@ def test_s1_the_copies_of_quiet_sessions_are_whole_when_the_agent_ends_and_when_
     assert not _sent_without_journal(home)
     job.communicate(timeout=60)
     engine.close()
+
+
+SEGMENTS = """
+    run = cm.TrainingRun(client_run_id="copied", system_metrics=False, capture_env=False)
+    for step in range(30):
+        run.log({"loss": step}, step=step)
+        if step in (9, 19):
+            run._session.log.close()  # as it is when a segment is full
+    run.finish()
+"""
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["missing", "begun"])
+def test_a1_a_segment_that_a_copy_brings_after_those_that_follow_it_is_sent_before_anything_is_deleted(
+    home: Home, house: House, tmp_path: Path, begun: bool
+) -> None:
+    """As tar, rsync and a browser's downloads do: in any order, and what is large arrives bit by bit."""
+    home.job(SEGMENTS)
+    source = home.session()
+    first, *others = sorted(source.glob("*.jsonl"))
+    copy = tmp_path / "copy" / source.name
+    copy.mkdir(parents=True)
+    for path in (source / "session.json", *others):
+        shutil.copy2(path, copy / path.name)
+    if begun:
+        (copy / first.name).write_bytes(first.read_bytes()[: first.stat().st_size // 2])
+    assert home.run("sync", str(copy.parent)).code == 0
+    shutil.copy2(first, copy / first.name)
+    assert home.run("sync", str(copy.parent)).code == 0
+    with Held(house) as held:
+        assert sorted(step for _, step in held.points("copied")) == list(range(30))
+    assert "freed" in home.run("prune", str(copy.parent), "--older-than", "0").out
+    assert not list(copy.glob("*.jsonl"))
+
+
+def test_a1_what_a_copy_has_of_a_late_segment_is_not_deleted_before_it_was_sent(
+    home: Home, house: House, tmp_path: Path
+) -> None:
+    home.job(SEGMENTS)
+    source = home.session()
+    first, *others = sorted(source.glob("*.jsonl"))
+    copy = tmp_path / "copy" / source.name
+    copy.mkdir(parents=True)
+    for path in (source / "session.json", *others):
+        shutil.copy2(path, copy / path.name)
+    assert home.run("sync", str(copy.parent)).code == 0
+    shutil.copy2(first, copy / first.name)
+    assert "freed" not in home.run("prune", str(copy.parent), "--older-than", "0").out
+    assert (copy / first.name).exists()
+
+
+def test_a1_a_line_that_was_torn_in_a_copy_is_sent_once_a_later_copy_has_it_whole(
+    home: Home, house: House, tmp_path: Path
+) -> None:
+    """Its session was closed when it was copied first: nobody writes there any more, as far as that copy tells."""
+    job = home.start_job("""
+    def run():
+        return cm.TrainingRun(client_run_id="torn", system_metrics=False, capture_env=False)
+
+    begun = run()
+    begun.log({"loss": 0}, step=0)
+    begun.finish()
+    print("closed", flush=True)
+    sys.stdin.readline()
+    begun = run()
+    for step in range(1, 6):
+        begun.log({"loss": step}, step=step)
+    begun.flush()
+    print("resumed", flush=True)
+    sys.stdin.readline()
+    begun.finish()
+    """)
+    assert job.stdin is not None
+    assert job.stdout is not None
+    copy = tmp_path / "copy"
+
+    def sync(word: str, torn: int = 0) -> None:
+        if word:
+            assert job.stdout is not None
+            assert job.stdout.readline() == f"{word}\n"
+        shutil.copytree(home.session(), copy / home.session().name, dirs_exist_ok=True)
+        last = max((copy / home.session().name).glob("*.jsonl"))
+        with last.open("r+b") as file:
+            file.truncate(last.stat().st_size - torn)
+        assert home.run("sync", str(copy)).code == 0
+
+    sync("closed")
+    job.stdin.write("\n")
+    job.stdin.flush()
+    sync("resumed", torn=20)
+    job.communicate("\n", timeout=60)
+    sync("")
+    with Held(house) as held:
+        assert sorted(step for _, step in held.points("torn")) == list(range(6))

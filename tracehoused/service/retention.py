@@ -163,8 +163,7 @@ def _check(session: str, manifest: Manifest, checkpoint: Checkpoint, epochs: Ite
         if not ends.get(epoch.id, {}).get("done") and lives(epoch) is not False:
             raise Kept("it is not known to have ended")
         for n, size in epoch.sizes.items():
-            reached, offset = state.cursors.get(epoch.id, (-1, 0))
-            start = 0 if n > reached else size if n < reached else offset
+            start = state.cursors.get(epoch.id, {}).get(n, 0)
             path = os.path.join(session, layout.segment_name(epoch.id, n))
             if start < size and _has_record(path, framing.checksum_seed(manifest.uid, epoch.id), start, size):
                 raise Kept("not all of it is acknowledged")

@@ -5,7 +5,7 @@
     <crc> {"op":"batch", …bounds}       about to be sent: the bounds, and with them the key, stay the same until it is settled
     <crc> {"op":"cut", …bounds}         will not be sent as such: parts of it are journalled beside
     <crc> {"op":"settle", …}            these records of this lane are acknowledged, or lie in the dead letters
-    <crc> {"op":"done", …}              all that was read here is settled, and reading goes on at ``cursor``
+    <crc> {"op":"done", …}              all that was read here is settled, and reading goes on at ``cursors``
     <crc> {"op":"strike", "bounds"}     the server failed at this batch; forgotten with the batch
     <crc> {"op":"fact", "name", "value"}
     <crc> {"op":"state", …}             everything so far (compaction)

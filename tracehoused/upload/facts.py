@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any, Callable
 
-__all__ = ["ENDS", "is_count", "sensible"]
+__all__ = ["ENDS", "Damage", "is_count", "sensible"]
 
 # the fact that says of each writer how it ended, as far as its records were read
 ENDS = "ends"
@@ -19,6 +20,27 @@ _END = {
     "last_at": str,
     "error": str,
 }
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What no record could be made of in one writer's segments, and the places up to which that was counted, by segment."""
+
+    ends: dict[int, int] = field(default_factory=dict)
+    lines: int = 0
+    bytes: int = 0
+
+    @classmethod
+    def of(cls, facts: dict[str, Any], epoch: str) -> Damage:
+        told = (facts.get("damage") or {}).get(epoch)
+        if told is None:
+            return cls()
+        # before there was a place for each segment: number, offset, lines, bytes
+        pairs, lines, size = told if len(told) == 3 else ([told[:2]], *told[2:])
+        return cls(dict(pairs), lines, size)
+
+    def to_fact(self) -> list[Any]:
+        return [[[n, end] for n, end in sorted(self.ends.items())], self.lines, self.bytes]
 
 
 def sensible(facts: dict[str, Any]) -> dict[str, Any]:
@@ -69,8 +91,16 @@ def _is_refused(word: object) -> bool:
     return word is None or (isinstance(word, dict) and isinstance(word.get("fields"), dict) and "mark" in word)
 
 
-def _is_damage(place: object) -> bool:
-    return isinstance(place, list) and len(place) == 4 and all(map(is_count, place))
+def _is_damage(told: object) -> bool:
+    if not isinstance(told, list) or not all(map(is_count, told[1:])):
+        return False
+    if len(told) == 4:
+        return is_count(told[0])
+    return len(told) == 3 and isinstance(told[0], list) and all(map(_is_place, told[0]))
+
+
+def _is_place(pair: object) -> bool:
+    return isinstance(pair, list) and len(pair) == 2 and all(map(is_count, pair))
 
 
 def _is_loss(loss: object) -> bool:

@@ -58,7 +58,7 @@ class Patching:
         if not lost or not self._is_known():
             return answers
         own = str(self._context.checkpoint.state.facts["server_id"])
-        self._rollouts.create_again([patch.target for patch in lost], own, (found.epoch.id, found.end[0]))
+        self._rollouts.create_again([patch.target for patch in lost], own, (found.epoch.id, max(found.ends)))
         targets = self._target_ids(found, lost)
         # under a key of its own: what it was answered before may be kept under the first
         again = {id(p): self._ask_patch((f"{found.epoch.id}-again", p, target)) for p, target in zip(lost, targets)}
@@ -106,7 +106,7 @@ class Patching:
     def _target_ids(self, found: Round, patches: list[Patch]) -> list[str | None]:
         own = str(self._context.checkpoint.state.facts["server_id"])
         others = [patch.target for patch in patches if not self._is_own(patch)]
-        known = self._rollouts.ids_of(others, own, (found.epoch.id, found.end[0]))
+        known = self._rollouts.ids_of(others, own, (found.epoch.id, max(found.ends)))
         return [own if self._is_own(patch) else known.get(patch.target) for patch in patches]
 
     def _bury(self, found: Round, patch: Patch, status: int | None, reason: str) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "Epoch",
     "Scan",
     "is_unbegun",
+    "line_start",
     "measure",
     "read_manifest",
     "scan",
@@ -162,6 +163,20 @@ def measure(session: str, epochs: list[Epoch]) -> None:
             epoch.sizes[n] = _size(os.path.join(session, layout.segment_name(epoch.id, n)))
 
 
+def line_start(fd: int, at: int) -> int:
+    """Where the line begins that byte ``at`` is in: a line that had no end when it was given up may have got one since, in a copy."""
+    if os.pread(fd, 1, at - 1 if at else 0) == b"\n":
+        return at
+    while at > 0:
+        start = max(0, at - BLOCK)
+        block = os.pread(fd, at - start, start)
+        newline = block.rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        at = start
+    return 0
+
+
 def _first_header(session: str, epoch: str, numbers: list[int]) -> dict[str, Any]:
     for n in numbers:
         header = read_header(os.path.join(session, layout.segment_name(epoch, n)))
@@ -171,10 +186,17 @@ def _first_header(session: str, epoch: str, numbers: list[int]) -> dict[str, Any
 
 
 def _size(path: str) -> int:
+    """As it is at its file server: what is known here may be from before other names were listed."""
     try:
-        return os.lstat(path).st_size
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return 0
+    except OSError:
+        return os.lstat(path).st_size  # whoever reads it tells why that cannot be
+    try:
+        return os.fstat(fd).st_size
+    finally:
+        os.close(fd)
 
 
 class Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tracehouse.spool import layout, record
@@ -26,7 +26,7 @@ from tracehoused.upload.batch import (
 )
 from tracehoused.upload.intervals import Intervals
 from tracehoused.upload.opening import open_checked
-from tracehoused.upload.reader import Epoch, Run, Scan, scan, scan_runs
+from tracehoused.upload.reader import Epoch, Run, Scan, line_start, scan, scan_runs
 from tracehoused.upload.state import State
 
 __all__ = ["TIMED", "Reading", "Round", "is_object", "read_batch", "read_records"]
@@ -43,12 +43,12 @@ _LOOKED_INTO = (CREATE, PATCHES, LOCAL, MEDIA, ARTIFACTS)
 
 @dataclass
 class Round:
-    """``seen``: all valid records read; ``end``: the cursor behind them; ``last``: the last one that tells a time; ``foreign``: how many
-    are of types that this version does not know; ``held``: how many are not to be sent now; ``numbers``: of the segments in which the
+    """``seen``: all valid records read; ``ends``: the cursors behind them, by segment; ``last``: the last one that tells a time;
+    ``foreign``: how many are of types that this version does not know; ``held``: how many are not to be sent now; ``numbers``: of the segments in which the
     listed records lie, by seq. Damage is what was not counted before."""
 
     epoch: Epoch
-    end: tuple[int, int]
+    ends: dict[int, int] = field(default_factory=dict)
     seen: Intervals = field(default_factory=Intervals)
     creates: list[Record] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
@@ -64,10 +64,11 @@ class Round:
 
 
 class Reading:
-    """Reads one writer's segments in rounds, from the checkpoint's cursor to the sizes found when the pass began.
+    """Reads one writer's segments in rounds, each from the checkpoint's cursor in it to the size found when the pass began: in a copy that
+    still arrives a segment may come, or grow, after those that follow it.
 
-    ``ended``: its writer writes no more, so that bytes behind the last newline are torn. ``counted``: the place up to which damage was
-    counted before.
+    ``ended``: its writer writes no more, so that bytes behind the last newline are torn. ``counted``: the places up to which damage was
+    counted before, by segment.
     """
 
     def __init__(
@@ -80,17 +81,17 @@ class Reading:
         renders: dict[str, Render],
         *,
         ended: bool = False,
-        counted: tuple[int, int] = (0, 0),
+        counted: Mapping[int, int] | None = None,
     ):
         self._session = session
         self._ended = ended
-        self._counted = counted
+        self._counted = counted or {}
         self._epoch = epoch
         self._seed = record.checksum_seed(uid, epoch.id)
         self._state = state
         self._limits = limits
         self._renders = renders
-        self._at = state.cursors.get(epoch.id, (0, 0))
+        self._at = dict(state.cursors.get(epoch.id, {}))
         self._seen = Intervals()  # of this pass: of several valid lines of one seq the first counts
         self._coming: Round | None = None
         self._steps: Iterator[None] | None = None
@@ -115,24 +116,20 @@ class Reading:
         return self._steps
 
     def _round(self) -> Iterator[None]:
-        found = Round(self._epoch, self._at)
-        for n in sorted(self._epoch.sizes):
-            if n < self._at[0] or found.size >= ROUND_BYTES:
-                continue
-            start = self._at[1] if n == self._at[0] else 0
-            yield from self._read(found, n, start)
-            self._at = found.end
+        found = Round(self._epoch)
+        for n, size in sorted(self._epoch.sizes.items()):
+            # a copy may be behind what was acknowledged elsewhere: wait
+            if self._at.get(n, 0) < size and found.size < ROUND_BYTES:
+                yield from self._read(found, n, size)
+                self._at[n] = found.ends[n]
         self._coming = found if found.size or found.damaged_bytes else None
 
-    def _read(self, found: Round, n: int, start: int) -> Iterator[None]:
-        size = self._epoch.sizes[n]
-        found.end = (n, start)
-        if start >= size:
-            return  # nothing new, or a copy that is behind what was acknowledged elsewhere: wait
+    def _read(self, found: Round, n: int, size: int) -> Iterator[None]:
         planner = Planner(self._epoch.id, n, self._epoch.attempt, self._limits, self, self._renders)
-        result = Scan(end=start, count_from=self._counted[1] if n == self._counted[0] else 0)
         fd = open_checked(os.path.join(self._session, layout.segment_name(self._epoch.id, n)))
         try:
+            start = line_start(fd, self._at.get(n, 0))
+            result = Scan(end=start, count_from=self._counted.get(n, 0))
             for run in scan_runs(fd, self._seed, start, size, result):
                 if found.size + run.start - start < ROUND_BYTES:
                     self._sort(found, planner, run, n)
@@ -147,11 +144,10 @@ class Reading:
         if is_final and result.tail:
             # it grows no more: what has no newline at its end was torn
             result.damage(size - result.tail, size)
-        found.end = (n, result.end)
+        found.ends[n] = result.end
         found.size += result.end - start
-        if n >= self._counted[0]:
-            found.damaged_lines += result.damaged_lines
-            found.damaged_bytes += result.damaged_bytes
+        found.damaged_lines += result.damaged_lines
+        found.damaged_bytes += result.damaged_bytes
 
     def _fill(self, found: Round, planner: Planner, run: Run, n: int, result: Scan) -> bool:
         """Take what fits into the batch that is open, so that no round ends with a small one; False when the rest is left."""
@@ -185,7 +181,7 @@ class Reading:
         for at, entry in enumerate(run.records()):
             is_new = not self.has(lane, entry.seq)
             if is_new and not is_object(entry.data):
-                if (n, entry.start) >= self._counted:
+                if entry.start >= self._counted.get(n, 0):
                     found.damaged_lines += 1
                     found.damaged_bytes += entry.end - entry.start
                 continue

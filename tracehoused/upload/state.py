@@ -9,7 +9,7 @@ from tracehoused.upload.batch import Bounds
 from tracehoused.upload.facts import ENDS, sensible
 from tracehoused.upload.intervals import Intervals
 
-__all__ = ["ENDS", "SENSELESS", "State"]
+__all__ = ["ENDS", "SENSELESS", "State", "cursor_list"]
 
 # what reading a value raises that nobody wrote who knows the format
 SENSELESS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -17,13 +17,13 @@ SENSELESS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 
 @dataclass
 class State:
-    """``done``: settled in all lanes, by epoch; ``lanes``: settled beyond that, by (epoch, lane); ``cursors``: by epoch, the (segment
-    number, offset) before which all is settled; ``in_flight``: journalled, not settled, with the times the server failed at each;
+    """``done``: settled in all lanes, by epoch; ``lanes``: settled beyond that, by (epoch, lane); ``cursors``: by epoch and segment
+    number, the offset before which all is settled; ``in_flight``: journalled, not settled, with the times the server failed at each;
     ``facts``: small named values; ``strange``: what was journalled and makes no sense."""
 
     done: dict[str, Intervals] = field(default_factory=dict)
     lanes: dict[tuple[str, str], Intervals] = field(default_factory=dict)
-    cursors: dict[str, tuple[int, int]] = field(default_factory=dict)
+    cursors: dict[str, dict[int, int]] = field(default_factory=dict)
     in_flight: dict[Bounds, int] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     strange: list[Any] = field(default_factory=list, compare=False)
@@ -68,7 +68,7 @@ class State:
         elif op == "settle":
             self._settle(str(entry["epoch"]), str(entry["lane"]), entry["ranges"])
         elif op == "done":
-            self._done(str(entry["epoch"]), entry["ranges"], entry.get("cursor"))
+            self._done(str(entry["epoch"]), entry["ranges"], _cursors(entry.get("cursors", entry.get("cursor"))))
         elif op == "fact":
             self.learn({str(entry["name"]): entry["value"]})
         elif op == "state":
@@ -92,7 +92,7 @@ class State:
             if settled.covers(bounds.first, bounds.last):
                 del self.in_flight[bounds]
 
-    def _done(self, epoch: str, ranges: list[list[int]], cursor: list[int] | None) -> None:
+    def _done(self, epoch: str, ranges: list[list[int]], cursors: dict[int, int]) -> None:
         done = self.done.setdefault(epoch, Intervals())
         for first, last in ranges:
             done.add(first, last)
@@ -104,13 +104,14 @@ class State:
                 self.lanes[key] = kept
             else:
                 del self.lanes[key]
-        if cursor is not None:
-            self.cursors[epoch] = max(self.cursors.get(epoch, (0, 0)), _cursor(*cursor))
+        known = self.cursors.setdefault(epoch, {})
+        for n, offset in cursors.items():
+            known[n] = max(known.get(n, 0), offset)
 
     def merge(self, other: State) -> None:
         """The union of what both know to be settled; facts are left alone."""
         for epoch, ranges in other.done.items():
-            self._done(epoch, ranges.to_list(), list(other.cursors.get(epoch, (0, 0))))
+            self._done(epoch, ranges.to_list(), other.cursors.get(epoch, {}))
         for (epoch, lane), ranges in other.lanes.items():
             self._settle(epoch, lane, ranges.to_list())
         for bounds, strikes in other.in_flight.items():
@@ -129,7 +130,7 @@ class State:
         return {
             "done": {epoch: ranges.to_list() for epoch, ranges in self.done.items()},
             "lanes": [[epoch, lane, ranges.to_list()] for (epoch, lane), ranges in self.lanes.items()],
-            "cursors": {epoch: list(cursor) for epoch, cursor in self.cursors.items()},
+            "cursors": {epoch: cursor_list(cursors) for epoch, cursors in self.cursors.items()},
             "in_flight": [[*bounds, strikes] for bounds, strikes in self.in_flight.items()],
             "facts": self.facts,
         }
@@ -141,7 +142,7 @@ class State:
             state.done[epoch] = Intervals(ranges)
         for epoch, lane, ranges in fields["lanes"]:
             state.lanes[epoch, lane] = Intervals(ranges)
-        state.cursors = {epoch: _cursor(*cursor) for epoch, cursor in fields["cursors"].items()}
+        state.cursors = {epoch: _cursors(cursors) for epoch, cursors in fields["cursors"].items()}
         for values in fields["in_flight"]:
             try:
                 state.in_flight[_bounds(values[:7])] = int(values[7])
@@ -162,8 +163,15 @@ def _bounds(values: list[Any]) -> Bounds:
     return Bounds(str(lane), str(epoch), *(int(number) for number in numbers)).check()
 
 
-def _cursor(n: int, offset: int) -> tuple[int, int]:
-    place = int(n), int(offset)
-    if min(place) < 0:
-        raise ValueError(f"no place in a segment: {place}")
-    return place
+def cursor_list(cursors: dict[int, int]) -> list[list[int]]:
+    """As a journal has them."""
+    return [[n, offset] for n, offset in sorted(cursors.items())]
+
+
+def _cursors(told: list[Any] | None) -> dict[int, int]:
+    """Of a journal before it had one for each segment, the one pair that it had: the segments before that are read again."""
+    pairs = [told] if told and not isinstance(told[0], list) else told or []
+    places = {int(n): int(offset) for n, offset in pairs}
+    if any(min(place) < 0 for place in places.items()):
+        raise ValueError(f"no places in segments: {told}")
+    return places

@@ -20,10 +20,11 @@ from tracehoused.upload.creation import Creation, is_there
 from tracehoused.upload.deadletter import DeadLetter
 from tracehoused.upload.delivery import Delivery
 from tracehoused.upload.endings import Endings
+from tracehoused.upload.facts import Damage
 from tracehoused.upload.patching import Patching
 from tracehoused.upload.reader import Epoch, measure, writers
 from tracehoused.upload.rounds import Reading, Round, read_batch
-from tracehoused.upload.state import ENDS
+from tracehoused.upload.state import ENDS, cursor_list
 from tracehoused.upload.together import SLOW_NEXT
 
 __all__ = ["Outcome", "Uploader"]
@@ -200,7 +201,6 @@ class Uploader:
 
     def _drain_epoch(self, epoch: Epoch, ended: bool) -> bool:
         context = self._context
-        counted = (self._checkpoint.state.facts.get("damage") or {}).get(epoch.id, [0, 0, 0, 0])
         reading = Reading(
             context.session,
             context.uid,
@@ -209,7 +209,7 @@ class Uploader:
             self._limits,
             context.renders,
             ended=ended,
-            counted=(counted[0], counted[1]),
+            counted=Damage.of(self._checkpoint.state.facts, epoch.id).ends,
         )
         complete = True
         while (found := reading.next()) is not None:
@@ -217,7 +217,7 @@ class Uploader:
         return complete
 
     def _run(self, found: Round, reading: Reading, *, contiguous: bool) -> bool:
-        """One round. With all before it settled, all of it is settled as one range and the cursor moves on."""
+        """One round. With all before it settled, all of it is settled as one range and the cursors move on."""
         epoch = found.epoch.id
         created = self._create(found)
         ready = self._journal(found)
@@ -245,8 +245,8 @@ class Uploader:
         self._more_left = self._more_left or not all_else or not unresolved <= self._delivery.awaited
         self._count(found)
         if complete and contiguous:
-            ranges = found.seen.to_list()
-            self._checkpoint.note({"op": "done", "epoch": epoch, "ranges": ranges, "cursor": list(found.end)})
+            ranges, cursors = found.seen.to_list(), cursor_list(found.ends)
+            self._checkpoint.note({"op": "done", "epoch": epoch, "ranges": ranges, "cursors": cursors})
         else:
             self._settle_bounds(delivered)
             self._settle(epoch, LOCAL, [[record.seq, record.seq] for record in found.locals])
@@ -279,12 +279,14 @@ class Uploader:
             self._checkpoint.note({"op": "settle", "epoch": epoch, "lane": lane, "ranges": ranges})
 
     def _count(self, found: Round) -> None:
-        """Damage is counted once, also where it is read again: by writer, the place up to which it was, lines and bytes."""
+        """Damage is counted once, also where it is read again."""
         if found.damaged_bytes:
-            places = dict(self._checkpoint.state.facts.get("damage") or {})
-            _, _, lines, size = places.get(found.epoch.id, [0, 0, 0, 0])
-            places[found.epoch.id] = [*found.end, lines + found.damaged_lines, size + found.damaged_bytes]
-            self._checkpoint.fact("damage", places)
+            facts, epoch = self._checkpoint.state.facts, found.epoch.id
+            known = Damage.of(facts, epoch)
+            told = Damage(
+                {**known.ends, **found.ends}, known.lines + found.damaged_lines, known.bytes + found.damaged_bytes
+            )
+            self._checkpoint.fact("damage", {**(facts.get("damage") or {}), epoch: told.to_fact()})
 
     def _create(self, found: Round) -> bool:
         main = [record for record in found.creates if self._is_main(record)]
