@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 import tracehouse as cm
 from tests.support import jobs
-from tracehouse import defaults
+from tracehouse import clock, defaults
+from tracehouse.spool.writer import writer_of
 
 
 @pytest.fixture(autouse=True)
@@ -273,6 +275,20 @@ def test_a_session_is_resumed_by_its_id_in_this_process_and_another(tmp_path: Pa
     assert len(jobs.of_type(session, "trace")) == 4
     attempts = {one.epoch: one.data["attempt"] for one in jobs.records(session) if one.type == "segment"}
     assert len(attempts) == 2
+
+
+def test_s2_a_session_goes_on_behind_an_empty_segment_that_an_interrupted_try_left(tmp_path: Path) -> None:
+    cm.Run(session_id="s").finish()
+    session = jobs.only_session(tmp_path)
+    (session / f"{jobs.records(session)[0].epoch}-000001.jsonl").touch()
+    writer_of(str(tmp_path), clock.now).sync_dirty()
+    gc.collect()  # nothing in memory tells any more how far it came
+    run = cm.Run(session_id="s")
+    run.log_user("again")
+    run.finish()
+    assert jobs.texts(session) == ["again"]
+    assert len(jobs.of_type(session, "trace")) == 2
+    assert jobs.gaps(session) == {}
 
 
 def test_a_new_attempt_begins_where_no_writer_lives(tmp_path: Path) -> None:

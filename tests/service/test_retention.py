@@ -92,6 +92,46 @@ def test_a2_what_is_pruned_leaves_a_receipt_from_which_a_resumed_run_goes_on(sit
     assert [(point[1], point[3]) for point in points] == [(1, 0), (1, 1), (1, 2), (2, 3), (2, 4), (2, 5)]
 
 
+def _is_elsewhere(site: Site) -> None:
+    """The spool is moved to another disk, and a link is in its place."""
+    shutil.copytree(site.spool, site.home / "disk")
+    shutil.rmtree(site.spool)
+    site.spool.symlink_to(site.home / "disk")
+
+
+def _lock_is_gone(site: Site) -> None:
+    for lock in (site.spool / ".writers").iterdir():
+        lock.unlink()
+
+
+def test_s2_a_process_that_nobody_knows_to_live_goes_on_behind_what_was_pruned(site: Site, house: House) -> None:
+    job = site.job("""
+        import gc
+        def once():
+            run = cm.TrainingRun(client_run_id="r1", capture_env=False, system_metrics=False)
+            for _ in range(5):
+                run.log({"loss": 1.0})
+            run.finish()
+        for _ in range(3):
+            once()
+            print("ok", flush=True)
+            sys.stdin.readline()
+            gc.collect()
+    """)
+    for come_to_pass in (_lock_is_gone, _is_elsewhere):
+        assert heard(job) == "ok"
+        site.tracehouse("sync", check=False)
+        come_to_pass(site)
+        told = site.tracehouse("prune", str(site.spool.resolve()), "--older-than", "0")
+        assert not _segments(site), told.stdout
+        send(job, "on")
+    assert heard(job) == "ok"
+    site.tracehouse("sync")
+    with house.client() as client:
+        (run,) = client.get("/v1/runs").json()["runs"]
+        assert [point[3] for point in all_points(client, run["id"], "loss")] == list(range(15))
+
+
 def test_a2_the_agent_prunes_after_the_grace(site: Site) -> None:
     site.finished_job(_RUN)
     site.environ.update(TRACEHOUSE_RETENTION_GRACE="1", TRACEHOUSE_RESCAN_EVERY="1")

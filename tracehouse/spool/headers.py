@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from tracehouse.spool.manifest import Manifest
 
+# what a receipt may end in that somebody else wrote
+_SENSELESS = (ValueError, KeyError, TypeError, OverflowError)
+
 
 def text(manifest: Manifest, told: dict[str, Any], next_step: int | None) -> str:
     """The data of a segment's first record; ``told``: epoch, n, attempt, claim, boot_id, at."""
@@ -40,20 +43,30 @@ def claim_in(path: str) -> tuple[int, int] | None:
 def claim_pruned(directory: str) -> tuple[int, int]:
     """The highest (attempt, claim) of writers whose segments an agent removed, as its receipts tell; (0, 0) when there are none."""
     highest = (0, 0)
+    for fields in _receipts(directory):
+        try:
+            highest = max(highest, (int(fields["attempt"]), int(fields["claim"])))
+        except _SENSELESS:
+            continue  # one that says nothing
+    return highest
+
+
+def _receipts(directory: str) -> Iterator[Any]:
+    """What agents left in place of the segments that they removed. To be read after the segments: they are written before those go."""
+    upload = os.path.join(directory, layout.UPLOAD)
     try:
-        destinations = os.listdir(os.path.join(directory, layout.UPLOAD))
+        destinations = os.listdir(upload)
     except OSError:
-        return highest
+        return
     import json
 
     for destination in destinations:
         try:
-            with open(os.path.join(directory, layout.UPLOAD, destination, layout.RECEIPT), "rb") as file:
+            with open(os.path.join(upload, destination, layout.RECEIPT), "rb") as file:
                 fields = json.load(file)
-            highest = max(highest, (int(fields["attempt"]), int(fields["claim"])))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # none there, or one that says nothing
-    return highest
+        except (OSError, ValueError, RecursionError):
+            continue  # none there, or none that can be read
+        yield fields
 
 
 def segments_of(directory: str, epoch: str) -> list[int]:
@@ -63,12 +76,22 @@ def segments_of(directory: str, epoch: str) -> list[int]:
 
 
 def end_of(directory: str, epoch: str, seed: int) -> tuple[int, int]:
-    """Where a writer goes on in a session that it wrote to before: (number of its next segment, its last seq)."""
+    """Where a writer goes on in a session that it wrote to before: (number of its next segment, its last seq).
+
+    Behind all that is there of it and all that an agent removed: what had a number of those would be taken for it, and be lost.
+    """
     own = segments_of(directory, epoch)
-    if not own:
-        return 0, 0
-    last = os.path.join(directory, layout.segment_name(epoch, own[-1]))
-    return own[-1] + 1, max((seq for seq, _, _ in records_in(last, seed)), default=0)
+    following = own[-1] + 1 if own else 0
+    # the last one with a record: a try that was interrupted leaves an empty one
+    paths = (os.path.join(directory, layout.segment_name(epoch, n)) for n in reversed(own))
+    last = next(filter(None, (max((seq for seq, _, _ in records_in(path, seed)), default=0) for path in paths)), 0)
+    for fields in _receipts(directory):
+        try:
+            removed, seq = map(int, fields["ends"][epoch])
+        except _SENSELESS:
+            continue  # of others only
+        following, last = max(following, removed + 1), max(last, seq)
+    return following, last
 
 
 def records_in(path: str, seed: int, offset: int = 0) -> Iterator[record.Parsed]:

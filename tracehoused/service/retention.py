@@ -7,8 +7,8 @@ session, in the trash, from where ``recover`` puts them back, or behind that ren
 in part would be taken for all that there ever was.
 
 ``upload/<destination>/receipt.json``: ``uid``, ``kind``, ``id``, ``server_id``, ``status``, ``next_step``, ``attempt``, ``claim``,
-``rollouts`` (how many), ``records``, ``bytes``, ``pruned_at``. The journal stays beside it, so that a session that is resumed goes on
-from both.
+``ends`` (each writer's last segment and seq), ``rollouts`` (how many), ``records``, ``bytes``, ``pruned_at``. The journal stays beside it,
+so that a session that is resumed goes on from both.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tracehoused.upload.checkpoint import IDS, Checkpoint
 from tracehoused.upload.facts import is_count
 from tracehoused.upload.opening import check_dir, open_checked
 from tracehoused.upload.reader import Epoch, Scan, measure, scan, writers
-from tracehoused.upload.receipt import read_receipt
+from tracehoused.upload.receipt import ends_of, read_receipt
 from tracehoused.upload.state import ENDS, SENSELESS
 
 __all__ = ["REMOVED", "Kept", "is_pruned", "prune", "receipt_of", "recover", "remove", "trash_of"]
@@ -192,6 +192,7 @@ def _write_receipt(session: str, manifest: Manifest, checkpoint: Checkpoint, epo
         "next_step": max(known.get("next_step", 0), *(next_step(session, manifest.uid, e) for e in epochs)),
         "attempt": max(known.get("attempt", 0), last.attempt),
         "claim": max(known.get("claim", 0), *(epoch.order[1] for epoch in epochs)),
+        "ends": ends_of(known, checkpoint.state, epochs),
         "rollouts": _rollouts(checkpoint),
         "records": sum(map(len, checkpoint.state.done.values())),
         "bytes": known.get("bytes", 0) + sum(sum(epoch.sizes.values()) for epoch in epochs),

@@ -10,11 +10,13 @@ from tracehouse.exceptions import TracehouseError
 from tracehouse.spool import layout
 from tracehoused.upload.facts import is_count
 from tracehoused.upload.opening import read_file
-from tracehoused.upload.state import SENSELESS
+from tracehoused.upload.reader import Epoch
+from tracehoused.upload.state import SENSELESS, State
 
-__all__ = ["read_receipt"]
+__all__ = ["ends_of", "read_receipt"]
 
 _MOST = 1 << 20
+_MOST_ENDS = 1000
 _COUNTS = ("next_step", "attempt", "claim", "rollouts", "records", "bytes")
 
 
@@ -28,3 +30,14 @@ def read_receipt(directory: str) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         return None
     return {name: value for name, value in found.items() if name not in _COUNTS or is_count(value)}
+
+
+def ends_of(known: dict[str, Any], state: State, epochs: list[Epoch]) -> dict[str, Any]:
+    """The last segment and the last seq of each writer that are deleted: one that lives, for all that nobody knows, goes on behind them.
+    Of those that an earlier receipt (``known``) tells, the latest."""
+    before = known.get("ends")
+    ends = dict(list(before.items())[-_MOST_ENDS:]) if isinstance(before, dict) else {}
+    for epoch in epochs:
+        ends.pop(epoch.id, None)
+        ends[epoch.id] = [max(epoch.sizes), state.done[epoch.id].last if epoch.id in state.done else 0]
+    return ends
