@@ -1,6 +1,7 @@
-"""The house killed under load, the moment that an answer arrives: what it acknowledged is there, whole and once.
+"""The house killed under load, the moment that an answer arrives, or at its k-th system call: what it acknowledged is there, whole and
+once, and what it said was deleted is not.
 
-Its writes are slow meanwhile: one that answers before it has written would be caught in between.
+At an answer its writes are slow: one that answers before it has written would be caught in between.
 """
 
 from __future__ import annotations
@@ -9,25 +10,22 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext
 
 import httpx
 
 from tests.support import oracle
 from tests.support.house import House, all_points, all_spans, new_run, new_trace, once, point, post, span
 from tests.support.strace import slowing
-from tests.support.waiting import wait_until
 from tortures import places
+from tortures.house_calls import Sweep, attached
 from tortures.trial import Trial
 
-TITLE = "SIGKILL of the house under load, the moment that an answer arrives"
-COUNT = 100
+TITLE = "SIGKILL of the house under load, the moment that an answer arrives, or at its k-th system call"
+COUNT = 100  # by turns
 _BATCHES = 60
 _SIZE = 10
 _KINDS = ("point", "span", "media", "artifact", "patch")
@@ -37,11 +35,21 @@ _SLOW = 2000  # µs for each write to the database's log
 def run(trial: Trial) -> None:
     killed: Counter[str] = Counter()
     with places.a_house(trial) as house:
+        sweep = Sweep(trial, house) if shutil.which("strace") else None
         for number, chance in trial.points():
-            killed[_point(trial, house, number, chance)] += 1
-    if not shutil.which("strace"):
-        trial.lacks("strace", "no write was slow")
-    trial.notes.append("killed at the answer to " + ", ".join(f"{n} × {kind}" for kind, n in sorted(killed.items())))
+            if sweep is not None and number % 2:
+                sweep.make(number, chance)
+            else:
+                killed[_point(trial, house, number, chance)] += 1
+    trial.notes.append(f"killed at the answer to {_told(killed)}")
+    if sweep is None:
+        trial.lacks("strace", "no write was slow, and none killed at a system call")
+    else:
+        trial.notes.append(f"killed at {_told(sweep.killed)}, of its {len(sweep.points)} calls")
+
+
+def _told(killed: Counter[str]) -> str:
+    return ", ".join(f"{count} × {what}" for what, count in sorted(killed.items()))
 
 
 def _point(trial: Trial, house: House, number: int, chance: random.Random) -> str:
@@ -76,25 +84,10 @@ def _point(trial: Trial, house: House, number: int, chance: random.Random) -> st
     return _kind(fatal)
 
 
-@contextmanager
-def _slowed(house: House) -> Iterator[None]:
+def _slowed(house: House) -> AbstractContextManager[None]:
     if not shutil.which("strace"):
-        yield
-        return
-    tracer = subprocess.Popen(
-        slowing(house.pid, "pwrite64", house.data / "house.db-wal", _SLOW), stderr=subprocess.DEVNULL
-    )
-    try:
-        wait_until(partial(_is_traced, house.pid), what="strace at the house")
-        yield
-    finally:
-        tracer.terminate()
-        tracer.wait(60)
-
-
-def _is_traced(pid: int) -> bool:
-    threads = Path(f"/proc/{pid}/task").glob("*/status")
-    return all("TracerPid:\t0\n" not in status.read_text() for status in threads)
+        return nullcontext()
+    return attached(house, slowing(house.pid, "pwrite64", house.data / "house.db-wal", _SLOW))
 
 
 def _kind(batch: int) -> str:
