@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import re
+from typing import Any, NamedTuple
 
-from tests.support import oracle
+from tests.support import jobs, oracle
 from tests.support.home import Home
 from tests.support.house import House
 from tests.support.strace import failing, injected
 from tortures import job_calls, places
 from tortures.trial import Trial
+from tracehouse.spool import layout, manifest
 
 TITLE = "write, fsync, rename, link, mkdir, open… fail at the k-th call, once and for good"
 COUNT = 480
@@ -32,8 +36,16 @@ KINDS = [(call, error) for call, errors in ERRORS.items() for error in errors]
 _ONCE, _NOW_AND_THEN, _FOR_GOOD = "{}", "{}+3", "{}+"
 TIMES = (_ONCE, _FOR_GOOD, _NOW_AND_THEN)
 _MET = 0.9  # of the points: how many of a call are made at all differs a little from run to run
-# told on the logger where no segment takes it any more
-_TOLD = re.compile(r"(\d+) records could not be written to the spool")
+# told at the end on the logger, and of how many the spool tells besides
+_TOLD = re.compile(r"(\d+) records could not be written to the spool .*; the spool itself tells of (\d+) of them")
+
+
+class Fault(NamedTuple):
+    """One job's: which errno; ``where`` it comes, in words."""
+
+    number: int
+    error: str
+    where: str
 
 
 def run(trial: Trial, size: int = job_calls.SIZE) -> None:
@@ -41,8 +53,8 @@ def run(trial: Trial, size: int = job_calls.SIZE) -> None:
         home = places.place(trial.home / "first", house)
         calls = job_calls.points(trial, home, size)
         kinds = random.Random(trial.seed).sample(KINDS, len(KINDS))
-        made: dict[str, tuple[int, str]] = {}
-        met, times = 0, _ONCE
+        made: dict[str, Fault] = {}
+        met = 0
         for number, chance in trial.points():
             times = TIMES[number // _AT_ONCE % len(TIMES)]
             if not made:
@@ -50,37 +62,60 @@ def run(trial: Trial, size: int = job_calls.SIZE) -> None:
             call, error = kinds[number % len(kinds)]
             when = times.format(chance.choice([at for of, at in calls if of == call]))
             name = f"error-{trial.seed}-{number}."
-            made[name] = (number, f"{error} of {call} at {when}:")
+            made[name] = Fault(number, error, f"{error} of {call} at {when}:")
             log = trial.home / f"{name}injected"
-            _job(trial, *made[name], home, job_calls.words(trial, home, name, size), failing(call, error, when, log))
+            _job(trial, made[name], home, job_calls.words(trial, home, name, size), failing(call, error, when, log))
             met += injected(log) > 0
             if number % _AT_ONCE == _AT_ONCE - 1:
-                _check(trial, home, house, made, for_good=times == _FOR_GOOD)
+                _check(trial, home, house, made)
                 made = {}
         if made:
-            _check(trial, home, house, made, for_good=times == _FOR_GOOD)
+            _check(trial, home, house, made)
     trial.require(met >= trial.made * _MET, trial.made, f"only {met} of {trial.made} faults hit")
     trial.notes.append(f"{met} faults hit")
 
 
-def _job(trial: Trial, number: int, where: str, home: Home, words: tuple[str, ...], prefix: tuple[str, ...]) -> None:
+def _job(trial: Trial, fault: Fault, home: Home, words: tuple[str, ...], prefix: tuple[str, ...]) -> None:
     job = home.start_job(job_calls.SCRIPT, *words, prefix=prefix)
     _, err = job.communicate(timeout=100)
-    trial.require(job.returncode == 0, number, f"{where} the job ended with {job.returncode}: {err[-800:]}")
-    trial.require("Traceback" not in err, number, f"{where} {err[-800:]}")
+    code = job.returncode
+    trial.require(code == 0, fault.number, f"{fault.where} the job ended with {code}: {err[-800:]}")
+    trial.require("Traceback" not in err, fault.number, f"{fault.where} {err[-800:]}")
 
 
-def _check(trial: Trial, home: Home, house: House, made: dict[str, tuple[int, str]], *, for_good: bool) -> None:
-    last = max(number for number, _ in made.values())
+def _check(trial: Trial, home: Home, house: House, made: dict[str, Fault]) -> None:
+    last = max(fault.number for fault in made.values())
     places.check_sync(trial, last, places.sync_until_done(home))
     places.check_verify(trial, last, home)
     accounts = {name: oracle.Account().add(job_calls.ledger(trial, name)) for name in made}
-    dropped = oracle.dropped_by_session(home.spool)
+    told = losses_told(home)
+    dropped = {of: sum(loss["records"] for loss in losses) for of, losses in told.items()}
     for name, verdict in places.verdicts(house, accounts, dropped).items():
-        number, where = made[name]
-        if for_good:
-            # no disk takes the count at the end: it is told on the logger, and no flush was True for any of them
-            verdict.dropped += sum(map(int, _TOLD.findall(job_calls.told(trial, name))))
-            broken = [item for item in verdict.lost if item in accounts[name].promised]
-            trial.require(not broken, number, f"{where} lost, though a flush was True: {broken[:3]}")
-        trial.add(number, verdict, where)
+        fault = made[name]
+        losses = [loss for of, found in told.items() if of.startswith(name) for loss in found]
+        check_reasons(trial, fault.number, fault.where, losses, fault.error)
+        verdict.dropped += _untold(trial, name, fault)
+        trial.add(fault.number, verdict, fault.where)
+
+
+def losses_told(home: Home) -> dict[str, list[dict[str, Any]]]:
+    """What the ``dropped`` records of a spool say, by the ids of the sessions."""
+    known = [session for session in home.sessions() if (session / layout.MANIFEST).exists()]
+    return {manifest.read(str(session)).id: jobs.of_type(session, "dropped") for session in known}
+
+
+def check_reasons(trial: Trial, number: int, where: str, losses: list[dict[str, Any]], *errors: str) -> None:
+    """Each loss says why, and that is what was done to the disk."""
+    for loss in losses:
+        reasons = loss["reasons"]
+        is_whole = sum(reasons.values()) == loss["records"] > 0 and min(reasons.values()) > 0
+        trial.require(is_whole and set(reasons) <= set(errors), number, f"{where} told for no such reason: {loss}")
+
+
+def _untold(trial: Trial, name: str, fault: Fault) -> int:
+    """Of how many lost records no ``dropped`` record tells, but the logger, which must know the reason, too."""
+    log = job_calls.told(trial, name)
+    untold = sum(int(lost) - int(told) for lost, told in _TOLD.findall(log))
+    is_named = os.strerror(getattr(errno, fault.error)) in log
+    trial.require(is_named or not untold, fault.number, f"{fault.where} lost with no reason: {log[-800:]}")
+    return untold
