@@ -50,6 +50,7 @@ def points(trial: Trial, home: Home, size: int) -> list[tuple[str, int]]:
     """(call, its number from 1 in the whole process) of every call that the job makes once it has begun with its spool."""
     if shutil.which("strace") is None:
         raise Unavailable("needs strace")
+    (trial.home / "warm").mkdir(exist_ok=True)  # or this job alone would make it, and count otherwise than all others
     log = trial.home / "calls"
     process = home.start_job(SCRIPT, *words(trial, home, "counted-", size), prefix=counting(log, *CALLS))
     _, err = process.communicate(timeout=100)

@@ -25,6 +25,7 @@ TITLE = "SIGKILL of the job before and after its k-th system call"
 COUNT = 1000  # or twice as many as it makes calls
 _AT_ONCE = 20
 MET = 0.97  # of the points asked for
+_MAKING = 2  # calls, the first, that make the spool where there is none
 _TRIES = 6  # until a point is met: how far another thread is, and so who calls, differs from run to run
 _HELD = 100_000_000  # microseconds, far longer than a kill takes
 
@@ -54,9 +55,11 @@ def run(trial: Trial, size: int = job_calls.SIZE) -> None:
         for number, _ in trial.points():
             if number >= len(order):
                 break
+            makes = order[number] in points[: 2 * _MAKING]
             for attempt in range(_TRIES):
                 # what the first job of a spool does, no later one does
-                home = places.place(trial.home / (f"fresh-{number}.{attempt}" if attempt else "home"), house)
+                fresh = makes or attempt > 0
+                home = places.place(trial.home / (f"fresh-{number}.{attempt}" if fresh else "home"), house)
                 name = f"job-{trial.seed}-{number}.{attempt}."
                 made[name] = _Killed(number, f"killed {order[number]}:", home)
                 code, err = _kill(home, order[number], trial.home / f"{name}calls", _words(trial, home, name, size))
@@ -109,7 +112,8 @@ def was_killed(trial: Trial, number: int, where: str, code: int, err: str) -> bo
 
 def _check(trial: Trial, house: House, made: dict[str, _Killed]) -> None:
     last = max(one.number for one in made.values())
-    for home in {one.home.directory: one.home for one in made.values()}.values():
+    homes = {one.home.directory: one.home for one in made.values()}
+    for home in (home for home in homes.values() if home.spool.exists()):
         places.check_sync(trial, last, places.sync_until_done(home))
         places.check_verify(trial, last, home)
     accounts = {name: oracle.Account().add(job_calls.ledger(trial, name)) for name in made}
