@@ -267,11 +267,12 @@ def test_e3_a_spool_dir_that_is_a_file_is_refused(tmp_path: Path, monkeypatch: p
         cm.Run()
 
 
-def test_e3_what_is_over_the_limit_of_a_record_is_refused_and_costs_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["x" * (17 << 20), "日" * 5_600_000, "\ud800" * 2_800_000])
+def test_e3_what_is_over_the_limit_of_a_record_is_refused_and_costs_nothing_else(tmp_path: Path, text: str) -> None:
     run = cm.Run(session_id="s", spool_dir=tmp_path)
     run.log_user("before")
     with pytest.raises(ValueError, match="over the limit"):
-        run.log_user("x" * (17 << 20))
+        run.log_user(text)
     run.log_user("after")
     run.finish()
     assert jobs.texts(jobs.only_session(tmp_path)) == ["before", "after"]

@@ -16,7 +16,7 @@ from itertools import count
 from os import write
 
 from tracehouse.spool.losses import Losses, TooLong
-from tracehouse.spool.record import MAX_RECORD, frame
+from tracehouse.spool.record import MAX_BYTES, MAX_RECORD, frame, size_of
 from tracehouse.spool.segment import Segments
 from tracehouse.spool.waiting import Waiting
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_LONGEST = MAX_RECORD - 256
+_LONGEST = MAX_RECORD - 256  # bytes
+_SURELY_FITS = _LONGEST // MAX_BYTES  # characters
 # where the call is that has the lock
 _NOWHERE, _WRITING, _CHANGING = 0, 1, 2
 
@@ -64,8 +65,8 @@ class Appender(ABC):
 
     def append(self, kind: str, data: str) -> None:
         """Hand one record to the kernel: ``data`` is its JSON object. ValueError for one of over 16 MiB; the disk never raises."""
-        if len(data) > _LONGEST:
-            raise TooLong(kind, len(data))
+        if len(data) > _SURELY_FITS and (size := size_of(data)) > _LONGEST:
+            raise TooLong(kind, size)
         lock = self.lock
         with lock:
             if self._at:

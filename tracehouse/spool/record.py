@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     Parsed = tuple[int, bytes, bytes]
 
 MAX_RECORD = 16 * 1024 * 1024
+# what a character comes to at most: the escape of a lone surrogate
+MAX_BYTES = 6
 
 TYPES = (
     "segment",
@@ -52,6 +54,11 @@ def frame(seed: int, seq: int, kind: str, data: str) -> bytes:
     except UnicodeEncodeError:
         body = text.encode("utf-8", "backslashreplace")
     return b'{"crc":"%08x%b\n' % (crc32(body, seed), body)
+
+
+def size_of(data: str) -> int:
+    """How many bytes a text takes in a record."""
+    return len(data) if data.isascii() else len(data.encode("utf-8", "backslashreplace"))
 
 
 def parse(line: bytes, seed: int) -> Parsed | None:
