@@ -9,7 +9,7 @@ from typing import Any
 
 from tracehoused.upload.batch import Record
 
-__all__ = ["Patch", "fold"]
+__all__ = ["Patch", "fold", "target_of"]
 
 
 @dataclass
@@ -30,6 +30,13 @@ class Patch:
         return self.fields.get("outcome")
 
 
+def target_of(kind: bytes, fields: dict[str, Any], session_id: str = "") -> tuple[str, str]:
+    """(kind, client's id) of what a record of this type creates or changes. ``session_id``: of the session, which it need not name."""
+    if kind in (b"trace", b"trace_patch"):
+        return "trace", str(fields.get("session_id", session_id))
+    return "run", session_id
+
+
 def fold(records: Iterable[Record], session_id: str) -> list[Patch]:
     """In order of each target's first patch; later fields win, metadata and config merge by key."""
     folded: dict[tuple[str, str], Patch] = {}
@@ -39,14 +46,14 @@ def fold(records: Iterable[Record], session_id: str) -> list[Patch]:
         if record.type == b"push_model_card":
             cards.append(Patch("run", session_id, fields, [record.seq], is_card=True))
             continue
-        of_trace = record.type == b"trace_patch"
-        target = str(fields.pop("session_id", session_id)) if of_trace else session_id
-        kind = "trace" if of_trace else "run"
+        kind, target = target_of(record.type, fields, session_id)
         patch = folded.setdefault((kind, target), Patch(kind, target))
         patch.seqs.append(record.seq)
         if record.type == b"config_patch":
             fields = {"config_patch": fields}
-        elif not of_trace:
+        elif kind == "trace":
+            fields.pop("session_id", None)
+        else:
             fields = {name: value for name, value in fields.items() if name not in ("status", "ended_at")}
         _merge(patch.fields, fields)
     return [*folded.values(), *cards]

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from tracehouse.spool import layout, record
 from tracehoused.upload.batch import (
@@ -26,6 +27,7 @@ from tracehoused.upload.batch import (
 )
 from tracehoused.upload.intervals import Intervals
 from tracehoused.upload.opening import open_checked
+from tracehoused.upload.patches import target_of
 from tracehoused.upload.reader import Epoch, Run, Scan, line_start, scan, scan_runs
 from tracehoused.upload.state import State
 
@@ -44,8 +46,8 @@ _LOOKED_INTO = (CREATE, PATCHES, LOCAL, MEDIA, ARTIFACTS)
 @dataclass
 class Round:
     """``seen``: all valid records read; ``ends``: the cursors behind them, by segment; ``last``: the last one that tells a time;
-    ``foreign``: how many are of types that this version does not know; ``held``: how many are not to be sent now; ``numbers``: of the segments in which the
-    listed records lie, by seq. Damage is what was not counted before."""
+    ``foreign``: how many are of types that this version does not know; ``held``: how many are not to be sent now; ``numbers``: of the
+    segments in which the listed records lie, by seq; ``targets``: what they create or change. Damage is what was not counted before."""
 
     epoch: Epoch
     ends: dict[int, int] = field(default_factory=dict)
@@ -61,6 +63,18 @@ class Round:
     held: int = 0
     damaged_lines: int = 0
     damaged_bytes: int = 0
+    targets: set[tuple[str, str]] = field(default_factory=set)
+    is_full: bool = False
+
+    def takes(self, entry: Record, fields: dict[str, Any]) -> bool:
+        """A round's creations go out before its patches: what is created that was created or changed before begins the next round."""
+        lane = LANES[entry.type]
+        if lane in (CREATE, PATCHES):
+            target = target_of(entry.type, fields)
+            if lane == CREATE and target in self.targets:
+                return False
+            self.targets.add(target)
+        return True
 
 
 class Reading:
@@ -119,7 +133,7 @@ class Reading:
         found = Round(self._epoch)
         for n, size in sorted(self._epoch.sizes.items()):
             # a copy may be behind what was acknowledged elsewhere: wait
-            if self._at.get(n, 0) < size and found.size < ROUND_BYTES:
+            if self._at.get(n, 0) < size and found.size < ROUND_BYTES and not found.is_full:
                 yield from self._read(found, n, size)
                 self._at[n] = found.ends[n]
         self._coming = found if found.size or found.damaged_bytes else None
@@ -131,9 +145,11 @@ class Reading:
             start = line_start(fd, self._at.get(n, 0))
             result = Scan(end=start, count_from=self._counted.get(n, 0))
             for run in scan_runs(fd, self._seed, start, size, result):
-                if found.size + run.start - start < ROUND_BYTES:
-                    self._sort(found, planner, run, n)
-                elif not self._fill(found, planner, run, n, result):
+                take = self._sort if found.size + run.start - start < ROUND_BYTES else self._fill
+                taken = take(found, planner, run, n)
+                if taken < len(run.datas):
+                    result.end = run.ends[taken - 1] if taken else run.start
+                    found.is_full = True
                     break
                 yield
         finally:
@@ -149,46 +165,54 @@ class Reading:
         found.damaged_lines += result.damaged_lines
         found.damaged_bytes += result.damaged_bytes
 
-    def _fill(self, found: Round, planner: Planner, run: Run, n: int, result: Scan) -> bool:
-        """Take what fits into the batch that is open, so that no round ends with a small one; False when the rest is left."""
+    # how many of a run's first records are taken
+
+    def _fill(self, found: Round, planner: Planner, run: Run, n: int) -> int:
+        """What fits into the batch that is open, so that no round ends with a small one."""
         fitting = planner.room(run) if run.first > self._seen.last else 0
-        part = run.part(0, fitting)
-        if fitting:
-            self._take(found, planner, part, n)
-        result.end = part.ends[-1] if fitting else run.start
-        return fitting == len(run.datas)
+        return self._take(found, planner, run.part(0, fitting), n) if fitting else 0
 
-    def _sort(self, found: Round, planner: Planner, run: Run, n: int) -> None:
+    def _sort(self, found: Round, planner: Planner, run: Run, n: int) -> int:
         if run.first > self._seen.last:
-            self._take(found, planner, run, n)
-            return
+            return self._take(found, planner, run, n)
         for at, seq in enumerate(range(run.first, run.last + 1)):
-            if seq not in self._seen:
-                self._take(found, planner, run.part(at, at + 1), n)
+            if seq not in self._seen and not self._take(found, planner, run.part(at, at + 1), n):
+                return at
+        return len(run.datas)
 
-    def _take(self, found: Round, planner: Planner, run: Run, n: int) -> None:
-        self._seen.add(run.first, run.last)
-        found.seen.add(run.first, run.last)
-        if run.type in TIMED:
-            found.last = next(run.part(len(run.datas) - 1, len(run.datas)).records())
-        lane = LANES.get(run.type)
-        if lane is None:
-            found.foreign += len(run.datas)
-        if lane not in _LOOKED_INTO:
+    def _take(self, found: Round, planner: Planner, run: Run, n: int) -> int:
+        lane, taken = LANES.get(run.type), len(run.datas)
+        if lane in _LOOKED_INTO:
+            taken = self._look_into(lane, found, planner, run, n)
+        else:
             found.batches += planner.feed(run)
-            return
+        if lane is None:
+            found.foreign += taken
+        if taken:
+            last = run.first + taken - 1
+            self._seen.add(run.first, last)
+            found.seen.add(run.first, last)
+            if run.type in TIMED:
+                found.last = next(run.part(taken - 1, taken).records())
+        return taken
+
+    def _look_into(self, lane: str, found: Round, planner: Planner, run: Run, n: int) -> int:
         listed = {CREATE: found.creates, PATCHES: found.patches, LOCAL: found.locals}.get(lane)
         for at, entry in enumerate(run.records()):
             is_new = not self.has(lane, entry.seq)
-            if is_new and not is_object(entry.data):
+            fields = object_of(entry.data) if is_new else {}
+            if fields is None:
                 if entry.start >= self._counted.get(n, 0):
                     found.damaged_lines += 1
                     found.damaged_bytes += entry.end - entry.start
                 continue
+            if is_new and not found.takes(entry, fields):
+                return at
             found.batches += planner.feed(run.part(at, at + 1))
             if is_new and listed is not None:
                 listed.append(entry)
                 found.numbers[entry.seq] = n
+        return len(run.datas)
 
     def any(self, lane: str, first: int, last: int) -> bool:
         """Whether some of these may be settled, or in a batch whose bounds are already fixed."""
@@ -207,13 +231,17 @@ class Reading:
 
 
 def is_object(data: bytes) -> bool:
+    return object_of(data) is not None
+
+
+def object_of(data: bytes) -> dict[str, Any] | None:
     """A record with a valid checksum may still hold nonsense, in a spool that no emitter of ours wrote: what is no JSON object, numbers
-    that JSON has none of, and what is nested so deep that it could not be written again."""
+    that JSON has none of, and what is nested so deep that it could not be written again. That is None."""
     try:
         fields = json.loads(data, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
-        return False
-    return isinstance(fields, dict) and _is_within(fields, _MOST_LEVELS)
+        return None
+    return fields if isinstance(fields, dict) and _is_within(fields, _MOST_LEVELS) else None
 
 
 def _is_within(value: object, levels: int) -> bool:
