@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from tests.support.home import Held, Home
 from tests.support.house import House
+from tests.support.proxy import proxied
 from tracehoused.config import resolve
 from tracehoused.upload.engine import Engine
 
@@ -45,3 +47,18 @@ def test_a13_what_begins_again_in_one_process_follows_what_was_changed_before(ho
     assert home.sync().code == 0
     assert _config(house, "twice") == {"lr": 3}
     assert [_said(house, f"twice-{name}") for name in (1, 3, "trace")] == [("m3", "of m3")] * 3
+
+
+def test_a13_a_trace_that_is_only_looked_for_keeps_its_changes(home: Home, house: House) -> None:
+    with proxied(house.url, plain=True) as proxy:
+        home.environ["TRACEHOUSE_API_BASE"] = proxy.url
+        home.job("""
+    cm.Run(session_id="looked-for", model="m1", task_name="made").finish(model="m2", task_name="patched")
+""")
+        assert _pass(home)
+        # as on another machine, which asks whose the server's id is
+        shutil.rmtree(home.environ["TRACEHOUSE_STATE_DIR"])
+        before = len(proxy.received)
+        assert _pass(home)
+        assert [one.target for one in proxy.received[before:] if one.method == "POST"] == ["/v1/traces"]
+    assert _said(house, "looked-for") == ("m2", "patched")

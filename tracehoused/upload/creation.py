@@ -15,6 +15,9 @@ from tracehoused.upload.rollouts import find_record
 
 __all__ = ["Creation", "is_there"]
 
+# what a session begins with that a patch may change
+_CHANGING = ("config", "hf_dataset", "hf_dataset_split", "hf_model", "hf_model_revision", "model", "task_name")
+
 
 class Creation:
     """``confirmed``: the id is this user's own. Ids in a spool from elsewhere prove nothing: they are confirmed by an upsert."""
@@ -48,9 +51,9 @@ class Creation:
         return json.dumps(_from_manifest(self._manifest)) if found is None else found.decode("utf-8", "replace")
 
     def _to_find(self) -> bytes:
-        """An upsert that changes nothing of a session that is there: what config it began with may have changed since."""
+        """An upsert that changes nothing of a session that is there: what it began with may have changed since."""
         first = json.loads(self._first())
-        return wire.dumps({name: value for name, value in first.items() if name != "config"})
+        return wire.dumps({name: value for name, value in first.items() if name not in _CHANGING})
 
     def update(self, data: bytes) -> Answer | None:
         """Create it, or change what is there, by a record's data: None, or the server's refusal of that. Halt when it does neither."""
