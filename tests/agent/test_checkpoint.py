@@ -164,6 +164,17 @@ def test_any_bytes_settle_nothing_and_raise_nothing(
     assert opened(root).state == State()
 
 
+def test_s1_one_cursor_for_all_of_a_writer_s_segments_is_one_for_the_segment_that_it_names(tmp_path: Path) -> None:
+    """As journals had it: of what lies before it nobody knows whether it was there."""
+    entry = {"op": "done", "epoch": EPOCH, "ranges": [[1, 9]], "cursor": [3, 50]}
+    state = State()
+    state.apply(entry)
+    old = {**state.to_dict(), "cursors": {EPOCH: [3, 50]}}
+    for found in (state, State.from_dict(old), State.from_dict(state.to_dict())):
+        assert found.cursors == {EPOCH: {3: 50}}
+        assert found.is_settled(EPOCH, "spans", 9)
+
+
 @pytest.mark.parametrize(
     "nonsense",
     [
