@@ -1,5 +1,8 @@
 """Row 9: several agents on one spool, one of them stopped beyond its lease and continued; a spool copied while it grows, and synced from
-both places."""
+both places.
+
+Leases of stopped agents are made old, but those of one point in ten: there the minute is waited out, while the next points are made.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support import oracle
@@ -17,6 +21,7 @@ from tests.support.waiting import wait_until
 from tortures import places
 from tortures.leases import grow_old, holder_of
 from tortures.trial import Trial, Unavailable
+from tracehoused.upload.lease import EXPIRES_AFTER
 
 TITLE = (
     "two and three agents on one spool, one stopped beyond its lease; a live spool copied and synced from both places"
@@ -30,6 +35,19 @@ for n in range(0, 240, 4):
     time.sleep(0.03)
 work.finish()
 """
+# logs until it is told to end, and a while after it
+_LONG_JOB = """
+import select, time
+work = Work(book, sys.argv[2], "a", sys.argv[2])
+n, left = 0, 30
+while left:
+    work.some(4, start=n)
+    time.sleep(0.03)
+    n += 4
+    left -= bool(select.select([sys.stdin], [], [], 0)[0])
+work.finish()
+"""
+_WAITED = 10  # which of so many points is one where the lease expires by itself
 _STOPS = 3
 _MOST_STOPS = 12  # where none of the first was taken over
 
@@ -37,27 +55,90 @@ _MOST_STOPS = 12  # where none of the first was taken over
 def run(trial: Trial) -> None:
     if shutil.which("rsync") is None:
         raise Unavailable("needs rsync")
-    taken = 0
-    with places.a_house(trial) as house:
+    taken, waited = 0, 0
+    waiting: list[_Waiting] = []
+    with places.a_house(trial) as house, ExitStack() as stack:
         for number, chance in trial.points():
-            if number % 2:
+            if number % _WAITED == _WAITED - 4:
+                waiting.append(_Waiting(trial, house, number, chance))
+                stack.callback(waiting[-1].kill)
+            elif number % 2:
                 _copied(trial, house, number, chance)
             else:
                 of_point = _stopped(trial, house, number, chance)
                 trial.require(of_point > 0, number, "no lease of a stopped agent was taken over")
                 taken += of_point
-            if not trial.violations:
+            if not trial.violations and number not in [one.number for one in waiting]:
                 shutil.rmtree(trial.home / f"home-{number}", ignore_errors=True)
-    trial.notes.append(f"{taken} leases of stopped agents taken over")
+            waited += sum(one.finish() for one in waiting if one.is_over())
+            waiting = [one for one in waiting if not one.is_done]
+        waited += sum(one.finish() for one in waiting)
+    trial.notes.append(f"{taken} leases of stopped agents, made old, taken over")
+    trial.notes.append(f"{waited} that grew old by themselves")
+
+
+class _Waiting:
+    """Two agents, one of them stopped in the middle of what it does, whose leases the other may have once they have expired."""
+
+    def __init__(self, trial: Trial, house: House, number: int, chance: random.Random) -> None:
+        self.number = number
+        self.is_done = False
+        self._trial, self._house = trial, house
+        self._home = places.place(trial.home / f"home-{number}", house)
+        self._ledger, self._name = trial.home / f"{number}.ledger", f"agents-{trial.seed}-{number}"
+        self._agents = [_agent(self._home, place) for place in range(2)]
+        self._job = self._home.start_job(places.WORK + _LONG_JOB, str(self._ledger), f"{self._name}-0.")
+        self._held: dict[Path, object] = {}
+        wait_until(lambda: any(self._home.spool.glob("*/upload/lease")), what="an agent at work")
+        for _ in range(_MOST_STOPS):
+            self._held = self._held or _pause_with_lease(self._home, self._agents, chance)
+        self._until = time.time() + EXPIRES_AFTER
+        self._expire = {path: path.stat().st_mtime + EXPIRES_AFTER for path in self._held}
+        trial.require(bool(self._held), number, "no agent was stopped with a lease")
+        # there is to be something left that the other agent wants
+        assert self._job.stdin is not None
+        print(file=self._job.stdin, flush=True)
+
+    def is_over(self) -> bool:
+        self._all_taken()
+        return time.time() > self._until
+
+    def _all_taken(self) -> bool:
+        """No lease is taken over before its time."""
+        others = [path for path, was in self._held.items() if holder_of(path) != was]
+        early = [path for path in others if time.time() < self._expire[path]]
+        self._trial.require(not early, self.number, f"the leases {early} of a stopped agent were taken over too soon")
+        return len(others) == len(self._held) or bool(early)
+
+    def finish(self) -> int:
+        """How many leases the other agent took over."""
+        self.is_done = True
+        trial, number = self._trial, self.number
+        try:
+            wait_until(self._all_taken, 2 * EXPIRES_AFTER, "a takeover")
+        except AssertionError as error:
+            trial.violated(number, f"{error}: {_log(self._home)}")
+        for agent in self._agents:
+            agent.send_signal(signal.SIGCONT)
+        # both have something to do now
+        jobs = [self._job, self._home.start_job(places.WORK + _JOB, str(self._ledger), f"{self._name}-1.")]
+        _end(trial, number, self._home, jobs, self._agents)
+        _judge(trial, self._house, number, self._home, self._ledger, self._name, "a lease expired:")
+        return len(self._held)
+
+    def kill(self) -> None:
+        for process in (*self._agents, self._job):
+            process.kill()
 
 
 def _stopped(trial: Trial, house: House, number: int, chance: random.Random) -> int:
     home = places.place(trial.home / f"home-{number}", house)
     ledger, name = trial.home / f"{number}.ledger", f"agents-{trial.seed}-{number}"
     agents = [_agent(home, place) for place in range(chance.choice([2, 3]))]
+    jobs: list[subprocess.Popen[str]] = []
     taken = 0
     try:
-        jobs = [home.start_job(places.WORK + _JOB, str(ledger), f"{name}-{n}.") for n in range(2)]
+        jobs += [home.start_job(places.WORK + _JOB, str(ledger), f"{name}-{n}.") for n in range(2)]
         for made in range(_MOST_STOPS):
             if made >= _STOPS and taken:
                 break
@@ -65,6 +146,16 @@ def _stopped(trial: Trial, house: House, number: int, chance: random.Random) -> 
                 # there is to be something left that another agent wants
                 jobs.append(home.start_job(places.WORK + _JOB, str(ledger), f"{name}-{len(jobs)}."))
             taken += _stop_beyond(home, agents, chance)
+    finally:
+        _end(trial, number, home, jobs, agents)
+    _judge(trial, house, number, home, ledger, name, f"{len(agents)} agents:")
+    return taken
+
+
+def _end(
+    trial: Trial, number: int, home: Home, jobs: list[subprocess.Popen[str]], agents: list[subprocess.Popen[str]]
+) -> None:
+    try:
         for job in jobs:
             _, err = job.communicate(timeout=100)
             trial.require(job.returncode == 0, number, f"a job ended with {job.returncode}: {err[-500:]}")
@@ -77,8 +168,6 @@ def _stopped(trial: Trial, house: House, number: int, chance: random.Random) -> 
         for agent in agents:
             trial.require(agent.wait(60) == 0, number, f"an agent ended with {agent.returncode}: {_log(home)}")
     trial.require("Traceback" not in _log(home), number, f"an agent broke off: {_log(home)}")
-    _judge(trial, house, number, home, ledger, name, f"{len(agents)} agents:")
-    return taken
 
 
 def _agent(home: Home, place: int) -> subprocess.Popen[str]:
