@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from pathlib import Path
 
 from tests.support import oracle
 from tests.support.home import Home
 from tests.support.house import House
-from tortures import places
+from tortures import job_errors, places
 from tortures.disks import mounted, need
 from tortures.trial import Trial
 
@@ -16,6 +17,7 @@ TITLE = "a full disk and a full inode table (tmpfs, ext4), then space again"
 COUNT = 80
 _SIZE = 32 << 10  # KiB: holds all of it once the filler is gone
 _KINDS = (("tmpfs", "bytes"), ("ext4", "bytes"), ("tmpfs", "inodes"), ("ext4", "inodes"))  # taken in turn
+_MANY = 60  # points in which a sync meets each of them full
 _FULL = "No space left on device"
 _JOB = """
 import glob, json
@@ -59,14 +61,21 @@ def run(trial: Trial, short: int = 0) -> None:
     """``short``: how many writes at least must have ended in the middle of a record."""
     need(trial.home, ("tmpfs", "", _SIZE), ("ext4", "", _SIZE))
     found = 0
+    full: Counter[str] = Counter()
     with places.a_house(trial) as house:
         for number, chance in trial.points():
-            found += _point(trial, house, number, chance)
+            found += _point(trial, house, number, chance, full)
     trial.notes.append(f"{found} segments end in a short write")
+    trial.notes.append(
+        "full under a sync: " + ", ".join(f"{what} {count} times" for what, count in sorted(full.items()))
+    )
+    trial.require(
+        trial.made < _MANY or len(full) == len(_KINDS), trial.made, f"never full under a sync but {set(full)}"
+    )
     trial.require(found >= short, trial.made, f"only {found} writes were short, of {short} at least")
 
 
-def _point(trial: Trial, house: House, number: int, chance: random.Random) -> int:
+def _point(trial: Trial, house: House, number: int, chance: random.Random, full: Counter[str]) -> int:
     """How many segments end in the middle of a record."""
     kind, filled_by = _KINDS[number % len(_KINDS)]
     count = chance.choice([60, 200, 600])
@@ -84,7 +93,9 @@ def _point(trial: Trial, house: House, number: int, chance: random.Random) -> in
         trial.require(process.returncode == 0, number, f"{where} the job ended with {process.returncode}: {err[-800:]}")
         told = "cannot write to the spool" in err and _FULL in err
         trial.require(told, number, f"{where} no write failed: {err[-800:]}")
-        _sync(trial, number, home, disk.path, chance)
+        full.update(f"{kind}'s {what}" for what in _sync(trial, number, home, disk.path, chance))
+        for losses in job_errors.losses_told(home).values():
+            job_errors.check_reasons(trial, number, where, losses, "ENOSPC")
         account = oracle.Account().add(ledger)
         found = places.verdict(house, name, account, dropped=oracle.dropped(home.spool))
         trial.add(number, found, where)
@@ -92,21 +103,29 @@ def _point(trial: Trial, house: House, number: int, chance: random.Random) -> in
         return sum(not path.read_bytes().endswith(b"\n") for path in home.spool.glob("*/*.jsonl"))
 
 
-def _sync(trial: Trial, number: int, home: Home, disk: Path, chance: random.Random) -> None:
-    """Once with the disk full, and then until all is there."""
-    if chance.random() < 0.5:
-        _fill(disk / "again")
+def _sync(trial: Trial, number: int, home: Home, disk: Path, chance: random.Random) -> list[str]:
+    """Once with the disk full, or not, and then until all is there; what was full."""
+    found = chance.choice([[], ["bytes"], ["inodes"]])
+    for filled_by in found:
+        _fill(disk, filled_by)
         done = home.sync(**places.SMALL)
         places.check_sync(trial, number, done, code=None)
-        trial.require(done.code != 0, number, f"nothing to note down, with a full disk: {done.out} {done.err[-800:]}")
-        (disk / "again").unlink(missing_ok=True)
+        is_told = done.code == 1 and _FULL in done.err
+        trial.require(
+            is_told, number, f"nothing to note down, with a disk full of {filled_by}: {done.out} {done.err[-800:]}"
+        )
+        for path in disk.glob("again-*"):
+            path.unlink()
     places.check_sync(trial, number, places.sync_until_done(home))
+    return found
 
 
-def _fill(path: Path) -> None:
+def _fill(disk: Path, filled_by: str) -> None:
+    """With one large file, or with empty ones."""
     try:
-        with open(path, "wb", buffering=0) as file:
-            while True:
-                file.write(bytes(1024))
+        for number in range(1 << 20):
+            with open(disk / f"again-{number}", "wb", buffering=0) as file:
+                while filled_by == "bytes":
+                    file.write(bytes(1024))
     except OSError:
         return
