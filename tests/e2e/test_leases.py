@@ -33,6 +33,7 @@ _EARLIER = {"seq": 2, "done": False, "status": None, "explicit": False}
 # root is not held to RLIMIT_NPROC: no address space for a thread's stack does as well
 _NO_THREADS = """
 import os, resource, sys, threading, time
+from tracehouse.exceptions import SpoolError
 from tracehoused.upload.lease import Heartbeat, Lease
 heartbeat = Heartbeat(every=0.01)
 limits = resource.getrlimit(resource.RLIMIT_AS)
@@ -43,7 +44,7 @@ resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28), limits[1]))
 before = len(os.listdir("/proc/self/fd"))
 try:
     Lease(sys.argv[1], heartbeat)
-except RuntimeError:
+except SpoolError:
     assert not os.path.exists(sys.argv[1] + "/upload/lease")
     assert len(os.listdir("/proc/self/fd")) == before
     print("refused")

@@ -9,21 +9,18 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from random import Random
 
 from tracehoused.service.backlog import Backlog
 from tracehoused.service.lookout import Lookout
 from tracehoused.service.parking import Parking
-from tracehoused.service.spools import UNREADABLE, fingerprint, read_mark, segments
+from tracehoused.service.passes import Done, Passes
+from tracehoused.service.spools import fingerprint, segments
 from tracehoused.service.tracked import Schedule, Tracked
 from tracehoused.service.watcher import Hints
 from tracehoused.text import printable
-from tracehoused.unreadable import why
 from tracehoused.upload.engine import Engine, Report
 from tracehoused.upload.uploader import Outcome
 
@@ -37,15 +34,6 @@ _GAP = 0.05
 _DYING = 0.25
 _LEASE_WAIT = 5.0
 _ANSWER = re.compile(r"\b([45][0-9][0-9]): .*", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class _Done:
-    session: Tracked
-    mark: tuple[int, int]
-    epochs: tuple[str, ...]
-    report: Report | None
-    took: float
 
 
 class Agent:
@@ -70,9 +58,8 @@ class Agent:
         self._beat = beat
         self.backlog = Backlog()
         engine.on_request(self.backlog.headers, self.backlog.heard)
-        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="tracehouse-upload")
+        self._passes = Passes(engine, lookout, jobs)
         self._schedule = Schedule(jobs)
-        self._done: deque[_Done] = deque()
         self._parking = Parking(self._schedule, self._rng)
         # a flag and no Event: whose lock the main thread may hold when a signal handler sets it
         self._stopping = False
@@ -90,7 +77,7 @@ class Agent:
                 if hints.sessions:
                     time.sleep(_COALESCE)
         finally:
-            self._pool.shutdown()
+            self._passes.close()
             self._settle_done()
             self.lookout.close()
 
@@ -133,6 +120,7 @@ class Agent:
         for session in self._schedule.due(now):
             self._on_time(session, now)
         self._begin_passes()
+        self._passes.ask_again(now)
         if self.backlog.due is not None and self.backlog.due <= now:
             self._count()
 
@@ -147,13 +135,14 @@ class Agent:
     def until_due(self) -> float:
         """Seconds until there is something to do without a hint."""
         lookout = self.lookout
-        times = (self._schedule.next_due(), self.backlog.due, lookout.next_look, lookout.watches.next_rest)
+        looks = (lookout.next_look, lookout.watches.next_rest)
+        times = (self._schedule.next_due(), self.backlog.due, self._passes.due, *looks)
         return max(0.0, min(at for at in times if at is not None) - time.monotonic())
 
     def _is_drained(self) -> bool:
         due = self._schedule.next_due()
         soon = due is not None and due <= time.monotonic() + _GAP
-        return self._schedule.idle and not self._done and not soon and self.lookout.has_looked
+        return self._schedule.idle and not self._passes.done and not soon and self.lookout.has_looked
 
     def _want(self, session: Tracked, now: float, *, hot: bool) -> None:
         if session.pending_since is None:
@@ -188,7 +177,7 @@ class Agent:
             self._watch(session, time.monotonic())
             with suppress(OSError):  # which the pass tells of
                 self.lookout.set_epochs(session, segments(session.path))
-            self._pool.submit(self._pass, session)
+            self._passes.begin(session)
 
     def _watch(self, session: Tracked, now: float) -> None:
         loser = self.lookout.watches.give(session, now)
@@ -200,27 +189,9 @@ class Agent:
         if session.state == "live":
             self._schedule.at(session, session.next_look(self.lookout.next_poll(session, now)))
 
-    def _pass(self, session: Tracked) -> None:
-        began = time.monotonic()
-        mark, report, trouble = UNREADABLE, None, ""
-        epochs: tuple[str, ...] = ()
-        try:
-            mark, epochs = read_mark(session.path), segments(session.path)
-            if epochs or self.lookout.is_left(session.path):
-                report = self._engine.drain(session.path)
-        except OSError as error:
-            trouble = f"cannot be read: {why(session.path, error)}"
-        except Exception as error:  # a thread's top: one session's trouble must not end the agent
-            log.exception("a defect stopped this pass; it is tried again", extra={"session": session.path})
-            trouble = f"a defect stopped its pass ({type(error).__name__}): see the agent's log"
-        if trouble:
-            report = Report(session.path, None, None, Outcome(False, trouble))
-        self._done.append(_Done(session, mark, epochs, report, time.monotonic() - began))
-        self.lookout.watcher.wake()
-
     def _settle_done(self) -> None:
-        while self._done:
-            done = self._done.popleft()
+        while self._passes.done:
+            done = self._passes.done.popleft()
             self._schedule.over(done.session)
             done.session.awaits, done.session.rests = None, 0.0
             now = time.monotonic()
@@ -233,7 +204,7 @@ class Agent:
             else:
                 self._left(done, done.report, now)
 
-    def _note(self, done: _Done, now: float) -> None:
+    def _note(self, done: Done, now: float) -> None:
         session = done.session
         if done.mark != session.mark:
             session.mark = done.mark
@@ -249,7 +220,7 @@ class Agent:
             session.dead, session.dropped = done.report.dead, done.report.dropped
             self._parking.hear(done.report.destination, done.report.outcome.scope, now)
 
-    def _wait_for_records(self, done: _Done, now: float) -> None:
+    def _wait_for_records(self, done: Done, now: float) -> None:
         """A directory in which no record is yet."""
         session = done.session
         session.backoff, session.trouble = None, ""
@@ -259,7 +230,7 @@ class Agent:
         else:
             session.state = "new"
 
-    def _completed(self, done: _Done, report: Report, now: float) -> None:
+    def _completed(self, done: Done, report: Report, now: float) -> None:
         session = done.session
         self.failed.discard(session.path)
         session.backoff, session.trouble, session.pending_since = None, "", None
@@ -274,7 +245,7 @@ class Agent:
         else:
             self.lookout.settled(session, done.mark)
 
-    def _left(self, done: _Done, report: Report, now: float) -> None:
+    def _left(self, done: Done, report: Report, now: float) -> None:
         session, outcome = done.session, report.outcome
         told = _ANSWER.sub(r"\1", printable(outcome.trouble))
         # the answer's own words may repeat what was sent: they are in `tracehouse status`, not in the log

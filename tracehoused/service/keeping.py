@@ -57,10 +57,10 @@ class Keeping:
                 self._stalled(session)
         if self._thread is None or not self._thread.is_alive():
             if now >= self._daily_at:
-                self._daily_at = now + _DAY
                 self._kept.clear()
                 self._tidied.clear()
-                self._begin(self._retry_parked, self._with_dead_letters())
+                if self._begin(self._retry_parked, self._with_dead_letters()):
+                    self._daily_at = now + _DAY
             else:
                 self._prune()
 
@@ -130,15 +130,23 @@ class Keeping:
         now = time.monotonic()
         self._measured_at = now + (now - began) * _SHARE
 
-    def _begin(self, work: Callable[[list[str]], None], sessions: list[str]) -> None:
+    def _begin(self, work: Callable[[list[str]], None], sessions: list[str]) -> bool:
+        """False where it has to be tried again."""
+
         def run() -> None:
             try:
                 work(sessions)
             except Exception:  # a thread's top: what is to be deleted would stay for ever, and nobody know why
                 log.exception("a defect cut short what is deleted or tried again; the next round begins anew")
 
-        self._thread = threading.Thread(target=run, name="tracehouse-keep", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=run, name="tracehouse-keep", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            log.warning("no thread is to be had (%s): what is to be deleted or tried again waits for one", error)
+            return False
+        self._thread = thread
+        return True
 
     def _with_dead_letters(self) -> list[str]:
         lookout = self._lookout

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Callable
 
 from tracehouse.exceptions import SpoolError, TracehouseError
@@ -96,7 +96,8 @@ class Engine:
         """Send a request for its headers' sake, in the background, to a server that this machine's sessions were sent to."""
         client = self._speakers.get((api_base, machine_id))
         if client is not None and not self._stopping:
-            self._creators.submit(_send_for_headers, client)
+            with suppress(RuntimeError):  # no thread to be had: it is queued, for the next one that there is
+                self._creators.submit(_send_for_headers, client)
 
     def stop(self) -> None:
         """Begin no more requests: passes under way end with the one they are at."""

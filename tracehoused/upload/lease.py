@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 
+from tracehouse.exceptions import SpoolError
 from tracehouse.spool import durable, layout, liveness
 from tracehoused.exceptions import LeaseHeld
 from tracehoused.upload.opening import check_dir
@@ -60,7 +61,8 @@ _heartbeat = Heartbeat()
 
 
 class Lease:
-    """Held from construction to ``close``; LeaseHeld when another agent has the session, SpoolError where its place leads elsewhere."""
+    """Held from construction to ``close``; LeaseHeld when another agent has the session, SpoolError where its place leads elsewhere or
+    no thread is to be had."""
 
     def __init__(self, session: str, heartbeat: Heartbeat = _heartbeat) -> None:
         directory = os.path.join(session, layout.UPLOAD)
@@ -72,10 +74,10 @@ class Lease:
         self._heartbeat = heartbeat
         try:
             heartbeat.add(self._fd)
-        except (
-            BaseException
-        ):  # no thread to be had: held without a heartbeat it would be taken by others, and never given up
+        except BaseException as error:  # held without a heartbeat it would be taken by others, and never given up
             self.close()
+            if isinstance(error, RuntimeError):
+                raise SpoolError(f"no thread is to be had for its lease ({error})", path=session) from error
             raise
 
     def still_ours(self) -> bool:
