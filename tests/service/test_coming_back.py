@@ -6,11 +6,13 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from tests.service.support import Site
-from tests.support.house import House
+from tests.service.support import Site, send
+from tests.support.house import House, all_points
 from tests.support.waiting import wait_until
 from tracehouse.spool import layout
 from tracehoused.config import resolve
@@ -153,3 +155,34 @@ def test_a6_a_session_that_moves_to_another_spool_is_watched_there_until_it_is_s
     assert watcher.wait(10).sessions == {str(two)}
     given.take(sessions[str(two)])
     assert watcher.watches == 4
+
+
+def test_a4_a_run_that_is_brought_back_where_it_was_deleted_goes_on_there(site: Site, house: House) -> None:
+    job = site.job("""
+        run = cm.TrainingRun(client_run_id="r1", capture_env=False, system_metrics=False)
+        for line in sys.stdin:
+            run.log({"loss": float(line)})
+    """)
+    site.start()
+
+    def is_there(*values: float) -> Callable[[], bool]:
+        return lambda: (
+            [point[4] for run in _runs(client) for point in all_points(client, run["id"], "loss")] == [*values]
+        )
+
+    with house.client() as client, httpx.Client(base_url=house.url, headers={"Origin": house.url}) as owner:
+        send(job, "1")
+        wait_until(is_there(1.0), what="the first value")
+        [run] = _runs(client)
+        assert client.delete(f"/v1/runs/{run['id']}").is_success
+        send(job, "2")
+        wait_until(lambda: site.status()["agent"]["sessions"]["stopped"], what="its end there")
+        assert owner.post("/signin", data={"key": house.key}).is_success
+        assert owner.post("/restore", data={"kind": "run", "id": run["id"]}).status_code == 303
+        wait_until(is_there(1.0, 2.0), what="the second value")
+        send(job, "3")
+        wait_until(is_there(1.0, 2.0, 3.0), what="the third value")
+
+
+def _runs(client: httpx.Client) -> list[dict[str, Any]]:
+    return list(client.get("/v1/runs").json()["runs"])

@@ -264,6 +264,7 @@ class Agent:
             self._schedule.at(session, session.next_look(poll))
         elif outcome.stopped:
             session.state = "stopped"
+            self._schedule.at(session, self.lookout.next_try(now, session.wait(self._rng, None)))
         elif report.destination is None and outcome.scope != "lease":
             session.state = "waiting"
             self.lookout.waits(session)

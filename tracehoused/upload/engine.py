@@ -66,8 +66,6 @@ class Engine:
         self._heard: Callable[[str, str, Sequence[tuple[str, str]]], None] = lambda api_base, machine_id, headers: None
         self._speakers: dict[tuple[str, str], Client] = {}
         self._stopping = False  # set by signal handlers too, which must not need a lock
-        # what is known to be deleted at its destination is asked after once, not each time
-        self._stopped: set[str] = set()
         self._limits = Limits(settings.batch_points, settings.batch_spans, settings.batch_bytes)
         self._clients: dict[tuple[str, str], Client] = {}
         self._lock = threading.Lock()
@@ -205,9 +203,7 @@ class Engine:
         checkpoint.fact("to", [destination.api_base, destination.identity])
         context = self._context(session, manifest, destination, client, checkpoint, lease)
         uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
-        outcome = uploader.drain_once(ask_anew=checkpoint.directory not in self._stopped)
-        if outcome.stopped:
-            self._stopped.add(checkpoint.directory)
+        outcome = uploader.drain_once(ask_anew=True)
         if not uploader.lost:
             self._kept.bring_up(checkpoint, live=uploader.live)
         if uploader.live and not uploader.lost:
