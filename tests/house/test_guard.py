@@ -112,6 +112,7 @@ def test_a_cookie_writes_only_from_the_house_itself(tmp_path: Path) -> None:
             answer = browser.post("/v1/runs", json=run, headers=headers)
             assert (answer.status_code, answer.json()["reason"]) == (403, "cross_origin")
         assert browser.post("/v1/runs", json=run, headers={"Origin": house.url}).status_code == 200
+        assert browser.post("/signout", headers={"Origin": "http://evil.example"}).status_code == 403
         assert browser.post("/signout", headers={"Origin": house.url}).status_code == 303
         assert browser.get("/").status_code == 401
 

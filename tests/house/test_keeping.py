@@ -70,6 +70,7 @@ def test_a_read_only_key_reads_and_nothing_else(house: House, browser: httpx.Cli
         ("/shares/revoke", {"share": "x"}),
         ("/delete", {"kind": "run", "id": "x"}),
         ("/restore", {"kind": "run", "id": "x"}),
+        ("/purge", {"kind": "run", "id": "x"}),
         ("/claim", {"token": "x"}),
     ],
 )
