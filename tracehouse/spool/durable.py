@@ -123,10 +123,12 @@ def publish_once(path: str, data: bytes, unique: str, *, durable: bool = False) 
     return True
 
 
-def replace(path: str, data: bytes, unique: str) -> None:
+def replace(path: str, data: bytes, unique: str, mode: int = FILE_MODE) -> None:
     """Durably replace the content of ``path``, or leave the old one."""
     aside = f"{path}.{unique}.tmp"
     _create_aside(aside, data, durable=True)
+    if mode != FILE_MODE:
+        os.chmod(aside, mode)
     os.replace(aside, path)
     sync_dir(os.path.dirname(path))
 

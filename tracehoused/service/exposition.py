@@ -53,8 +53,8 @@ class Exposition:
     def publish(self, snapshot: dict[str, Any]) -> None:
         """Write the file, where that is configured. OSError when it cannot be written."""
         if self._file is not None:
-            durable.replace(self._file, rendered(snapshot).encode(), str(os.getpid()))
-            os.chmod(self._file, 0o644)  # the collector runs as somebody else, and there is nothing secret in it
+            # the collector runs as somebody else, and there is nothing secret in it
+            durable.replace(self._file, rendered(snapshot).encode(), str(os.getpid()), 0o644)
 
     def _serve(self, listener: socket.socket) -> None:
         while True:
