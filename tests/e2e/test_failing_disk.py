@@ -15,7 +15,7 @@ import pytest
 from tests.support import lanes
 from tests.support.home import Held, Home
 from tests.support.house import House
-from tests.support.proxy import Fault, held, proxied
+from tests.support.proxy import Fault, Proxy, held, lost, proxied
 from tests.support.servers import Received
 from tests.support.strace import failing
 from tests.support.waiting import wait_until
@@ -26,6 +26,12 @@ from tracehoused.service.pidfile import PidFile
 from tracehoused.upload.lease import Lease
 
 _PROGRAM = [sys.executable, "-c", "from tracehoused.cli.main import tracehoused; tracehoused()"]
+# a disk that takes no more of a file than so many bytes
+_NO_LONGER = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 _TOLD = {"since": "", "spools": [], "log_file": None, "words": [], "manager": ""}
 
 
@@ -132,6 +138,29 @@ def _drained(agent: subprocess.Popen[str], house: House, name: str) -> list[floa
     assert agent.wait(60) == 0
     with Held(house) as there:
         return there.values(name, "a")
+
+
+def test_a1_nothing_is_sent_again_while_the_journal_cannot_be_written(home: Home, house: House) -> None:
+    home.job("""
+    run = cm.TrainingRun(client_run_id="unwritable", system_metrics=False, capture_env=False)
+    run.log({"a": 1})
+    run.finish()
+""")
+    with proxied(house.url, lambda request: lost if request.target.endswith("/metrics") else None, plain=True) as proxy:
+        base = ("--api-base", proxy.url)
+        home.sync(*base)
+        proxy.rule = lambda request: None
+        sent = _points_sent(proxy)
+        [journal] = home.session().glob("upload/*/journal.jsonl")
+        no_longer = (sys.executable, "-c", _NO_LONGER, str(journal.stat().st_size))
+        assert home.run("sync", str(home.spool), *base, prefix=no_longer).code == 1
+        assert _points_sent(proxy) == sent
+        assert home.sync(*base).code == 0
+        assert _points_sent(proxy) == sent + 1, "nobody knows whether it was taken"
+
+
+def _points_sent(proxy: Proxy) -> int:
+    return sum(one.target.endswith("/metrics") for one in proxy.received)
 
 
 def test_a_drain_uploads_what_was_recorded_while_a_pass_was_under_way(house: House, tmp_path: Path) -> None:

@@ -159,8 +159,14 @@ class Delivery:
         return settled
 
     def _ask(self, batch: Batch) -> Reply:
-        """What may have failed before: nothing goes out unless all of it can."""
-        return self._send(self._prepared(batch, read=True))
+        """What may have failed before: nothing goes out unless all of it can, and the journal can be written: where it cannot, no answer is
+        known the next time, and each time is one more."""
+        ready = self._prepared(batch, read=True)
+        checkpoint = self._context.checkpoint
+        if isinstance(ready, Request) and batch.bounds in checkpoint.state.in_flight:
+            checkpoint.note({"op": "batch", "bounds": list(batch.bounds)})
+            checkpoint.commit()
+        return self._send(ready)
 
     def _prepared(self, batch: Batch, *, read: bool) -> Request | Reply:
         """The request, or what stands in for its answer where there is nothing to send. ``read``: as of ``checked_media``."""
