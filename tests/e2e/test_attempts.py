@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
 from datetime import datetime, timezone
+from pathlib import Path
 
-from tests.support.home import Home
+from tests.support.home import Held, Home
 from tests.support.house import House
 from tests.support.proxy import proxied, status
+from tests.support.segments import AT, EPOCH
+from tracehouse.spool import layout, liveness
+from tracehoused.upload import presence
+from tracehoused.upload.reader import Epoch
 
 # of each run one attempt; the first is killed
 _JOB = """
@@ -56,3 +63,46 @@ def test_a1_what_a_run_said_last_stays_when_the_server_is_asked_whether_it_knows
     with house.client() as client:
         [run] = [run for run in client.get("/v1/runs").json()["runs"] if run["client_run_id"] == "known"]
     assert run["config"]["lr"] == 12, asked.body
+
+
+def test_a7_no_run_stays_closed_while_a_writer_lives_that_a_later_attempt_took_for_dead(
+    home: Home, house: House, tmp_path: Path
+) -> None:
+    job = home.start_job("""
+        run = cm.TrainingRun(client_run_id="unseen", capture_env=False, system_metrics=False)
+        for _ in range(3):
+            run.log({"a": 1})
+            print(run.flush(), flush=True)
+            sys.stdin.readline()
+        run.finish(status="failed")
+    """)
+    assert job.stdout is not None
+    assert job.stdin is not None
+    assert job.stdout.readline() == "True\n"
+    [lock] = (home.spool / ".writers").iterdir()
+    away = lock.rename(tmp_path / "away")  # as if its node were not heard of
+    home.job("cm.TrainingRun(client_run_id='unseen', capture_env=False, system_metrics=False).finish()", RANK="1")
+    home.sync()
+    with Held(house) as held:
+        assert held.run("unseen")["status"] == "finished"
+        away.rename(lock)
+        job.stdin.write("\n")
+        job.stdin.flush()
+        assert job.stdout.readline() == "True\n"
+        home.sync()
+        assert held.run("unseen")["status"] == "running"
+        job.communicate("\n\n", timeout=60)
+        assert home.sync().code == 0
+        assert held.run("unseen")["status"] == "failed"
+
+
+def test_a7_who_had_a_heartbeat_lately_on_another_machine_lives(tmp_path: Path) -> None:
+    (tmp_path / layout.WRITERS).mkdir()
+    os.close(liveness.create_lock(str(tmp_path / layout.WRITERS), EPOCH, AT))
+    lock = tmp_path / layout.WRITERS / layout.lock_name(EPOCH)
+    lock.write_text(json.dumps({**json.loads(lock.read_text()), "boot_id": "another"}))
+    heard = presence.heard_of(str(tmp_path / "session"))
+    writer = Epoch(EPOCH, {}, {})
+    assert heard(writer)
+    os.utime(lock, (lock.stat().st_mtime - 3600,) * 2)
+    assert not heard(writer)

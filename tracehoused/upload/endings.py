@@ -11,7 +11,7 @@ from typing import Any, Callable
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
 from tracehoused.http.retry import Verdict
-from tracehoused.upload import wire
+from tracehoused.upload import presence, wire
 from tracehoused.upload.batch import CLOSING, Record
 from tracehoused.upload.closing import RUNNING, End, final
 from tracehoused.upload.context import Context, Halt
@@ -67,11 +67,22 @@ class Endings:
         ends[epoch.id] = {**ends.get(epoch.id, {}), "attempt": attempt, "claim": claim, **news}
         self._context.checkpoint.fact(ENDS, ends)
 
+    def _join(self, epochs: list[Epoch], dead: set[str]) -> None:
+        """A later attempt begins where no writer is known to live. One that does, for all that, is of that attempt too: it keeps the
+        session open, and its word counts."""
+        last = max((epoch.attempt for epoch in epochs), default=0)
+        heard = presence.heard_of(self._context.session)
+        for epoch in epochs:
+            is_known = self._known().get(epoch.id, {}).get("joined", epoch.attempt) >= last
+            if not is_known and epoch.id not in dead and not self._is_done(epoch) and heard(epoch):
+                self._note_end(epoch, {"joined": last})
+
     def tell(self, epochs: list[Epoch], dead: set[str], complete: bool) -> tuple[bool, bool]:
         """Send the status that the writers' ends amount to, last of all and once; ``running`` again when a writer came back.
 
         Returns whether all writers have ended, and whether what was to be sent is.
         """
+        self._join(epochs, dead)
         known = self._known()
         ends = [end_of(epoch, known.get(epoch.id, {}), epoch.id in dead) for epoch in epochs]
         over = all(one.over for one in ends)
@@ -203,7 +214,7 @@ def end_of(epoch: Epoch, known: dict[str, Any], dead: bool) -> End:
     attempt, claim, _ = epoch.order
     return End(
         epoch.id,
-        attempt,
+        max(attempt, known.get("joined", 0)),
         claim,
         known.get("status"),
         explicit=bool(known.get("explicit")),

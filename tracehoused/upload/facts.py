@@ -13,6 +13,7 @@ ENDS = "ends"
 _END = {
     "attempt": int,
     "claim": int,
+    "joined": int,
     "seq": int,
     "done": bool,
     "explicit": bool,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from typing import Callable
+from typing import Any, Callable
 
 from tracehouse.spool import layout, liveness
 from tracehoused.upload.reader import Epoch
 
-__all__ = ["of_writers", "state"]
+__all__ = ["heard_of", "of_writers", "state"]
 
 
 def of_writers(session: str, *, dead_after: float, close_dead: bool) -> Callable[[Epoch], bool | None]:
@@ -32,6 +32,24 @@ def of_writers(session: str, *, dead_after: float, close_dead: bool) -> Callable
     return lives
 
 
+def heard_of(session: str) -> Callable[[Epoch], bool]:
+    """For a session's writers: whether one is known to live, or had a heartbeat lately."""
+    writers = os.path.join(os.path.dirname(session), layout.WRITERS)
+
+    def heard(epoch: Epoch) -> bool:
+        lock = liveness.read_lock(writers, epoch.id)
+        if lock is None or not lock["genuine"]:
+            return False
+        proven = liveness.lives_here(lock)
+        return _is_fresh(writers, lock) if proven is None else proven
+
+    return heard
+
+
+def _is_fresh(writers: str, lock: dict[str, Any]) -> bool:
+    return _server_age(writers, lock["heartbeat"]) <= 3 * liveness.HEARTBEAT_SECONDS
+
+
 def state(session: str, epochs: Sequence[tuple[Epoch, bool | None]], *, stall_after: float) -> str | None:
     """What a session's job is that has not ended, from who lives of its writers: ``running``; ``stalled``, it lives but has recorded
     nothing for ``stall_after`` seconds; ``unreachable``, on another machine and not heard of for three heartbeats. None when no
@@ -39,7 +57,7 @@ def state(session: str, epochs: Sequence[tuple[Epoch, bool | None]], *, stall_af
     writers = os.path.join(os.path.dirname(session), layout.WRITERS)
     far = [epoch for epoch, lives in epochs if lives is None]
     locks = [lock for epoch in far if (lock := liveness.read_lock(writers, epoch.id)) is not None and lock["genuine"]]
-    heard = any(_server_age(writers, lock["heartbeat"]) <= 3 * liveness.HEARTBEAT_SECONDS for lock in locks)
+    heard = any(_is_fresh(writers, lock) for lock in locks)
     if heard or any(lives for _, lives in epochs):
         return "stalled" if _silence(session, writers) > stall_after else "running"
     return "unreachable" if locks else None
