@@ -5,11 +5,41 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
+import pytest
+
 from tests.support.home import Held, Home
 from tests.support.house import House
-from tests.support.proxy import proxied
+from tests.support.proxy import Fault, proxied, status
+from tests.support.servers import Received
 from tracehoused.config import resolve
 from tracehoused.upload.engine import Engine
+
+# a rollout that is made and patched, then one more once it is told to go on
+_GROWING = """
+    run = cm.init_run(client_run_id=sys.argv[1], capture_env=False, system_metrics=False)
+    run.config["lr"] = 2
+    def roll(n):
+        with run.rollout(step=n, name="made", session_id=f"{sys.argv[1]}-{n}", model="m-made") as t:
+            t.log_user("hi")
+            t.finish(task_name="patched", model="m-patched")
+        run.flush()
+        print("there", flush=True)
+    roll(0)
+    sys.stdin.readline()
+    run.finish() if len(sys.argv) > 2 else roll(1)
+"""
+
+
+def _failing(what: str) -> Any:
+    """A 503 for this method and what its path has in it, until the list that it is asked from is emptied."""
+    method, part = what.split()
+    bad = [what]
+
+    def rule(request: Received) -> Fault | None:
+        return status(503) if bad and request.method == method and part in request.target else None
+
+    rule.bad = bad  # type: ignore[attr-defined]
+    return rule
 
 
 def _pass(home: Home) -> bool:
@@ -32,6 +62,53 @@ def _said(house: House, session_id: str) -> tuple[str, str]:
     return trace["model"], trace["task_name"]
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["keys", "plain"])
+def test_a13_a_round_that_stays_incomplete_creates_nothing_again_over_patches(
+    home: Home, house: House, plain: bool
+) -> None:
+    name = f"growing-{plain}"
+    rule = _failing("PATCH /v1/runs/")
+    with proxied(house.url, rule, plain=plain) as proxy:
+        home.environ["TRACEHOUSE_API_BASE"] = proxy.url
+        job = home.start_job(_GROWING, name)
+        assert job.stdout is not None
+        assert job.stdin is not None
+        assert job.stdout.readline() == "there\n"
+        assert not _pass(home)
+        assert _said(house, f"{name}-0") == ("m-patched", "patched")
+        job.stdin.write("\n")
+        job.stdin.flush()
+        assert job.stdout.readline() == "there\n"
+        job.communicate(timeout=60)
+        rule.bad.clear()
+        assert _pass(home)
+    assert [_said(house, f"{name}-{n}") for n in (0, 1)] == [("m-patched", "patched")] * 2
+    assert _config(house, name) == {"lr": 2}
+
+
+def test_a13_at_a_server_without_keys_what_a_run_began_with_again_is_not_sent_again_over_its_changes(
+    home: Home, house: House
+) -> None:
+    rule = _failing("POST /metrics")
+    with proxied(house.url, plain=True) as proxy:
+        home.environ["TRACEHOUSE_API_BASE"] = proxy.url
+        begun = """
+    run = cm.init_run(client_run_id="resumed", config={"lr": 1}, capture_env=False, system_metrics=False)
+    if len(sys.argv) > 1: run.config["lr"] = 2
+    run.log({"a": 1})
+    run.finish()
+"""
+        home.job(begun)
+        assert _pass(home)
+        home.job(begun, "again")
+        proxy.rule = rule
+        assert not _pass(home)
+        assert _config(house, "resumed") == {"lr": 2}
+        rule.bad.clear()
+        assert _pass(home)
+    assert _config(house, "resumed") == {"lr": 2}
+
+
 def test_a13_what_begins_again_in_one_process_follows_what_was_changed_before(home: Home, house: House) -> None:
     home.job("""
     def lives(begin, ended):
@@ -47,6 +124,27 @@ def test_a13_what_begins_again_in_one_process_follows_what_was_changed_before(ho
     assert home.sync().code == 0
     assert _config(house, "twice") == {"lr": 3}
     assert [_said(house, f"twice-{name}") for name in (1, 3, "trace")] == [("m3", "of m3")] * 3
+
+
+def test_a13_what_begins_again_waits_for_changes_that_the_server_does_not_take_now(home: Home, house: House) -> None:
+    rule = _failing("PATCH /v1/runs/")
+    with proxied(house.url, rule) as proxy:
+        home.environ["TRACEHOUSE_API_BASE"] = proxy.url
+        for lr in ("1", "3"):
+            home.job(
+                """
+    lr = int(sys.argv[1])
+    run = cm.init_run(client_run_id="waits", config={"lr": lr}, capture_env=False, system_metrics=False)
+    if lr == 1: run.config["lr"] = 2
+    run.log({"a": lr})
+    run.finish()
+""",
+                lr,
+            )
+        assert not _pass(home)
+        rule.bad.clear()
+        assert _pass(home)
+    assert _config(house, "waits") == {"lr": 3}
 
 
 def test_a13_a_trace_that_is_only_looked_for_keeps_its_changes(home: Home, house: House) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from concurrent.futures import Executor
 from hashlib import sha256
@@ -10,9 +11,9 @@ from typing import Callable
 from tracehouse.spool.manifest import Manifest
 from tracehoused.http.retry import Answer, Verdict
 from tracehoused.upload import wire
-from tracehoused.upload.batch import PATCHES
+from tracehoused.upload.batch import PATCHES, Record
 from tracehoused.upload.context import Context, Halt
-from tracehoused.upload.patches import Patch, fold
+from tracehoused.upload.patches import Patch, fold, target_of
 from tracehoused.upload.rollouts import Ids
 from tracehoused.upload.rounds import Round
 
@@ -30,19 +31,32 @@ class Patching:
         self._rollouts = rollouts
         self._is_known = is_known
         self._pool = pool
-        self._wait = False  # one of this pass is to be tried again: later ones must not overtake it
+        # what of this pass is to be created or patched another time: nothing later may overtake that
+        self._waiting: set[tuple[str, str]] = set()
 
     def apply(self, found: Round) -> bool:
         """Send a round's patches, each after what it patches; False when some are left."""
-        if self._wait:
+        if self._waiting:
+            self.hold(found.patches)
             return not found.patches
         patches = self._patch_rollouts(found, fold(found.patches, self._manifest.id))
         targets = self._target_ids(found, patches)
         sent = list(self._pool.map(self._ask_patch, [(found.epoch.id, *pair) for pair in zip(patches, targets)]))
         sent = self._once_more(found, patches, sent)
         settled = [self._settle_patch(found, patch, answer) for patch, answer in zip(patches, sent)]
-        self._wait = not all(settled)
-        return all(settled)
+        self._waiting = {(patch.kind, patch.target) for patch, done in zip(patches, settled) if not done}
+        return not self._waiting
+
+    def hold(self, records: Iterable[Record]) -> None:
+        """No patch of this pass, nor any creation of what these create or change, goes out before them."""
+        self._waiting.update(map(self._target, records))
+
+    def holds(self, record: Record) -> bool:
+        """What this record creates or changes has a patch that waits."""
+        return bool(self._waiting) and self._target(record) in self._waiting
+
+    def _target(self, record: Record) -> tuple[str, str]:
+        return target_of(record.type, json.loads(record.data), self._manifest.id)
 
     def _patch_rollouts(self, found: Round, patches: list[Patch]) -> list[Patch]:
         """Rollouts' patches go many in a request where the server takes them so; returns the others."""

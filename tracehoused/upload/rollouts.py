@@ -35,7 +35,6 @@ class Ids:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._known = context.checkpoint.rollouts
-        self._waiting: dict[str, str] = {}  # by session_id: why the server asks to wait
 
     def create(self, records: list[Record], run_id: str, pool: ThreadPoolExecutor, found: Round) -> list[Record]:
         """Upsert them, many in a request or several at a time; returns those to be tried again later."""
@@ -57,8 +56,6 @@ class Ids:
     def _fail(self, records: list[Record], answer: Answer, failed: list[Record]) -> None:
         self._context.troubles.append(answer.reason)
         failed += records
-        if answer.retry_after is not None:
-            self._waiting.update((_session_id(record), answer.reason) for record in records)
 
     def _create_many(self, records: list[Record], run_id: str, failed: list[Record]) -> list[Record]:
         """Those that are left to be asked for one by one: all, where the server does not take them otherwise. ``failed`` grows by those
@@ -98,8 +95,6 @@ class Ids:
         here, or whose record is refused. ``near``: the segment (epoch, number) at and before which most of them lie."""
         wanted = set(session_ids)
         found = {name: self._known[name] for name in wanted & self._known.keys()}
-        for name in self._waiting.keys() & (wanted - found.keys()):
-            raise Halt("unavailable", self._waiting[name], scope="session")
         for session_id, record in _recorded(self._context, wanted - found.keys(), near):
             answer = self._ask(record, run_id=run_id)
             if answer.verdict is Verdict.RETRY:

@@ -14,8 +14,9 @@ from typing import Any
 
 from tracehouse.spool.manifest import Manifest
 from tracehoused.upload import rollouts
-from tracehoused.upload.batch import CLOSING, CREATE, LOCAL, Batch, Bounds, Limits, Record
+from tracehoused.upload.batch import CLOSING, LOCAL, Batch, Bounds, Limits, Record
 from tracehoused.upload.context import Context, Halt
+from tracehoused.upload.creating import Creating
 from tracehoused.upload.creation import Creation, is_there
 from tracehoused.upload.deadletter import DeadLetter
 from tracehoused.upload.delivery import Delivery
@@ -62,6 +63,7 @@ class Uploader:
         self._more_left = False  # than media whose files may come
         self._ahead: set[Bounds] = set()  # journalled already, of the round that comes next
         self._patching = Patching(context, manifest, self._rollouts, self._creation.is_known, pool)
+        self._creating = Creating(context, manifest, self._creation, self._rollouts, self._patching, pool)
         self.live = False  # some writer is not known to have ended
         self.lost = False  # another agent has taken over
 
@@ -219,7 +221,7 @@ class Uploader:
     def _run(self, found: Round, reading: Reading, *, contiguous: bool) -> bool:
         """One round. With all before it settled, all of it is settled as one range and the cursors move on."""
         epoch = found.epoch.id
-        created = self._create(found)
+        created = self._creating.apply(found, self._delivery.hold_spans)
         ready = self._journal(found)
 
         def prepare_next() -> Iterator[object]:
@@ -232,6 +234,8 @@ class Uploader:
         delivered: list[Bounds] = []
         try:
             self._delivery.deliver_all(ready, self._pool, delivered, prepare_next())
+            if found.patches:
+                self._checkpoint.commit()  # what is created is not created again once it is patched, whoever is killed
             patched = self._patching.apply(found)
         except BaseException:
             # what was acknowledged before the trouble must not go out again
@@ -287,29 +291,6 @@ class Uploader:
                 {**known.ends, **found.ends}, known.lines + found.damaged_lines, known.bytes + found.damaged_bytes
             )
             self._checkpoint.fact("damage", {**(facts.get("damage") or {}), epoch: told.to_fact()})
-
-    def _create(self, found: Round) -> bool:
-        main = [record for record in found.creates if self._is_main(record)]
-        known = self._checkpoint.state.facts.get("create")
-        for record in main:
-            if record.data.decode("utf-8", "replace") != known:
-                refused = self._creation.update(record.data)
-                if refused is not None:
-                    n, status = found.numbers[record.seq], refused.status
-                    self._context.bury(found.epoch.id, n, record, CREATE, status, refused.reason, False)
-        others = [record for record in found.creates if not self._is_main(record)]
-        failed = self._rollouts.create(others, str(self._checkpoint.state.facts["server_id"]), self._pool, found)
-        waiting = {record.seq for record in failed}
-        if waiting:
-            self._delivery.hold_spans()
-            created = [[record.seq, record.seq] for record in found.creates if record.seq not in waiting]
-            self._settle(found.epoch.id, CREATE, created)
-        return not waiting
-
-    def _is_main(self, record: Record) -> bool:
-        if self._manifest.kind == "run":
-            return record.type == b"run"
-        return True
 
 
 def destination_dir(session: str, destination: str) -> str:
