@@ -88,7 +88,8 @@ class Watcher:
         elif self._inotify is not None:
             writers = os.path.join(spool, layout.WRITERS)
             os.makedirs(writers, 0o700, exist_ok=True)
-            self._places[self._inotify.add(spool, _ROOT)] = ("spool", spool)
+            # the spool's own name may be a link, such as to a larger disk
+            self._places[self._inotify.add(os.path.realpath(spool), _ROOT)] = ("spool", spool)
             self._places[self._inotify.add(writers, _WRITERS)] = ("writers", spool)
         else:
             self.polled.add(spool)
