@@ -78,6 +78,8 @@ class Session:
 
     def record(self, kind: str, payload: dict[str, Any]) -> None:
         self.append(kind, encode(payload))
+        if kind == self.kind:
+            self.log.go_on()
 
     def flush(self) -> bool:
         """Wait for the disk; True when every record since the last time is there to stay."""
@@ -88,20 +90,30 @@ class Session:
         redactor = self.settings.redactor
         if redactor is not None and exception is not None:
             exception = redactor.text(exception)
-        self.record("exit", {"status": status, "exception": exception, "code": code, "at": clock.now()})
+        ended: dict[str, object] = {"status": status, "exception": exception, "code": code, "at": clock.now()}
+        self.log.end("exit", encode(ended))
 
-    def close(self) -> None:
-        """This process is done with the session; a later record opens it again. One that holds nothing is told no end."""
-        if self._is_open:
-            if self.has_written:
-                self.record("close", {"at": clock.now()})
-            self.let_go()
+    def close(self, *, for_all: bool = False) -> None:
+        """Who has this object is done with the session. The last one in this process tells that, and who ends it ``for_all``; later records
+        are recorded all the same. One that holds nothing is told no end."""
+        if not self._is_open:
+            return
+        with self.log.lock:  # who opens it meanwhile writes behind the end
+            is_last = self._leave()
+            if (is_last or for_all) and self.has_written:
+                self.log.end("close", encode({"at": clock.now()}))
+            if is_last:
+                self.log.close()
 
     def let_go(self) -> None:
         """Nothing more is expected from here."""
+        if self._leave():
+            self.log.close()
+
+    def _leave(self) -> bool:
         self._is_open = False
         exits.forget(self)
-        self.log.writer.release(self.log)
+        return self.log.writer.release(self.log)
 
     def server_id(self, kind: str, session_id: str) -> str | None:
         """The server's id of this session, or of a rollout in it, once an agent has uploaded it from here."""
@@ -151,7 +163,7 @@ class NoSession:
         """Nothing to wait for."""
         return True
 
-    def close(self) -> None:
+    def close(self, *, for_all: bool = False) -> None:
         """Nothing."""
 
     def server_id(self, kind: str, session_id: str) -> str | None:

@@ -264,12 +264,13 @@ class TrainingRun(RunFacts):
         if self._is_finished or not self._is_active:
             return
         self._sidework.stop()
-        if self._owns_status and not self._session.in_child:
+        tells = self._owns_status and not self._session.in_child
+        if tells:
             self._session.record("run_patch", {"status": status, "ended_at": now()})
         self._is_finished = True
         if os.environ.get(RUN_VARIABLE) in (self._session.directory, "disabled"):
             del os.environ[RUN_VARIABLE]
-        self._session.close()
+        self._session.close(for_all=tells)
 
     def __enter__(self) -> TrainingRun:
         return self

@@ -97,7 +97,9 @@ class Appender(ABC):
                             if self.lock is lock:
                                 self._append_slowly(seq, kind, data)
                         elif size > files.room:
-                            self._close()
+                            self._at = _CHANGING
+                            self._write_waiting(now=True)
+                            self._go_over()
                     if not self._dirty:
                         self._mark_dirty()
                 finally:
@@ -184,6 +186,18 @@ class Appender(ABC):
         """Seal the open segment; a later append opens the next one."""
         self._alone(self._close, None)
 
+    def end(self, kind: str, data: str) -> None:
+        """Append the last word of this process here. Nobody waits for more from now on: each further record is told of."""
+        with self.lock:
+            self.files.expect(False)
+            self.append(kind, data)
+
+    def go_on(self) -> None:
+        """More is to be expected again: what was appended last says so."""
+        if self.files.is_ended:
+            with self.lock:
+                self.files.expect(True)
+
     def _mark_dirty(self) -> None:
         # noted first: an interrupt between the two has it noted again
         self.writer.note_dirty(self)
@@ -203,6 +217,7 @@ class Appender(ABC):
                 waiting.done()
                 waiting.keep_left(self._next_seq)
             if waiting.losses.records:
+                self._open_segment()  # before it is numbered: each try that fails would leave a gap
                 self._seq = self._next_seq()
                 self._write_one(self._seq, "dropped", waiting.losses.to_json(self.writer.now()))
                 waiting.losses = Losses()
@@ -211,18 +226,21 @@ class Appender(ABC):
             waiting.failed(error)
 
     def _write_one(self, seq: int, kind: str, data: str) -> None:
+        self._open_segment()
         files = self.files
-        if files.is_torn:
-            self._seal()
-        if files.fd < 0:
-            self._begin_segment()
         try:
             files.write(frame(files.seed, seq, kind, data))
         except OSError:
             self._seal()
             raise
         if files.size > files.room:
+            self._go_over()
+
+    def _open_segment(self) -> None:
+        if self.files.is_torn:
             self._seal()
+        if self.files.fd < 0:
+            self._begin_segment()
 
     def _open_session(self) -> None:
         files = self.files
@@ -248,6 +266,11 @@ class Appender(ABC):
                 self._next_seq = count(seq).__next__
             raise
         self._seq = seq
+
+    def _go_over(self) -> None:
+        """The segment is full, or is to be told of."""
+        if not self.files.tell():
+            self._seal()
 
     def _seal(self) -> bool:
         if self.files.fd >= 0:

@@ -36,6 +36,7 @@ class Segments:
         self.before = 0  # records that this process wrote when it had the session open before, until they are counted
         self.is_open = False  # directory, manifest and attempt are settled
         self.is_torn = False  # the open one ends with part of a record
+        self.is_ended = False  # this process said that it is done here, and has not begun anew
         self.unsynced = Unsynced()
 
     def forget_parent(self) -> None:
@@ -76,7 +77,8 @@ class Segments:
         try:
             durable.write_once(fd, header)
             self.unsynced.add_dirs(self.directory)
-            self.size, self.synced_size, self.room = len(header), 0, self.writer.segment_bytes
+            self.size, self.synced_size = len(header), 0
+            self.expect(not self.is_ended)
             self.path, self._n, self.is_torn = path, self._n + 1, False
             self.fd = fd
         except BaseException:
@@ -88,6 +90,18 @@ class Segments:
                     os.close(fd)
             raise
         durable.touch(self.directory)  # for an agent that watches only the spool's root
+
+    def expect(self, more: bool) -> None:
+        """Whether more is to come, or this process is done here: then there is no room for a record that ``tell`` is not called for."""
+        self.is_ended = not more
+        self.room = self.writer.segment_bytes if more else -1
+
+    def tell(self) -> bool:
+        """Let an agent know of a record that it does not wait for, by the directory's time; False where the segment is to be sealed."""
+        if not self.is_ended or self.size > self.writer.segment_bytes:
+            return False
+        durable.touch(self.directory)
+        return True
 
     def _create(self) -> tuple[str, int]:
         while True:

@@ -75,6 +75,7 @@ class Writer:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
         self._reset()
+        self._in_use.clear()  # the parent's users: who ends one here is not kept waiting for them
         for log in list(self._all.values()):
             log.forget_parent()
 
@@ -88,15 +89,13 @@ class Writer:
             log.openings += 1
             return log
 
-    def release(self, log: SessionLog) -> None:
-        """A user of the session is done with it; after the last one it is sealed and let go."""
+    def release(self, log: SessionLog) -> bool:
+        """A user of the session is done with it; whether it was the last, after whom it is to be sealed."""
         with self._lock:
-            users = self._in_use.get(log, 1) - 1
+            users = self._in_use.pop(log, 1) - 1
             if users > 0:
                 self._in_use[log] = users
-                return
-            self._in_use.pop(log, None)
-        log.close()
+            return users <= 0
 
     def open(self) -> None:
         """Directories and lock file; OSError when the disk does not let us, or the budget is used up."""

@@ -17,13 +17,14 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from tracehouse.spool import durable, liveness
+from tracehoused.service.growing import Ends
 
 __all__ = ["Ledger", "Note", "Odometer", "age", "directory_mark"]
 
 
 class Note(NamedTuple):
     """``mtime``: of the session's directory, in ns; ``wall``, ``odo``: when it was found settled; ``size`` in bytes; ``dead`` letters;
-    ``dropped``: records that the job could not write; ``home``: server and machine, of those two."""
+    ``dropped``: records that the job could not write; ``home``: server and machine, of those two. ``ends``: of segments that may grow."""
 
     mtime: int
     wall: float
@@ -34,6 +35,7 @@ class Note(NamedTuple):
     pruned: bool
     dropped: int = 0
     home: tuple[str, str] = ("", "")
+    ends: Ends = ()
 
 
 class Odometer:
@@ -126,6 +128,7 @@ class Ledger:
 
 def _note(fields: list[Any]) -> Note:
     note = Note(*fields)
+    note = note._replace(ends=tuple((str(name), int(size)) for name, size in note.ends)) if note.ends else note
     return note._replace(home=(str(note.home[0]), str(note.home[1]))) if note.dead or note.dropped else note
 
 

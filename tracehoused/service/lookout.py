@@ -1,8 +1,9 @@
 """Where the agent looks: the spools, their file events, and which of their sessions there is something to do with.
 
-A session that is closed and settled is a note in its spool's ledger, and compared with its directory's mtime at each rescan. The
-others are tracked. A live one has a watch, or, beyond the watches there are and where no events come (network file systems), is
-looked at by the clock: each second or so where it grew lately, less often where it did not, and the less the more there are.
+A session that is closed and settled is a note in its spool's ledger: at each rescan it is compared with its directory's mtime, and with
+its size while it may grow. The others are tracked. A live one has a watch, or, beyond the watches there are and where no events come
+(network file systems), is looked at by the clock: each second or so where it grew lately, less often where it did not, and the less
+the more there are.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from tracehouse.spool import layout, liveness
 from tracehoused.service.backlog import count_new
-from tracehoused.service.ledger import Note, Odometer, directory_mark
+from tracehoused.service.growing import LINGERS, Writing, ends_of, have_grown
+from tracehoused.service.ledger import Note, Odometer, age, directory_mark
 from tracehoused.service.spools import Spool, Spools, fingerprint
 from tracehoused.service.tracked import Tracked
 from tracehoused.service.watcher import Hints, Watcher
@@ -143,12 +145,17 @@ class Lookout:
     def _look_through(self, spool: Spool, now: float, wanted: dict[str, Tracked]) -> None:
         names: set[str] = set()
         fresh: list[Tracked] = []
+        writing = Writing(spool.path)
         for name, mtime in spool.sessions():
             if not self._is_meant(os.path.join(spool.path, name)):
                 continue
             names.add(name)
             note = spool.ledger.get(name)
-            if note is not None and note.mtime == mtime:
+            if (
+                note is not None
+                and note.mtime == mtime
+                and not (note.ends and self._has_grown(spool, name, note, writing))
+            ):
                 continue
             path = os.path.join(spool.path, name)
             known = self.sessions.get(path)
@@ -167,6 +174,15 @@ class Lookout:
         for path in gone:
             if os.path.basename(path) not in names and not self.sessions[path].running:
                 self._forget(self.sessions[path])
+
+    def _has_grown(self, spool: Spool, name: str, note: Note, writing: Writing) -> bool:
+        # asked first: what was written before is then within the size
+        may_grow = age(note, time.time(), self.odometer.now()) < LINGERS or writing.any_of(note.ends)
+        if have_grown(os.path.join(spool.path, name), note.ends):
+            return True
+        if not may_grow:
+            spool.ledger.put(name, note._replace(ends=()))
+        return False
 
     def _is_meant(self, path: str) -> bool:
         return self._only is None or path == self._only
@@ -217,6 +233,7 @@ class Lookout:
         """Nothing is left to do with it: a note takes its place, if its segments still are as they were at ``mark``."""
         spool = self.spools[os.path.dirname(session.path)]
         name, mtime = os.path.basename(session.path), directory_mark(session.path)
+        ends = ends_of(session.path)  # no later than the mark is compared: segments only grow
         if fingerprint(session.path) != mark:
             mtime = 0  # to be looked at again: what comes after this look changes its directory
         known = spool.ledger.get(name)
@@ -226,7 +243,9 @@ class Lookout:
         pruned = not mark[0] and self.is_left(session.path)
         home = session.home if session.dead or session.dropped else ("", "")
         if mtime:
-            note = Note(mtime, wall, odo, mark[0], _files(session.path), session.dead, pruned, session.dropped, home)
+            note = Note(
+                mtime, wall, odo, mark[0], _files(session.path), session.dead, pruned, session.dropped, home, ends
+            )
             spool.ledger.put(name, note)
         else:
             spool.ledger.drop(name)
