@@ -203,7 +203,7 @@ class Engine:
         checkpoint.fact("to", [destination.api_base, destination.identity])
         context = self._context(session, manifest, destination, client, checkpoint, lease)
         uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
-        outcome = uploader.drain_once(ask_anew=True)
+        outcome = uploader.drain_once()
         if not uploader.lost:
             self._kept.bring_up(checkpoint, live=uploader.live)
         if uploader.live and not uploader.lost:

@@ -67,11 +67,11 @@ class Uploader:
         self.live = False  # some writer is not known to have ended
         self.lost = False  # another agent has taken over
 
-    def drain_once(self, *, ask_anew: bool = False) -> Outcome:
-        """Everything that is in the session now. Network trouble and refusals are in the outcome; OSError is the caller's. ``ask_anew``:
-        the server, where the session was deleted there, whether that was undone."""
+    def drain_once(self) -> Outcome:
+        """Everything that is in the session now. Network trouble and refusals are in the outcome; OSError is the caller's. Where the session
+        was deleted there, the server is asked whether that was undone."""
         stopped = self._checkpoint.state.facts.get("stopped")
-        if stopped and not (ask_anew and self._is_restored()):
+        if stopped and not self._is_restored():
             return Outcome(False, str(stopped), stopped=True)
         try:
             outcome = self._drain()
