@@ -68,8 +68,8 @@ class Uploader:
         self.lost = False  # another agent has taken over
 
     def drain_once(self) -> Outcome:
-        """Everything that is in the session now. Network trouble and refusals are in the outcome; OSError is the caller's. Where the session
-        was deleted there, the server is asked whether that was undone."""
+        """Everything that is in the session now. Network trouble and refusals are in the outcome; OSError is the caller's. Where the
+        session was deleted there, the server is asked whether that was undone."""
         stopped = self._checkpoint.state.facts.get("stopped")
         if stopped and not self._is_restored():
             return Outcome(False, str(stopped), stopped=True)
