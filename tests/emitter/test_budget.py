@@ -33,11 +33,26 @@ print(run.flush(), flush=True)
 cm.finish(outcome="good")
 """
 
+_PICTURES = """
+import tracehouse as cm
+run = cm.init_run(client_run_id="r", capture_env=False, system_metrics=False)
+run.log({"a": 0})
+while run._session.log.files.fd >= 0:
+    run.flush()
+run.log_image("i", b"GIF89a")
+for _ in range(20):
+    run.flush()
+run.log({"a": 1})
+run.finish()
+"""
 
-def _job(spool: Path, **variables: str) -> subprocess.Popen[str]:
+
+def _job(spool: Path, script: str = _FILL, **variables: str) -> subprocess.Popen[str]:
     environ = {**jobs.environ(spool), **variables}
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", _FILL], env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", script], env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
 
 
 def _go_on(job: subprocess.Popen[str]) -> str:
@@ -96,6 +111,15 @@ def test_with_drop_an_overfull_spool_is_as_a_full_disk_and_what_was_lost_is_coun
     assert dropped["reasons"] == {"EDQUOT": dropped["records"]}
     assert len(texts) + dropped["records"] == 306
     assert {"trace", "close"} <= set(_kinds(session))
+
+
+def test_s3_the_tries_to_tell_of_a_loss_leave_no_gaps(tmp_path: Path) -> None:
+    job = _job(tmp_path, _PICTURES, TRACEHOUSE_SPOOL_MAX_FILES="1", TRACEHOUSE_SPOOL_FULL="drop")
+    job.communicate(timeout=60)
+    (session,) = tmp_path.glob("run-r-*")
+    seqs = [record.seq for record in jobs.records(session)]
+    assert "dropped" in _kinds(session)
+    assert sorted(seqs) == list(range(1, len(seqs) + 1))
 
 
 @pytest.mark.parametrize(
