@@ -15,9 +15,9 @@ from tracehoused.upload import otherwise, presence
 from tracehoused.upload.batch import Record
 from tracehoused.upload.checkpoint import Checkpoint
 from tracehoused.upload.closing import End, final
+from tracehoused.upload.damage import damaged_bytes
 from tracehoused.upload.endings import end_of, heard, word_due
 from tracehoused.upload.engine import Destination, Engine
-from tracehoused.upload.facts import Damage
 from tracehoused.upload.reader import Epoch, is_unbegun, measure, read_manifest, writers
 from tracehoused.upload.state import ENDS, State
 from tracehoused.upload.tails import records_written, tail
@@ -61,6 +61,11 @@ class SessionStatus:
     identity: str | None
     server_id: str | None
     trouble: str
+
+    @property
+    def has_lost(self) -> bool:
+        """Of what was uploaded, records were damaged: their numbers are missing."""
+        return self.uploaded and self.damaged_bytes > 0 and self.records - self.acknowledged > self.dropped
 
     @property
     def is_unreadable(self) -> bool:
@@ -127,7 +132,7 @@ def _status(
         acknowledged_bytes=done,
         dead_letters=len(checkpoint.dead) if checkpoint else 0,
         dropped=state.dropped,
-        damaged_bytes=sum(Damage.of(facts, epoch).bytes for epoch in facts.get("damage") or {}),
+        damaged_bytes=damaged_bytes(facts),
         omitted=int(facts.get("omitted") or 0),
         forgotten=state.forgotten,
         uploaded=done >= size and checkpoint is not None and word_due(ends, manifest.kind, facts) is None,

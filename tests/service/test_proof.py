@@ -87,6 +87,27 @@ def test_verify_finds_a_flipped_byte(site: Site) -> None:
     assert "are no record" in done.stderr
 
 
+def _damage(site: Site, trace: str) -> str:
+    """Hit one record of a trace; what is to be told of that."""
+    site.finished_job(_TRACE.replace("t1", trace))
+    (segment,) = site.spool.glob(f"trace-{trace}-*/*.jsonl")
+    data = segment.read_bytes()
+    segment.write_bytes(data.replace(b"text 1", b"text 9"))
+    [size] = [len(line) + 1 for line in data.split(b"\n") if b"text 1" in line]
+    return f"{size} bytes are no record"
+
+
+def test_s3_damage_that_costs_records_is_told_by_all_who_meet_it(site: Site) -> None:
+    told = _damage(site, "t1")
+    done = site.tracehouse("sync", check=False)
+    assert (done.returncode, done.stderr.count(told)) == (1, 1)
+    assert told not in site.tracehouse("sync").stderr
+    assert told in site.tracehouse("status").stdout
+    assert told in site.tracehouse("prune", "--older-than", "0").stdout
+    told = _damage(site, "t2")
+    assert told in site.tracehoused("run-once").stderr
+
+
 def test_verify_tells_of_a_refused_record_once_and_claims_no_acknowledgement_of_it(site: Site) -> None:
     site.finished_job("""
         run = cm.TrainingRun(name="r", system_metrics=False)

@@ -16,6 +16,7 @@ from tracehoused.config import resolve
 from tracehoused.service.ledger import Ledger, Odometer
 from tracehoused.service.pruning import candidates, note_pruned, note_unknown, prune_session
 from tracehoused.text import printable
+from tracehoused.upload.damage import no_record
 from tracehoused.upload.engine import Engine
 
 __all__ = ["prune"]
@@ -68,7 +69,8 @@ def prune(spool: str | None, older_than: float | None, dry_run: bool, as_json: b
         click.echo(json.dumps({"dry_run": dry_run, "sessions": [asdict(one) for one in results]}))
         return
     for one in results:
-        done = f"{'would free' if dry_run else 'freed'} {human(one.freed)}"
+        damage = f"; {no_record(one.damaged)}" if one.damaged else ""
+        done = f"{'would free' if dry_run else 'freed'} {human(one.freed)}{damage}"
         told = f"kept: {printable(one.kept)}" if one.kept else done
         click.echo(f"{printable(os.path.basename(one.session))}: {told}")
     if not results:

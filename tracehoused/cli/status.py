@@ -16,6 +16,7 @@ from tracehoused.cli.public import tell_public
 from tracehoused.cli.table import lines
 from tracehoused.config import resolve
 from tracehoused.status import SessionStatus, look
+from tracehoused.upload.damage import no_record
 from tracehoused.upload.engine import Engine, Options
 from tracehoused.upload.reader import session_dirs
 
@@ -57,6 +58,9 @@ def _table(found: list[SessionStatus]) -> None:
         click.echo(
             f"{dropped:,} records were dropped by jobs that could not write them (disk full?); they are counted above as never written"
         )
+    damaged = sum(s.damaged_bytes for s in found)
+    if damaged:
+        click.echo(f"{no_record(damaged)}; `tracehouse verify` tells where")
     forgotten = sum(s.forgotten for s in found)
     if forgotten:
         click.echo(

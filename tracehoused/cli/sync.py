@@ -22,6 +22,7 @@ from tracehoused.cli.trash import see_to_trash
 from tracehoused.config import resolve
 from tracehoused.status import SessionStatus, look
 from tracehoused.text import argument, printable
+from tracehoused.upload.damage import no_record
 from tracehoused.upload.engine import Engine, Options, Report
 from tracehoused.upload.reader import session_dirs
 
@@ -113,8 +114,8 @@ def sync(
 ) -> None:
     """Upload SPOOL (default: the one jobs here write to) and exit.
 
-    Exit code 0: the destination has acknowledged everything; 1: something is left or was refused, said on standard error; 2: usage;
-    130: interrupted (Ctrl-C) with something left. Then it stops cleanly, and the next sync goes on from there.
+    Exit code 0: the destination has acknowledged everything; 1: something is left, was refused, or was met damaged, said on standard
+    error; 2: usage; 130: interrupted (Ctrl-C) with something left. Then it stops cleanly, and the next sync goes on from there.
     """
     flags = {"jobs": jobs, "limit_rate": limit_rate, "ca_file": ca_file, "allow_plain_http": allow_plain_http}
     settings = resolve(flags, environ=os.environ)
@@ -145,6 +146,8 @@ def sync(
     engine.close()
     acknowledged = sum(s.acknowledged for s in after) - sum(s.acknowledged for s in statuses)
     code = _tell(work, after, acknowledged, as_json)
+    damaged = _tell_damaged(statuses, after)
+    code = code or damaged
     _tell_omitted(sum(s.omitted for s in after) - sum(s.omitted for s in statuses))
     _tell_forgotten(sum(s.forgotten for s in after) - sum(s.forgotten for s in statuses))
     tell_public(engine, [s.session for s in after], settings.state_dir)
@@ -253,6 +256,15 @@ def _reason(work: _Work, status: SessionStatus) -> str:
 
 def _safe(text: str) -> str:
     return printable(text)
+
+
+def _tell_damaged(before: list[SessionStatus], after: list[SessionStatus]) -> int:
+    """What this sync met of it; 1 where that cost records, not only what was torn."""
+    met = [(now, now.damaged_bytes - was.damaged_bytes) for was, now in zip(before, after)]
+    met = [(s, size) for s, size in met if size > 0]
+    if met:
+        click.echo(f"{no_record(sum(size for _, size in met))}; `tracehouse verify` tells where", err=True)
+    return int(any(s.has_lost for s, _ in met))
 
 
 def _tell_forgotten(forgotten: int) -> None:

@@ -21,6 +21,7 @@ from tracehoused.service.spools import fingerprint, segments
 from tracehoused.service.tracked import Schedule, Tracked
 from tracehoused.service.watcher import Hints
 from tracehoused.text import printable
+from tracehoused.upload.damage import no_record
 from tracehoused.upload.engine import Engine, Report
 from tracehoused.upload.uploader import Outcome
 
@@ -218,6 +219,8 @@ class Agent:
         if done.report is not None and done.report.destination is not None:
             session.api_base = done.report.destination.api_base
             session.dead, session.dropped = done.report.dead, done.report.dropped
+            if done.report.damaged:
+                log.warning("%s", no_record(done.report.damaged), extra={"session": session.path})
             self._parking.hear(done.report.destination, done.report.outcome.scope, now)
 
     def _wait_for_records(self, done: Done, now: float) -> None:

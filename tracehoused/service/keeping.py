@@ -18,6 +18,7 @@ from tracehoused.service.lookout import Lookout
 from tracehoused.service.pruning import Pruned, candidates, note_pruned, prune_session, tidy
 from tracehoused.service.spools import Spool
 from tracehoused.service.tracked import Tracked
+from tracehoused.upload.damage import no_record
 from tracehoused.upload.engine import Engine
 
 __all__ = ["Keeping"]
@@ -198,5 +199,7 @@ class Keeping:
                 log.info("not deleted: %s", pruned.kept, extra={"session": pruned.session})
                 continue
             log.info("deleted %d bytes that are acknowledged", pruned.freed, extra={"session": pruned.session})
+            if pruned.damaged:
+                log.warning("of what was deleted, %s", no_record(pruned.damaged), extra={"session": pruned.session})
             ledger = self._lookout.spools[os.path.dirname(pruned.session)].ledger
             note_pruned(ledger, pruned)

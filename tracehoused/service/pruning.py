@@ -14,8 +14,10 @@ from tracehouse.exceptions import SpoolError, TracehouseError
 from tracehouse.spool import durable, layout
 from tracehoused.exceptions import LeaseHeld
 from tracehoused.identities.credentials import NoCredential
+from tracehoused.service.growing import ends_of
 from tracehoused.service.ledger import Ledger, Note, age, directory_mark
 from tracehoused.service.retention import REMOVED, Kept, is_pruned, prune, recover, trash_of
+from tracehoused.upload.damage import damaged_bytes
 from tracehoused.upload.engine import Destination, Engine
 from tracehoused.upload.lease import Lease
 from tracehoused.upload.opening import check_dir
@@ -28,13 +30,14 @@ __all__ = ["CutShort", "Pruned", "candidates", "note_pruned", "note_unknown", "p
 @dataclass(frozen=True)
 class Pruned:
     """What became of one session: ``freed`` bytes, or why it was ``kept``; ``momentary`` where an agent was at it. ``mark``: of its
-    directory, when nothing was in it any more; 0 where a writer came."""
+    directory, when nothing was in it any more; 0 where a writer came. ``damaged``: bytes of it that no record could be made of."""
 
     session: str
     freed: int
     kept: str = ""
     mark: int = 0
     momentary: bool = False
+    damaged: int = 0
 
 
 def candidates(
@@ -74,7 +77,8 @@ def prune_session(engine: Engine, session: str, *, dry: bool = False) -> Pruned:
             lives = engine.liveness(session)
             freed = prune(session, manifest, checkpoint, lives, at=at, dry=dry)
         mark = directory_mark(session)  # first: what comes later changes it
-        return Pruned(session, freed, mark=mark if is_pruned(session) else 0)
+        damaged = damaged_bytes(checkpoint.state.facts)
+        return Pruned(session, freed, mark=mark if is_pruned(session) else 0, damaged=damaged)
     except LeaseHeld as held:
         return Pruned(session, 0, f"an agent is at it ({held.holder})", momentary=True)
     except (Kept, TracehouseError, OSError) as error:
@@ -135,7 +139,7 @@ def note_pruned(ledger: Ledger, pruned: Pruned) -> None:
     name = os.path.basename(pruned.session)
     note = ledger.get(name)
     if note is not None:
-        ledger.put(name, note._replace(mtime=pruned.mark, size=0, files=6, pruned=True))
+        ledger.put(name, note._replace(mtime=pruned.mark, size=0, files=6, pruned=True, ends=()))
 
 
 def note_unknown(engine: Engine, ledger: Ledger, spool: str, odo: float) -> None:
@@ -148,7 +152,8 @@ def note_unknown(engine: Engine, ledger: Ledger, spool: str, odo: float) -> None
         if is_pruned(session):
             ledger.put(os.path.basename(session), Note(mtime, time.time(), odo, 0, 6, 0, True))
             continue
+        ends = ends_of(session)
         found = prune_session(engine, session, dry=True)
         if not found.kept:
-            note = Note(mtime, time.time(), odo, found.freed, 8, 0, False)
+            note = Note(mtime, time.time(), odo, found.freed, 8, 0, False, ends=ends)
             ledger.put(os.path.basename(session), note)

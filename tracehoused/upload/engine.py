@@ -26,6 +26,7 @@ from tracehoused.upload.addressees import Addressees
 from tracehoused.upload.batch import Limits
 from tracehoused.upload.checkpoint import ASIDE, Checkpoint
 from tracehoused.upload.context import Context, nonfinite
+from tracehoused.upload.damage import damaged_bytes
 from tracehoused.upload.kept import Kept
 from tracehoused.upload.lease import Lease
 from tracehoused.upload.reader import Epoch, is_unbegun, read_manifest
@@ -201,6 +202,7 @@ class Engine:
             place = printable(os.path.join(checkpoint.directory, ASIDE))
             log.warning("%d entries of a journal make no sense and are set aside, in %s", strange, place)
         checkpoint.fact("to", [destination.api_base, destination.identity])
+        damaged = damaged_bytes(checkpoint.state.facts)
         context = self._context(session, manifest, destination, client, checkpoint, lease)
         uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
         outcome = uploader.drain_once()
@@ -210,7 +212,7 @@ class Engine:
             self._kept.keep(session, destination.hash, checkpoint)
         left = 0 if outcome.complete else records_left(session, manifest.uid, checkpoint.state)
         dropped = checkpoint.state.dropped
-        told = context.heard, context.took
+        told = context.heard, context.took, max(0, damaged_bytes(checkpoint.state.facts) - damaged)
         return Report(
             session, manifest, destination, outcome, len(checkpoint.dead), uploader.live, dropped, left, *told
         )

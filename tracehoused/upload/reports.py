@@ -37,7 +37,7 @@ class Destination:
 class Report:
     """What a pass over one session left. ``manifest`` is None when it could not be read; ``outcome.trouble`` says why. ``left``: records
     that are still to be sent, None when nobody counted. ``dropped``: those its job could not write. ``heard``: the server answered;
-    ``took``: and accepted something."""
+    ``took``: and accepted something. ``damaged``: bytes that this pass found to be no record."""
 
     session: str
     manifest: Manifest | None
@@ -49,3 +49,4 @@ class Report:
     left: int | None = None
     heard: bool = False
     took: bool = False
+    damaged: int = 0
