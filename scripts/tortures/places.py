@@ -21,7 +21,7 @@ SMALL = {"TRACEHOUSE_BATCH_POINTS": "8", "TRACEHOUSE_BATCH_SPANS": "5"}
 # what a power failure takes of that for which no flush() was True
 _BY_POWER = re.compile(
     r"[\d,]+ bytes of segment \S+ are no record: damaged, or torn"
-    r"|[\d,]+ records? (was|were) refused: "  # its media file is gone, or its rollout's own record is
+    r"|[\d,]+ records? (was|were) refused: "  # its media file is gone
     r"|no manifest \("
 )
 
@@ -103,17 +103,9 @@ def check_verify_torn(trial: Trial, number: int, home: Home, house: House, name:
     others = [problem for problem in problems if not _BY_POWER.match(problem)]
     is_asked = all(one["asked"] or one["problems"] for one in told["sessions"])
     trial.require(is_asked and not others, number, f"{where} verify: {others}")
-    found = oracle.in_spool(home.spool)
     with house.client() as client:
-        missing = set(found) - set(oracle.in_house(client, name))
-    if any("refused" in problem for problem in problems):
-        missing = {item for item in missing if not _is_orphan(item, found)}
+        missing = set(oracle.in_spool(home.spool)) - set(oracle.in_house(client, name))
     trial.require(not missing, number, f"{where} not there, and verify says only {problems}: {sorted(missing)[:3]}")
-
-
-def _is_orphan(item: oracle.Item, found: Mapping[oracle.Item, int]) -> bool:
-    """Of a rollout whose own record is gone: the server knows nothing that it could belong to."""
-    return item[0] in ("span", "outcome") and not item[1].endswith("-chat") and not found.get(("trace", item[1]))
 
 
 def check_sync(trial: Trial, number: int, done: Done, *, code: int | None = 0) -> None:
