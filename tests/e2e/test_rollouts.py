@@ -104,3 +104,33 @@ def test_a4_a_rollout_that_the_server_lacks_is_made_again_before_it_is_patched(h
     assert not lacking
     with Held(house) as held:
         assert [held.trace(name)["outcome"] for name in ("lost-1", "kept", "lost-2")] == ["good"] * 3
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_s3_a_rollout_s_own_record_that_is_damaged_costs_none_of_its_others(
+    home: Home, house: House, plain: bool
+) -> None:
+    """So does one that no disk took, or that a copy does not have yet."""
+    name = f"beheaded-{plain}"
+    job = """
+    run = cm.TrainingRun(client_run_id=sys.argv[1], system_metrics=False, capture_env=False)
+    for n in range(3):
+        one = run.rollout(step=n, session_id=f"{sys.argv[1]}-{n}")
+        if n != 1:
+            one.log_user(f"said {n}")
+        one.finish(outcome="good", metadata={"reward": n})
+    run.finish()
+    """
+    with proxied(house.url, plain=plain) as proxy:
+        home.environ["TRACEHOUSE_API_BASE"] = proxy.url
+        home.job(job, name)
+        [path] = home.session().glob("*.jsonl")
+        whole = path.read_bytes()
+        assert whole.count(b'"type":"trace",') == 3
+        path.write_bytes(whole.replace(b'"type":"trace",', b'"type":"trAce",'))
+        home.sync("--api-base", proxy.url)
+    assert home.status()["dead_letters"] == 0
+    with Held(house) as held:
+        assert [held.texts(f"{name}-{n}") for n in range(3)] == [["said 0"], [], ["said 2"]]
+        found = [held.trace(f"{name}-{n}") for n in range(3)]
+    assert [(one["outcome"], one["metadata"]["reward"]) for one in found] == [("good", n) for n in range(3)]

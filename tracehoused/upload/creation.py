@@ -113,4 +113,4 @@ def _from_manifest(manifest: Manifest) -> dict[str, Any]:
         common["project"] = manifest.project
     if manifest.kind == "run":
         return {"name": manifest.name or manifest.id, "client_run_id": manifest.id, **common}
-    return {"session_id": manifest.id, "scaffold": "python-sdk", **common}
+    return {"session_id": manifest.id, "scaffold": wire.SCAFFOLD, **common}

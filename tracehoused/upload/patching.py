@@ -72,7 +72,7 @@ class Patching:
         if not lost or not self._is_known():
             return answers
         own = str(self._context.checkpoint.state.facts["server_id"])
-        self._rollouts.create_again([patch.target for patch in lost], own, (found.epoch.id, max(found.ends)))
+        self._rollouts.create_again(self._began(lost), own, (found.epoch.id, max(found.ends)))
         targets = self._target_ids(found, lost)
         # under a key of its own: what it was answered before may be kept under the first
         again = {id(p): self._ask_patch((f"{found.epoch.id}-again", p, target)) for p, target in zip(lost, targets)}
@@ -117,9 +117,13 @@ class Patching:
         """It changes the session itself, not one of a run's rollouts."""
         return patch.target == self._manifest.id and patch.kind == self._manifest.kind
 
+    def _began(self, patches: list[Patch]) -> dict[str, str]:
+        """Of the rollouts that these change, a time that is certain: their run had begun."""
+        return {patch.target: self._manifest.created_at for patch in patches}
+
     def _target_ids(self, found: Round, patches: list[Patch]) -> list[str | None]:
         own = str(self._context.checkpoint.state.facts["server_id"])
-        others = [patch.target for patch in patches if not self._is_own(patch)]
+        others = self._began([patch for patch in patches if not self._is_own(patch)])
         known = self._rollouts.ids_of(others, own, (found.epoch.id, max(found.ends)))
         return [own if self._is_own(patch) else known.get(patch.target) for patch in patches]
 

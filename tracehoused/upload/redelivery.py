@@ -103,7 +103,7 @@ def _patch(
 ) -> Request | str | None:
     for patch in fold([record], manifest.id):
         own = patch.target == manifest.id and patch.kind == manifest.kind
-        others = [] if own else [patch.target]
+        others = {} if own else {patch.target: manifest.created_at}
         known = Ids(context).ids_of(others, server_id, (letter.epoch, letter.n))
         target = server_id if own else known.get(patch.target)
         if target is None:

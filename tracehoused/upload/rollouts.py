@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
@@ -40,7 +40,9 @@ class Ids:
         """Upsert them, many in a request or several at a time; returns those to be tried again later."""
         failed: list[Record] = []
         records = self._create_many(records, run_id, failed)
-        for record, answer in zip(records, pool.map(partial(self._ask, run_id=run_id), records)):
+        for record, answer in zip(
+            records, pool.map(partial(self._ask, run_id=run_id), [record.data for record in records])
+        ):
             session_id = _session_id(record)
             if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
                 self._remember([(session_id, str(answer.body["id"]))])
@@ -90,13 +92,13 @@ class Ids:
                 left += part
         return left if context.capabilities.trace_batch else patches
 
-    def ids_of(self, session_ids: Iterable[str], run_id: str, near: tuple[str, int]) -> dict[str, str]:
-        """The server's ids of rollouts, by upserting their records again where they are not at hand; without those that have no record
-        here, or whose record is refused. ``near``: the segment (epoch, number) at and before which most of them lie."""
-        wanted = set(session_ids)
-        found = {name: self._known[name] for name in wanted & self._known.keys()}
-        for session_id, record in _recorded(self._context, wanted - found.keys(), near):
-            answer = self._ask(record, run_id=run_id)
+    def ids_of(self, began: Mapping[str, str], run_id: str, near: tuple[str, int]) -> dict[str, str]:
+        """The server's ids of rollouts, by upserting their records again where they are not at hand; without those whose record is refused.
+        ``began``: a time for each, by its session_id, at which it had begun, for want of its record. ``near``: the segment (epoch, number)
+        at and before which most of them lie."""
+        found = {name: self._known[name] for name in began.keys() & self._known.keys()}
+        for session_id, data in self._creations(began, found.keys(), near):
+            answer = self._ask(data, run_id=run_id)
             if answer.verdict is Verdict.RETRY:
                 raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
             if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
@@ -105,17 +107,20 @@ class Ids:
         return found
 
     def recreate(self, spans: list[Record], run_id: str, near: tuple[str, int]) -> None:
-        """The server says that it lacks the traces of some of these spans: upsert those that are recorded here."""
-        self.create_again({_session_id(span) for span in spans if is_object(span.data)}, run_id, near)
+        """The server says that it lacks the traces of some of these spans: upsert them."""
+        began: dict[str, str] = {}
+        for span in spans:
+            if is_object(span.data):
+                began.setdefault(_session_id(span), str(json.loads(span.data).get("start_at")))
+        self.create_again(began, run_id, near)
 
-    def create_again(self, session_ids: Iterable[str], run_id: str, near: tuple[str, int]) -> None:
-        """Upsert rollouts that the server lacks; Halt where it cannot be asked to. Those that have no record here stay unknown."""
-        lost = set(session_ids)
-        for session_id in lost:
+    def create_again(self, began: Mapping[str, str], run_id: str, near: tuple[str, int]) -> None:
+        """Upsert rollouts that the server lacks; Halt where it cannot be asked to. ``began`` and ``near``: as of ``ids_of``."""
+        for session_id in began:
             self._known.pop(session_id, None)
-        for session_id, record in _recorded(self._context, lost, near):
+        for session_id, data in self._creations(began, (), near):
             # without a key, so that it is no old answer that comes back
-            answer = self._context.ask(wire.create_request("trace", record.data, run_id, None))
+            answer = self._context.ask(wire.create_request("trace", data, run_id, None))
             if answer.verdict is Verdict.RETRY:
                 raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
             if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
@@ -126,10 +131,20 @@ class Ids:
         while len(self._known) > but:
             self._known.popitem(last=False)
 
-    def _ask(self, record: Record, *, run_id: str) -> Answer:
+    def _creations(
+        self, began: Mapping[str, str], but: Container[str], near: tuple[str, int]
+    ) -> Iterator[tuple[str, bytes]]:
+        """What creates these rollouts. Where the record of one was damaged, could not be written, or has not been copied yet, it is the
+        least that does: its other records are not lost with that one, nor kept back for it."""
+        wanted = {session_id for session_id in began if session_id not in but}
+        yield from _recorded(self._context, wanted, near)
+        for session_id in sorted(wanted) if self._context.kind == "run" else ():
+            yield session_id, wire.least_trace(session_id, began[session_id])
+
+    def _ask(self, data: bytes, *, run_id: str) -> Answer:
         context = self._context
-        key = f"{context.uid}-{context.generation}-create-{sha256(record.data).hexdigest()[:16]}"
-        return context.ask(wire.create_request("trace", record.data, run_id, key))
+        key = f"{context.uid}-{context.generation}-create-{sha256(data).hexdigest()[:16]}"
+        return context.ask(wire.create_request("trace", data, run_id, key))
 
     def _remember(self, pairs: list[tuple[str, str]]) -> None:
         news = [(session_id, server_id) for session_id, server_id in pairs if self._known.get(session_id) != server_id]
@@ -161,16 +176,16 @@ def find_record(context: Context, kind: bytes, session_id: str) -> bytes | None:
     return None
 
 
-def _recorded(context: Context, wanted: set[str], near: tuple[str, int]) -> Iterator[tuple[str, Record]]:
-    """Of each of these rollouts that has one, a creation record: by one reading of the segments, backwards from one of them, as far as
-    needed."""
+def _recorded(context: Context, wanted: set[str], near: tuple[str, int]) -> Iterator[tuple[str, bytes]]:
+    """Of each of these rollouts that has one, a creation record, by one reading of the segments, backwards from one of them, as far as
+    needed. ``wanted`` shrinks to those that have none."""
     epoch, n = near
     names = sorted(_segments(context), key=lambda one: (one[0] != epoch or one[1] > n, -one[1]))
     for record in _creations(context, b"trace", names) if wanted else ():
         session_id = _session_id(record)
         if session_id in wanted:
             wanted.discard(session_id)
-            yield session_id, record
+            yield session_id, record.data
             if not wanted:
                 return
 

@@ -25,6 +25,7 @@ _FLAT = re.compile(
 _VALUES_AT = len(b'"values":{')
 _LONG_SHAPE = 4096
 _TAG = b'"number"'
+SCAFFOLD = "python-sdk"  # what traces are by, unless told otherwise
 _PATHS = {METRICS: "metrics", MEDIA: "media", ARTIFACTS: "artifacts"}
 
 
@@ -118,6 +119,11 @@ def create_request(kind: str, data: bytes, run_id: str | None, key: str | None) 
     """The upsert of a trace or run from its record; a rollout's gets its run's server id."""
     body = with_field(data, "run_id", run_id) if run_id is not None else data
     return Request("POST", "/v1/traces" if kind == "trace" else "/v1/runs", body=body, key=key, expect="id")
+
+
+def least_trace(session_id: str, began: str) -> bytes:
+    """What a trace can be created by, of which nothing more is known than its id and a time."""
+    return dumps({"session_id": session_id, "scaffold": SCAFFOLD, "started_at": began})
 
 
 def many_traces_request(records: Sequence[bytes], run_id: str, key: str) -> Request:
