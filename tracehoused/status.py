@@ -35,9 +35,9 @@ class SessionStatus:
 
     ``state``: what the job is: running, stalled (it lives, and has recorded nothing for long), unreachable (elsewhere, with no heartbeat
     lately), finished, failed, crashed, killed, ended (a trace), unknown. ``uploaded``: nothing is left to send. ``omitted``: numbers left
-    out because the destination takes no NaN and no infinities. ``forgotten``: records that were deleted here after their acknowledgement,
-    and that the destination lost since. What was deleted after its acknowledgement counts among the records, not
-    among the bytes.
+    out: NaN and infinities that the destination does not take, metrics without a name, what else it dropped. ``forgotten``: records that
+    were deleted here after their acknowledgement, and that the destination lost since. What was deleted after its acknowledgement counts
+    among the records, not among the bytes.
     """
 
     session: str

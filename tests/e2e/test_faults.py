@@ -647,6 +647,25 @@ def test_a4_a_key_that_is_not_taken_pauses_and_keeps_everything(home: Home, hous
     assert_all_of_run(house, f"paused-{code}")
 
 
+_LEFT_OUT = "numbers were left out: NaN, infinities, metrics without a name, or what else the server dropped"
+
+
+def test_numbers_without_a_name_and_those_that_a_server_dropped_are_counted(home: Home, house: House) -> None:
+    home.job(
+        "run = cm.TrainingRun(client_run_id='nameless', system_metrics=False, capture_env=False)\n"
+        "run.log({'': 1.5, 'a': 1, 'b': 2})\n"
+        "run.finish()"
+    )
+
+    def rule(request: Received) -> Fault | None:
+        return status(200, b'{"ingested":0,"dropped":2}') if request.target.endswith("/metrics") else None
+
+    with proxied(house.url, rule) as proxy:
+        done = home.sync("--api-base", proxy.url)
+    assert done.code == 0, done.err
+    assert done.err == f"3 {_LEFT_OUT}\n"
+
+
 def test_what_a_server_does_not_take_of_numbers_is_counted(home: Home, house: House) -> None:
     home.job(
         "run = cm.TrainingRun(client_run_id='omits', system_metrics=False, capture_env=False)\n"
@@ -657,7 +676,7 @@ def test_what_a_server_does_not_take_of_numbers_is_counted(home: Home, house: Ho
     with proxied(house.url, plain=True) as proxy:
         done = home.sync("--api-base", proxy.url, TRACEHOUSE_BATCH_POINTS="4")
         assert done.code == 0, done.err
-        assert done.err == "16 numbers were left out: the server takes no NaN and no infinities\n"
+        assert done.err == f"16 {_LEFT_OUT}\n"
         assert home.sync("--api-base", proxy.url).err == ""
         told = home.run("status", str(home.spool), "--api-base", proxy.url, "--json").json["sessions"]
         assert [one["omitted"] for one in told] == [16]

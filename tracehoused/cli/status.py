@@ -69,5 +69,6 @@ def _table(found: list[SessionStatus]) -> None:
     omitted = sum(s.omitted for s in found)
     if omitted:
         click.echo(
-            f"{omitted:,} numbers were left out: their server takes no NaN and no infinities; they stay in the spool"
+            f"{omitted:,} numbers were left out: NaN, infinities, metrics without a name, or what else their server dropped; "
+            "they stay in the spool"
         )

@@ -228,7 +228,10 @@ def _tell_left(work: _Work, left: list[SessionStatus]) -> None:
 
 def _tell_omitted(omitted: int) -> None:
     if omitted:
-        click.echo(f"{omitted:,} numbers were left out: the server takes no NaN and no infinities", err=True)
+        click.echo(
+            f"{omitted:,} numbers were left out: NaN, infinities, metrics without a name, or what else the server dropped",
+            err=True,
+        )
 
 
 def _is_complete(work: _Work, status: SessionStatus) -> bool:

@@ -126,7 +126,7 @@ class Delivery:
         finally:
             for sent in under_way:
                 if sent.reply.exception() is None and _is_accepted(sent.reply.result()):
-                    self._count_omitted(sent.batch)
+                    self._count_omitted(sent.batch, sent.reply.result())
                     delivered.append(sent.batch.bounds)
 
     def _key(self, bounds: Bounds) -> str:
@@ -200,7 +200,7 @@ class Delivery:
             self._failed_in_a_row = 0
             self._succeeded = True
             self._context.sent(batch.count, batch.size)
-            self._count_omitted(batch)
+            self._count_omitted(batch, answer)
             return True
         if verdict is Verdict.OVERLAP:
             return self._redeliver(batch, without(batch.bounds, self._records(batch), answer.have))
@@ -219,11 +219,14 @@ class Delivery:
             return self._strike(batch, answer)
         return self._refused(batch, answer, parked=False)
 
-    def _count_omitted(self, batch: Batch) -> None:
-        """Numbers that this server does not take are no loss of its records, and yet told of."""
+    def _count_omitted(self, batch: Batch, answer: Reply) -> None:
+        """Numbers that this server does not take, or has dropped, are no loss of its records, and yet told of."""
         render = self._context.renders.get(batch.bounds.lane)
-        if isinstance(render, wire.PointsRender) and render.omits:
-            omitted = sum(wire.omitted(record.data) for record in self._records(batch))
+        if isinstance(render, wire.PointsRender):
+            body = answer.body if isinstance(answer, Answer) else None
+            omitted = int((body or {}).get("dropped") or 0)
+            if render.omits:
+                omitted += sum(render.omitted(record.data) for record in self._records(batch))
             if omitted:
                 self._context.count("omitted", omitted)
 

@@ -14,7 +14,7 @@ from typing import Any
 from tracehoused.http.request import FileBody, Request, api_path
 from tracehoused.upload.batch import ARTIFACTS, MEDIA, METRICS, SPANS, Batch, Render
 
-__all__ = ["PointsRender", "batch_request", "create_request", "omitted", "patch_request", "points", "renders"]
+__all__ = ["PointsRender", "batch_request", "create_request", "patch_request", "points", "renders"]
 
 # {"step":3,"wall_time":"…","values":{"loss":0.5,"acc":true}} without what its numbers are made of, which is what a run's records have
 # in common; all that is not of this shape takes the slow way
@@ -25,6 +25,7 @@ _FLAT = re.compile(
 _VALUES_AT = len(b'"values":{')
 _LONG_SHAPE = 4096
 _TAG = b'"number"'
+_NO_NAME = b'"":'
 SCAFFOLD = "python-sdk"  # what traces are by, unless told otherwise
 _PATHS = {METRICS: "metrics", MEDIA: "media", ARTIFACTS: "artifacts"}
 
@@ -36,7 +37,8 @@ def renders(nonfinite: bool | None) -> dict[str, Render]:
 
 
 class PointsRender:
-    """Points of metrics records. ``omits``: so far there may have been numbers that the server does not take, which are left out."""
+    """Points of metrics records. ``omits``: so far there may have been numbers that are left out: without a name, or such as the server
+    does not take."""
 
     def __init__(self, nonfinite: bool | None) -> None:
         self._nonfinite = nonfinite
@@ -49,14 +51,16 @@ class PointsRender:
         made = points(data, bool(self._nonfinite))
         if self._nonfinite is None and made != points(data, True):
             return None
-        if self._nonfinite is False and _TAG in data:
+        if (self._nonfinite is False and _TAG in data) or _NO_NAME in data:
             self.omits = True
         return made
 
-
-def omitted(data: bytes) -> int:
-    """How many numbers of a metrics record a server gets no point of that takes no NaN and infinities."""
-    return points(data, True)[1] - points(data, False)[1]
+    def omitted(self, data: bytes) -> int:
+        """How many numbers of a metrics record go out as no point."""
+        try:
+            return len(json.loads(data)["values"]) - points(data, bool(self._nonfinite))[1]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return 0
 
 
 def points(data: bytes, nonfinite: bool) -> tuple[bytes, int]:
