@@ -25,15 +25,12 @@ from tortures.trial import Trial, Unavailable
 from tortures.weather import Spells, Weather
 
 TITLE = "soak: 8 jobs, 2 agents, a house, and a random nemesis from the rows above"
-COUNT = 100_000  # strikes, a few a second: more than there is time for
-_MINUTES = 30.0  # unless something else is asked for
+MINUTES = 30.0  # in place of a count
 _MOST_LATE = 200  # strikes, after which no more are made for the sake of what was not tried yet
 
 
 def run(trial: Trial, least: int = 0) -> None:
     """``least``: how many blows there must have been, and then some of each kind, and jobs of each."""
-    if trial.minutes is None and trial.count == COUNT:
-        trial.minutes = _MINUTES
     # what begins in a shell's background ignores it, and so would all jobs and agents
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
