@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+from itertools import islice
 from pathlib import Path
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -188,6 +191,19 @@ def test_a_torn_tail_is_damage_once_nobody_writes_there_any_more(tmp_path: Path)
     again = Reading(str(tmp_path), UID, epoch, State(), Limits(), {}, ended=True, counted=ended.ends).next()
     assert again is not None
     assert again.damaged_bytes == 0
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_what_has_no_newline_for_longer_than_any_record_is_passed_over(tmp_path: Path, ended: bool) -> None:
+    before, nothing = line(1, "span", {"id": 1}), 40_000_000
+    path = tmp_path / layout.segment_name(EPOCH, 0)
+    path.write_bytes(before)
+    os.truncate(path, size := len(before) + nothing)
+    reading = Reading(str(tmp_path), UID, Epoch(EPOCH, {0: size}, {}), State(), Limits(), {}, ended=ended)
+    found = list(islice(iter(reading.next, None), 3))
+    assert [len(one.seen) for one in found] == [1]
+    # up to 16 MiB may be a record that is still being written
+    assert nothing - found[0].damaged_bytes in ([0] if ended else range(1, 2**24 + 1))
 
 
 def test_a_record_that_is_no_object_is_damage_and_costs_itself(tmp_path: Path) -> None:

@@ -164,17 +164,18 @@ def measure(session: str, epochs: list[Epoch]) -> None:
 
 
 def line_start(fd: int, at: int) -> int:
-    """Where the line begins that byte ``at`` is in: a line that had no end when it was given up may have got one since, in a copy."""
-    if os.pread(fd, 1, at - 1 if at else 0) == b"\n":
+    """Where the line begins that byte ``at`` is in: one that had no end when it was given up may have got one since, in a copy. ``at``,
+    where it would be longer than any record is."""
+    if os.pread(fd, 1, max(0, at - 1)) == b"\n":
         return at
-    while at > 0:
-        start = max(0, at - BLOCK)
-        block = os.pread(fd, at - start, start)
-        newline = block.rfind(b"\n")
+    end, least = at, max(0, at - framing.MAX_RECORD)
+    while end > least:
+        start = max(least, end - BLOCK)
+        newline = os.pread(fd, end - start, start).rfind(b"\n")
         if newline >= 0:
             return start + newline + 1
-        at = start
-    return 0
+        end = start
+    return at if least else 0
 
 
 def _first_header(session: str, epoch: str, numbers: list[int]) -> dict[str, Any]:
