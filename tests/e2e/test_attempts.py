@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tests.support.home import Held, Home
 from tests.support.house import House
-from tests.support.proxy import proxied, status
+from tests.support.proxy import Fault, proxied, status
 from tests.support.segments import AT, EPOCH
+from tests.support.servers import Received
 from tracehouse.spool import layout, liveness
 from tracehoused.upload import presence
 from tracehoused.upload.reader import Epoch
@@ -106,3 +107,45 @@ def test_a7_who_had_a_heartbeat_lately_on_another_machine_lives(tmp_path: Path) 
     assert heard(writer)
     os.utime(lock, (lock.stat().st_mtime - 3600,) * 2)
     assert not heard(writer)
+
+
+def test_a7_a_run_begun_again_in_its_process_runs_and_crashes_whatever_broke_off_the_pass_that_read_its_beginning(
+    home: Home, house: House
+) -> None:
+    job = home.start_job("""
+    for word in ("first", "second"):
+        run = cm.TrainingRun(client_run_id="reborn", system_metrics=False, capture_env=False)
+        run.log({"loss": 1})
+        if word == "first": run.finish()
+        run.flush()
+        print(word, flush=True)
+        sys.stdin.readline()
+    """)
+    assert job.stdin is not None
+    assert job.stdout is not None
+    broken: list[bool] = []
+
+    def rule(request: Received) -> Fault | None:
+        return status(429) if broken and request.target.endswith("/metrics") else None
+
+    with proxied(house.url, rule) as proxy:
+
+        def sync(code: int) -> None:
+            assert home.sync("--api-base", proxy.url).code == code
+
+        assert job.stdout.readline() == "first\n"
+        sync(0)
+        job.stdin.write("\n")
+        job.stdin.flush()
+        assert job.stdout.readline() == "second\n"
+        broken.append(True)
+        sync(1)
+        broken.clear()
+        sync(0)
+        with Held(house) as held:
+            assert held.run("reborn")["status"] == "running"
+        job.kill()
+        job.wait()
+        sync(0)
+    with Held(house) as held:
+        assert held.run("reborn")["status"] == "crashed"

@@ -221,6 +221,7 @@ class Uploader:
     def _run(self, found: Round, reading: Reading, *, contiguous: bool) -> bool:
         """One round. With all before it settled, all of it is settled as one range and the cursors move on."""
         epoch = found.epoch.id
+        self._endings.note(found)  # before any of it is settled: a pass that breaks off hears none of that again
         created = self._creating.apply(found, self._delivery.hold_spans)
         ready = self._journal(found)
 
@@ -241,7 +242,6 @@ class Uploader:
             # what was acknowledged before the trouble must not go out again
             self._settle_bounds(delivered)
             raise
-        self._endings.note(found)
         unresolved = {bounds for bounds in self._others_in_flight(found.batches) if bounds.epoch == epoch}
         unresolved |= {batch.bounds for batch in found.batches}.difference(delivered)
         all_else = created and patched and not found.held and not found.foreign
@@ -287,8 +287,9 @@ class Uploader:
         if found.damaged_bytes:
             facts, epoch = self._checkpoint.state.facts, found.epoch.id
             known = Damage.of(facts, epoch)
+            places = {n: max(end, known.ends.get(n, 0)) for n, end in found.ends.items()}
             told = Damage(
-                {**known.ends, **found.ends}, known.lines + found.damaged_lines, known.bytes + found.damaged_bytes
+                {**known.ends, **places}, known.lines + found.damaged_lines, known.bytes + found.damaged_bytes
             )
             self._checkpoint.fact("damage", {**(facts.get("damage") or {}), epoch: told.to_fact()})
 
