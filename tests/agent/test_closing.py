@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracehoused.upload.closing import End, final
+from tracehoused.upload.endings import end_of
+from tracehoused.upload.reader import Epoch
 
 A, B, C = "a" * 16, "b" * 16, "c" * 16
 
@@ -105,3 +107,14 @@ def test_a13_nothing_ends_while_a_writer_of_the_last_attempt_lives(ends: list[En
     last = max((one.attempt for one in ends), default=0)
     if any(not one.over for one in ends if one.attempt == last):
         assert final(ends) is None
+
+
+def test_a13_a_writer_that_was_seen_beside_a_later_attempt_and_turns_out_dead_is_none_of_that_attempt_s() -> None:
+    """A job that was killed and begun again within the time that its last heartbeat counts for, seen from another machine."""
+    first, later = (Epoch(name, {0: 1}, {"attempt": n, "claim": n}) for n, name in enumerate((A, B), 1))
+    finished = end_of(later, {"status": "finished", "done": True}, dead=False)
+    lives, died = (end_of(first, {"joined": 2}, dead=dead) for dead in (False, True))
+    assert final([lives, finished]) is None
+    told = final([died, finished])
+    assert told is not None
+    assert told.status == "finished"

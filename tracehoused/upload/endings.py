@@ -210,11 +210,11 @@ def heard(known: dict[str, Any], record: Record) -> dict[str, Any]:
 
 
 def end_of(epoch: Epoch, known: dict[str, Any], dead: bool) -> End:
-    """A writer's end from what is known of it."""
+    """A writer's end from what is known of it. One that is dead is of the attempt that it began: what came after it is not its to end."""
     attempt, claim, _ = epoch.order
     return End(
         epoch.id,
-        max(attempt, known.get("joined", 0)),
+        attempt if dead else max(attempt, known.get("joined", 0)),
         claim,
         known.get("status"),
         explicit=bool(known.get("explicit")),
