@@ -72,8 +72,9 @@ def _is_told(session: str, record: Callable[[], object]) -> bool:
 
 @pytest.mark.parametrize("parts", [0, 1])
 def test_a6_each_record_after_the_end_is_told_of(tmp_path: Path, parts: int) -> None:
-    run = _run(tmp_path)
-    held = [cm.attach_run("r", spool_dir=tmp_path) for _ in range(parts)]
+    spool = tmp_path / str(parts)  # one of this name may have been there, and gone, in this process
+    run = _run(spool)
+    held = [cm.attach_run("r", spool_dir=spool) for _ in range(parts)]
     run.log({"a": 1})
     assert not _is_told(run.spool_path, lambda: run.log({"a": 2}))
     run.finish()
