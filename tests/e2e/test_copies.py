@@ -117,18 +117,24 @@ SEGMENTS = """
 """
 
 
-@pytest.mark.parametrize("begun", [False, True], ids=["missing", "begun"])
-def test_a1_a_segment_that_a_copy_brings_after_those_that_follow_it_is_sent_before_anything_is_deleted(
-    home: Home, house: House, tmp_path: Path, begun: bool
-) -> None:
-    """As tar, rsync and a browser's downloads do: in any order, and what is large arrives bit by bit."""
-    home.job(SEGMENTS)
+def _copied_but_the_first(home: Home, tmp_path: Path) -> tuple[Path, Path]:
+    """The session's first segment, and a copy of the session that lacks it."""
     source = home.session()
     first, *others = sorted(source.glob("*.jsonl"))
     copy = tmp_path / "copy" / source.name
     copy.mkdir(parents=True)
     for path in (source / "session.json", *others):
         shutil.copy2(path, copy / path.name)
+    return first, copy
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["missing", "begun"])
+def test_a1_a_segment_that_a_copy_brings_after_those_that_follow_it_is_sent_before_anything_is_deleted(
+    home: Home, house: House, tmp_path: Path, begun: bool
+) -> None:
+    """As tar, rsync and a browser's downloads do: in any order, and what is large arrives bit by bit."""
+    home.job(SEGMENTS)
+    first, copy = _copied_but_the_first(home, tmp_path)
     if begun:
         (copy / first.name).write_bytes(first.read_bytes()[: first.stat().st_size // 2])
     done = home.run("sync", str(copy.parent))
@@ -145,12 +151,7 @@ def test_a1_what_a_copy_has_of_a_late_segment_is_not_deleted_before_it_was_sent(
     home: Home, house: House, tmp_path: Path
 ) -> None:
     home.job(SEGMENTS)
-    source = home.session()
-    first, *others = sorted(source.glob("*.jsonl"))
-    copy = tmp_path / "copy" / source.name
-    copy.mkdir(parents=True)
-    for path in (source / "session.json", *others):
-        shutil.copy2(path, copy / path.name)
+    first, copy = _copied_but_the_first(home, tmp_path)
     assert home.run("sync", str(copy.parent)).code == 0
     shutil.copy2(first, copy / first.name)
     assert "freed" not in home.run("prune", str(copy.parent), "--older-than", "0").out
