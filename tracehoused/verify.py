@@ -54,11 +54,13 @@ class Proof:
 
 @dataclass
 class _Found:
-    """What a session holds by (epoch, lane), and the media it names, but for what was ``refused``: (epoch, seq, lane)."""
+    """What of a session is acknowledged, by (epoch, lane), and the media that this names, but for what was ``refused``: (epoch, seq, lane).
+    ``files``: the media that were looked at here."""
 
     refused: set[tuple[str, int, str]]
     seqs: dict[tuple[str, str], Intervals] = field(default_factory=dict)
     hashes: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
 
 
 def verify(engine: Engine, session: str) -> Proof:
@@ -125,10 +127,11 @@ def _compare(context: Context, epoch: Epoch, ended: bool, found: _Found, proof: 
                 proof.records += 1
                 if (epoch.id, record.seq, lane) in found.refused:
                     continue
-                unsettled += not state.is_settled(epoch.id, lane, record.seq)
+                is_settled = state.is_settled(epoch.id, lane, record.seq)
+                unsettled += not is_settled
                 if lane == MEDIA:
-                    _compare_media(context, record.data, found, proof)
-                if lane in _ASKED and not (lane == METRICS and _is_empty(context, record.data)):
+                    _compare_media(context, record.data, found, proof, asked=is_settled)
+                if is_settled and lane in _ASKED and not (lane == METRICS and _is_empty(context, record.data)):
                     found.seqs.setdefault((epoch.id, lane), Intervals()).add(record.seq, record.seq)
             if result.tail and (n != max(epoch.sizes) or ended):
                 torn[n] = os.pread(fd, result.tail, size - result.tail)
@@ -160,7 +163,7 @@ def _is_empty(context: Context, data: bytes) -> bool:
     return rendered is not None and rendered[1] == 0
 
 
-def _compare_media(context: Context, data: bytes, found: _Found, proof: Proof) -> None:
+def _compare_media(context: Context, data: bytes, found: _Found, proof: Proof, *, asked: bool) -> None:
     try:
         fields = json.loads(data)
     except (ValueError, RecursionError):
@@ -170,12 +173,14 @@ def _compare_media(context: Context, data: bytes, found: _Found, proof: Proof) -
         proof.problems.append("a media record names no file")
         return
     digest = name.partition(".")[0]
-    if digest not in found.hashes:
+    if asked:
+        found.hashes.add(digest)
+    if digest not in found.files:
         checked = checked_media(os.path.join(context.session, layout.MEDIA, name), size, digest)
         if isinstance(checked, str):
             proof.problems.append(f"{name}: {checked}")
         proof.media += 1
-        found.hashes.add(digest)
+        found.files.add(digest)
 
 
 def _ask(context: Context, kind: str, found: _Found, proof: Proof) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 from tests.service.support import Site
 from tests.support.house import House
@@ -121,6 +122,21 @@ def test_verify_tells_of_a_refused_record_once_and_claims_no_acknowledgement_of_
     (told,) = json.loads(site.tracehouse("verify", "--json", check=False).stdout)["sessions"]
     assert (told["asked"], told["proven"]) == (True, False)
     assert told["problems"] == ["1 record was refused: see `tracehouse deadletters list`"]
+
+
+def test_verify_claims_no_acknowledgement_of_what_was_never_sent(site: Site) -> None:
+    again = """
+        run = cm.TrainingRun(client_run_id="again", system_metrics=False, capture_env=False)
+        run.log({"loss": 1.0})
+        run.finish()
+    """
+    site.finished_job(again)
+    site.tracehouse("sync")
+    site.finished_job(again)
+    (told,) = json.loads(site.tracehouse("verify", "--json", check=False).stdout)["sessions"]
+    assert (told["asked"], told["proven"]) == (True, False)
+    [problem] = told["problems"]
+    assert re.fullmatch(r"\d records are not acknowledged", problem)
 
 
 def test_s2_verify_knows_a_record_that_was_broken_off_and_written_again(site: Site) -> None:
