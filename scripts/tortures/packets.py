@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import random
 import shutil
 import subprocess
-import sys
-import threading
 
 from tests.support import oracle
 from tests.support.house import House
-from tortures import places
+from tortures import own_network, places
 from tortures.trial import Trial, Unavailable
 
 TITLE = "30 % of packets lost (nft), 128 kbit/s (tc), both (root)"
 COUNT = 9
 KINDS = ("30 % loss", "128 kbit/s", "128 kbit/s and 10 % loss")
-_NEWNET = 0x40000000
 _JOB = """
 for n in range(2):
     work = Work(book, f"{sys.argv[2]}{n}.", "a", n)
@@ -28,38 +23,23 @@ for n in range(2):
 
 
 def run(trial: Trial) -> None:
-    """In a thread of its own: a thread can leave the machine's network without the rest of its process."""
-    if os.geteuid() != 0 or not sys.platform.startswith("linux"):
-        raise Unavailable("needs root, under Linux, for a network of its own")
-    for tool in ("ip", "nft", "tc"):
-        if shutil.which(tool) is None:
-            raise Unavailable(f"needs {tool}")
-    failed: list[BaseException] = []
-    thread = threading.Thread(target=_in_own_network, args=(trial, failed))
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
+    if shutil.which("tc") is None:
+        raise Unavailable("needs tc")
+    own_network.need()
+    own_network.within(lambda: _run(trial))
 
 
-def _in_own_network(trial: Trial, failed: list[BaseException]) -> None:
-    try:
-        if ctypes.CDLL(None, use_errno=True).unshare(_NEWNET) != 0:
-            raise Unavailable(f"may not have a network of its own: {os.strerror(ctypes.get_errno())}")
-        _find_out()
-        with places.a_house(trial) as house:
-            for number, chance in trial.points():
-                _point(trial, house, number, chance)
-    except BaseException as error:  # noqa: BLE001 - it is raised where it was called from
-        failed.append(error)
+def _run(trial: Trial) -> None:
+    _find_out()
+    with places.a_house(trial) as house:
+        for number, chance in trial.points():
+            _point(trial, house, number, chance)
 
 
 def _find_out() -> None:
-    """Whether this kernel loses and slows packets as they are to be."""
+    """Whether this kernel slows packets as they are to be."""
     try:
-        _do("ip link set lo up")
         _slow()
-        _lose(1, 10)
         _clear()
     except OSError as error:
         raise Unavailable(str(error)) from error
@@ -74,7 +54,7 @@ def _point(trial: Trial, house: House, number: int, chance: random.Random) -> No
         if "kbit" in kind:
             _slow()
         if "loss" in kind:
-            _lose(house.port, 30 if kind.startswith("30") else 10)
+            own_network.lose(house.port, 30 if kind.startswith("30") else 10)
         done = places.sync_until_done(home, tries=4, **places.SMALL, TRACEHOUSE_TIMEOUT=str(chance.choice([5, 20])))
         places.check_sync(trial, number, done, code=None)
     finally:
@@ -89,17 +69,9 @@ def _slow() -> None:
     _do("tc qdisc add dev lo root tbf rate 128kbit burst 4kb latency 300ms")
 
 
-def _lose(port: int, percent: int) -> None:
-    """Both ways: requests, and the acknowledgements and replies to them."""
-    _do("nft add table inet torture")
-    _do("nft add chain inet torture losing { type filter hook input priority 0 ; }")
-    for way in ("dport", "sport"):
-        _do(f"nft add rule inet torture losing tcp {way} {port} numgen random mod 100 < {percent} drop")
-
-
 def _clear() -> None:
     _do("tc qdisc del dev lo root", check=False)
-    _do("nft flush ruleset")
+    own_network.clear()
 
 
 def _do(words: str, *, check: bool = True) -> None:
