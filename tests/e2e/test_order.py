@@ -160,3 +160,24 @@ def test_a13_a_trace_that_is_only_looked_for_keeps_its_changes(home: Home, house
         assert _pass(home)
         assert [one.target for one in proxy.received[before:] if one.method == "POST"] == ["/v1/traces"]
     assert _said(house, "looked-for") == ("m2", "patched")
+
+
+def test_a13_a_change_that_is_made_a_second_time_is_made(home: Home, house: House) -> None:
+    job = home.start_job("""
+    run = cm.init_run(client_run_id="judged", capture_env=False, system_metrics=False)
+    for outcome in ("good", "bad", "good"):
+        run.rollout(step=0, session_id="judged-0").finish(outcome=outcome)
+        run.flush()
+        print(outcome, flush=True)
+        sys.stdin.readline()
+""")
+    assert job.stdout is not None
+    assert job.stdin is not None
+    for outcome in ("good", "bad", "good"):
+        assert job.stdout.readline() == f"{outcome}\n"
+        assert _pass(home)
+        with Held(house) as held:
+            assert held.trace("judged-0")["outcome"] == outcome
+        job.stdin.write("\n")
+        job.stdin.flush()
+    job.communicate(timeout=60)

@@ -61,7 +61,7 @@ class Patching:
     def _patch_rollouts(self, found: Round, patches: list[Patch]) -> list[Patch]:
         """Rollouts' patches go many in a request where the server takes them so; returns the others."""
         many = [patch for patch in patches if patch.fields and patch.kind == "trace" and not self._is_own(patch)]
-        left = self._rollouts.patch_many(many)
+        left = self._rollouts.patch_many(many, found.epoch.id)
         gone = {id(patch) for patch in many} - {id(patch) for patch in left}
         self._settle(found, [seq for patch in patches if id(patch) in gone for seq in patch.seqs])
         return [patch for patch in patches if id(patch) not in gone]
