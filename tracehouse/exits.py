@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tracehouse.spool.log import SessionLog
 
 _UNKNOWN = object()
+_LONGEST_TOLD = 10_000
 # the last instructions of functions that return a constant, and a variable
 _RETURNS = ((lambda: None).__code__.co_code[-2], (lambda value: value).__code__.co_code[-2])
 
@@ -90,7 +91,7 @@ class _Watch:
             return Ending("crashed", told(reported), 1)
         if self._code is not _UNKNOWN:
             code = code_of(self._code)
-            return Ending("failed" if code else "finished", f"SystemExit: {self._code}" if code else None, code)
+            return Ending("failed" if code else "finished", told(SystemExit(self._code)) if code else None, code)
         if self._outermost is None:
             return Ending("finished", None, None)
         return Ending("failed", "SystemExit", None)
@@ -120,9 +121,15 @@ def forget(session: Session) -> None:
 
 def at_exit() -> None:
     """Write how the process ended into the open sessions, and wait for the disk."""
-    ending = _watch.ending() if _watch is not None else Ending("finished", None, None)
+    try:
+        _tell(_watch.ending() if _watch is not None else Ending("finished", None, None))
+    finally:
+        writer.stop_all()
+
+
+def _tell(ending: Ending) -> None:
     parts: dict[SessionLog, list[Session]] = {}
-    for session in _open:
+    for session in list(_open):  # daemon threads begin and end some meanwhile
         if session.has_written:
             parts.setdefault(session.log, []).append(session)
     for sharing in parts.values():
@@ -130,13 +137,12 @@ def at_exit() -> None:
         sharing[0].exit(ending.status if tells else None, ending.exception, ending.code)
         for session in sharing:
             session.let_go()
-    writer.stop_all()
 
 
 def told(error: BaseException) -> str:
-    """``Type: message``, whatever the exception's own ``__str__`` does."""
+    """``Type: message``, whatever the exception's own ``__str__`` does, and however long that is: a record holds it."""
     try:
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}"[:_LONGEST_TOLD]
     except Exception:  # noqa: BLE001 - a user's __str__ can raise anything
         return type(error).__name__
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,45 @@ def test_e7_the_exception_is_named(tmp_path: Path) -> None:
     assert job.code == 1
     assert "ValueError: lost" in job.err
     assert _exit(tmp_path)["exception"] == "ValueError: lost"
+
+
+@pytest.mark.parametrize(
+    "ending,status",
+    [
+        ("raise KeyError('x' * 20_000_000)", "crashed"),
+        ("class Why:\n    def __str__(self): raise RuntimeError\nsys.exit(Why())", "failed"),
+    ],
+)
+def test_e7_the_end_is_told_whatever_the_exception_says(tmp_path: Path, ending: str, status: str) -> None:
+    jobs.run(BEGIN + ending, tmp_path)
+    assert _exit(tmp_path)["status"] == status
+    assert list((tmp_path / ".writers").iterdir()) == []
+
+
+def test_e3_a_with_block_raises_what_was_raised_in_it_however_long_that_is(tmp_path: Path) -> None:
+    body = "\n    ".join(("with cm.Run() as run, run.span('tool_use'):", "    raise KeyError('x' * 20_000_000)"))
+    job = jobs.run(f"try:\n    {body}\nexcept Exception as error:\n    print(type(error))", tmp_path)
+    assert job.out == "<class 'KeyError'>\n", job.err[-1000:]
+    [patch] = jobs.of_type(jobs.only_session(tmp_path), "trace_patch")
+    assert (patch["outcome"], patch["metadata"]["error"][:12]) == ("bad", "KeyError: 'x")
+
+
+def test_e7_the_end_is_told_though_threads_begin_sessions_meanwhile(tmp_path: Path) -> None:
+    # at the call of something that the exit does for each session, as a switch of threads there has it
+    script = """
+        def switch(frame, event, _):
+            if event == "call" and frame.f_code.co_name == "has_written":
+                sys.setprofile(None)
+                held.extend(cm.Run() for _ in range(50))
+
+        held = [cm.Run() for _ in range(3)]
+        sys.setprofile(switch)
+    """
+    job = jobs.run(BEGIN + textwrap.dedent(script), tmp_path)
+    assert job.err == ""
+    [run] = [session for session in jobs.sessions(tmp_path) if session.name.startswith("run-")]
+    assert [ended["status"] for ended in jobs.of_type(run, "exit")] == ["finished"]
+    assert list((tmp_path / ".writers").iterdir()) == []
 
 
 @pytest.mark.parametrize(

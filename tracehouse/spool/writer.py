@@ -220,7 +220,8 @@ class Writer:
 
     def give_up(self) -> None:
         """At a clean exit, after a last try: tell how many records this process takes with it."""
-        given_up = [log.give_up() for log in list(self._all.values())]
+        known = [ref() for ref in self._all.valuerefs()]  # not values(): daemon threads begin sessions meanwhile
+        given_up = [log.give_up() for log in known if log is not None]
         lost = sum(records for records, _ in given_up)
         if lost:
             say(
