@@ -9,6 +9,7 @@ from contextlib import closing
 
 import click
 
+from tracehouse.spool import layout
 from tracehoused.cli.common import resolve_spools
 from tracehoused.cli.progress import human
 from tracehoused.config import resolve
@@ -26,6 +27,7 @@ __all__ = ["rm"]
 
 _LONGEST = 1000
 _MOST = 10
+_WRITTEN = "a job is writing to it: end the job first"
 
 
 @click.command()
@@ -34,23 +36,25 @@ _MOST = 10
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def rm(session: str, spool: str | None, yes: bool) -> None:
     """Delete SESSION from the spool: an id, a pattern of ids, or a session's directory. What is at the server stays there."""
-    settings = resolve(environ=os.environ)
-    engine = Engine(settings, os.environ)
+    with closing(Engine(resolve(environ=os.environ), os.environ)) as engine:
+        _rm(engine, session, spool, yes)
+
+
+def _rm(engine: Engine, session: str, spool: str | None, yes: bool) -> None:
     found, other = _found(engine, session, spool)
-    engine.close()
     if not found:
         click.echo(f"no session {printable(session)} there", err=True)
         for one in other[:_MOST]:
             click.echo(f"{_name(one)} cannot be read: {printable(one.trouble, _LONGEST)}", err=True)
         sys.exit(1)
-    if any(one.state in ("running", "stalled") for one in found):
-        click.echo("a job is writing to it: end the job first", err=True)
+    if any(map(_is_written, found)):
+        click.echo(_WRITTEN, err=True)
         sys.exit(1)
     for one in found:
         click.echo(f"{one.kind} {_name(one)}: {_told(one)}")
     if not yes and not click.confirm("Delete it for good?", default=False):
         sys.exit(1)
-    troubles = [(one, trouble) for one in found if (trouble := _delete(one.session))]
+    troubles = [(one, trouble) for one in found if (trouble := _delete(engine, one))]
     for one, trouble in troubles:
         click.echo(f"{_name(one)}: {printable(trouble, _LONGEST)}", err=True)
     sys.exit(1 if troubles else 0)
@@ -58,18 +62,31 @@ def rm(session: str, spool: str | None, yes: bool) -> None:
 
 def _found(engine: Engine, session: str, spool: str | None) -> tuple[list[SessionStatus], list[SessionStatus]]:
     """Those that are meant, and those that may be, since nobody can read what their id is."""
-    if os.path.isdir(session) and os.sep in session:
-        return [look(engine, path) for path in session_dirs(session)[:1]], []
+    path = os.path.abspath(session)
+    if os.sep in session and layout.is_session_dir(os.path.basename(path)) and os.path.isdir(path):
+        return [look(engine, path)], []
     roots = resolve_spools(spool, resolve(environ=os.environ))
     every = [look(engine, path) for root in roots for path in session_dirs(root)]
-    meant = [s for s in every if fnmatch.fnmatchcase(s.id, session) or os.path.basename(s.session) == session]
+    # an id may look like a pattern, that others match
+    meant = [s for s in every if session in (s.id, os.path.basename(s.session))]
+    meant = meant or [s for s in every if fnmatch.fnmatchcase(s.id, session)]
     return meant, [s for s in every if s.is_unreadable]
 
 
-def _delete(session: str) -> str:
+def _is_written(one: SessionStatus) -> bool:
+    return one.state in ("running", "stalled")
+
+
+def _delete(engine: Engine, shown: SessionStatus) -> str:
     """Why it could not be, and what would help; "" when it was."""
+    session = shown.session
     try:
         with closing(Lease(session)):
+            now = look(engine, session)
+            if _is_written(now):
+                return _WRITTEN
+            if now.bytes > shown.bytes:
+                return "not deleted: more was recorded in it meanwhile"
             remove(session)
     except LeaseHeld as held:
         return f"an agent is at it ({held.holder}); try again"
