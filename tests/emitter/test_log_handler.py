@@ -138,3 +138,39 @@ def test_e3_a_message_that_cannot_be_formatted_never_raises_into_the_job(
     logger.warning("%d", "no number")
     logger.warning("kept")
     assert jobs.texts(jobs.only_session(tmp_path)) == ["kept"]
+
+
+_FULL = """
+    import logging, resource, signal, threading
+    from tracehouse.integrations.logs import LogHandler
+
+    class Handler(LogHandler):
+        def filter(self, record):
+            if record.name == "tracehouse":
+                told.set()
+            return True
+
+        def emit(self, record):
+            if record.name == "app":
+                inside.set(); told.wait()
+            super().emit(record)
+
+    inside, told = threading.Event(), threading.Event()
+    run = cm.init(session_id="s")
+    logging.getLogger().addHandler(Handler(run))
+    app = threading.Thread(target=logging.getLogger("app").warning, args=("from a thread",))
+    app.start(); inside.wait()
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    run.log_user("meanwhile")
+    app.join()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    print(run.flush())
+"""
+
+
+def test_e3_a_handler_that_records_waits_for_nobody_who_tells_it_of_a_full_disk(tmp_path: Path) -> None:
+    job = jobs.run(_FULL, tmp_path)
+    assert job.out == "True\n", job.err
+    assert sorted(jobs.texts(jobs.only_session(tmp_path))) == ["from a thread", "meanwhile"]

@@ -50,18 +50,25 @@ class SessionLog(Appender):
 
     def prepare(self) -> bool:
         """Settle directory, manifest and attempt now; False when the disk does not let us (append goes on regardless)."""
-        return self._alone(self._prepare, self.files.is_open)
+        is_open = self._alone(self._prepare, self.files.is_open)
+        self._tell()
+        return is_open
 
     def flush(self) -> bool:
         """``sync``, and False as well when anything was given up since the last flush."""
         done = self.sync()
+        self._tell()
         with self.lock:
             return not self._waiting.has_lost() and done
+
+    def _tell(self) -> None:
+        if not self._is_mine():
+            self.writer.trouble.tell()
 
     def sync(self) -> bool:
         """Write what waits and wait for the disk: data, then names. False when some of it waits still."""
         # one at a time: what another one has in hand is not on the disk yet
-        if not self.lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as threading.Condition asks
+        if not self._is_mine():
             with self._sync_lock:
                 return self._sync()
         # in the middle of a call of this thread's: another one that syncs may be waiting for that to end
@@ -71,6 +78,10 @@ class SessionLog(Appender):
             return self._sync()
         finally:
             self._sync_lock.release()
+
+    def _is_mine(self) -> bool:
+        """This thread is in the middle of a call here."""
+        return bool(self.lock._is_owned())  # type: ignore[attr-defined]  # noqa: SLF001 - as threading.Condition asks
 
     def _sync(self) -> bool:
         if self._is_syncing:

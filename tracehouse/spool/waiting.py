@@ -88,7 +88,7 @@ class Waiting:
     def failed(self, error: OSError) -> None:
         self.failure = errno.errorcode.get(error.errno or 0, "EIO")
         self._retry_at = time.monotonic() + RETRY_SECONDS
-        self._writer.tell(self._directory, error, self.losses)
+        self._writer.trouble.note(self._directory, error, self.losses)
 
     def are_due(self, now: bool) -> bool:
         """There are some, and the disk is to be tried: ``now``, or some time after it failed."""

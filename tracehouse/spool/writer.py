@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from tracehouse.spool import durable, headers, layout, liveness, manifest
 from tracehouse.spool.flag import Flag
+from tracehouse.spool.trouble import Trouble
 from tracehouse.telling import say
 
 TYPE_CHECKING = False
@@ -22,14 +23,12 @@ if TYPE_CHECKING:
     from tracehouse.spool.appending import Appender
     from tracehouse.spool.budget import Budget
     from tracehouse.spool.log import SessionLog
-    from tracehouse.spool.losses import Losses
     from tracehouse.spool.manifest import Manifest
 
 SEGMENT_BYTES = 32 * 1024 * 1024
 MEMORY_BYTES = 8 * 1024 * 1024
 MAX_OPEN = 64
 SYNC_SECONDS = 1.0
-TELL_SECONDS = 60.0
 _BUDGETS = ("TRACEHOUSE_SPOOL_MAX_BYTES", "TRACEHOUSE_SPOOL_MAX_FILES", "TRACEHOUSE_SPOOL_FULL")
 _MANY = 32  # beyond so many sessions one syncfs is cheaper than their fsyncs
 
@@ -57,7 +56,7 @@ class Writer:
         self._all: WeakValueDictionary[str, SessionLog] = WeakValueDictionary()
         self.boot_id = liveness.boot_id()
         self.budget = _budget(root)
-        self._told_at = -TELL_SECONDS
+        self.trouble = Trouble(MEMORY_BYTES)
         self._reset()
 
     def _reset(self) -> None:
@@ -185,25 +184,6 @@ class Writer:
         with self._lock:
             self._open.pop(log, None)
 
-    def tell(self, directory: str, error: OSError, losses: Losses) -> None:
-        """Once a minute: what is wrong with the spool, and what it has cost."""
-        now = time.monotonic()
-        if now - self._told_at < TELL_SECONDS:
-            return
-        # before it is told: a handler of the logger may log here
-        before, self._told_at = self._told_at, now
-        is_told = say(
-            "warning",
-            "cannot write to the spool %s: %s. Records wait in memory (up to %d MiB), then are dropped and counted (%d so far). "
-            "Free space, or check quota and permissions; nothing already written is affected.",
-            directory,
-            error,
-            MEMORY_BYTES >> 20,
-            losses.records,
-        )
-        if not is_told:
-            self._told_at = before
-
     def sync_dirty(self) -> None:
         """Everything written so far to the disk, for all sessions."""
         with self._lock:
@@ -268,6 +248,7 @@ class Writer:
                     return
                 wake.take(0)
                 self._try(self.sync_dirty)
+                self._try(self.trouble.tell)
             self._try(self._keep_to_budget)
             if time.monotonic() - beat_at >= liveness.HEARTBEAT_SECONDS:
                 beat_at = time.monotonic()
@@ -307,6 +288,7 @@ def stop_all() -> None:
     for writer in list(_writers.values()):
         writer.budget = None  # what waits is the last of it, and tells how it ended
         writer.sync_dirty()
+        writer.trouble.tell()
         writer.give_up()
         writer.stop()
 
