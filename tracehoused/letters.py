@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from tracehouse.exceptions import TracehouseError
+from tracehouse.spool.manifest import Manifest
 from tracehoused.identities.identity import NoCredential
+from tracehoused.unreadable import TROUBLES, why
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.deadletter import DeadLetter
 from tracehoused.upload.engine import Destination, Engine
@@ -17,11 +19,13 @@ from tracehoused.upload.redelivery import record_of, redeliver
 __all__ = ["Selection", "drop", "letters_of", "records_of", "retry"]
 
 Selection = Callable[[DeadLetter], bool]
+# each time all that are left are written anew
+_MOST_NOTED = 200
 
 
 @dataclass(frozen=True)
 class Retried:
-    """How many were accepted, how many are left, and what stopped it, if something did."""
+    """How many were accepted, how many are left, and what stopped it, or one of them, if something did."""
 
     accepted: int
     left: int
@@ -41,23 +45,39 @@ def letters_of(engine: Engine, session: str) -> list[DeadLetter]:
 
 
 def retry(engine: Engine, session: str, chosen: Selection) -> Retried:
-    """Send the chosen ones again, each for itself. TracehouseError, OSError when that cannot be begun."""
-    accepted, trouble = 0, ""
+    """Send the chosen ones again, each for itself. TracehouseError, OSError when that cannot be begun, or noted."""
     with engine.at(session) as (manifest, context):
-        kept: list[DeadLetter] = []
-        for letter in context.dead.all():
-            again: DeadLetter | None = letter
-            if chosen(letter) and not trouble:
-                try:
-                    again = redeliver(context, manifest, letter)
-                except Halt as halt:
-                    trouble = str(halt)
-            if again is None:
-                accepted += 1
-            else:
-                kept.append(again)
-        _keep(context, kept)
-    return Retried(accepted, len(kept), trouble)
+        left = {letter.key: letter for letter in context.dead.all()}
+        before = len(left)
+        try:
+            trouble = _send(context, manifest, filter(chosen, list(left.values())), left)
+        finally:
+            if context.still_ours():
+                _keep(context, list(left.values()))
+    return Retried(before - len(left), len(left), trouble)
+
+
+def _send(
+    context: Context, manifest: Manifest, chosen: Iterable[DeadLetter], left: dict[tuple[str, int, str], DeadLetter]
+) -> str:
+    """What is accepted goes from ``left``; what stopped it, or one of them."""
+    trouble = ""
+    often = 1 + len(left) // _MOST_NOTED
+    for letter in chosen:
+        try:
+            again = redeliver(context, manifest, letter)
+        except Halt as halt:
+            return str(halt)
+        except TROUBLES as error:
+            trouble = why(context.session, error)
+            continue
+        if again is not None:
+            left[letter.key] = again
+            continue
+        del left[letter.key]
+        if len(left) % often == 0:  # a server without keys would take it twice, should this process be killed
+            _keep(context, list(left.values()))
+    return trouble
 
 
 def drop(engine: Engine, session: str, chosen: Selection) -> int:

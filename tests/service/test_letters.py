@@ -1,0 +1,80 @@
+"""Dead letters that are sent again: what was accepted is done with, whatever becomes of the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.service.support import Site
+from tests.support.servers import Received, reply, serving
+from tracehouse.spool.layout import segment_name
+
+_TWO = 'cm.init(session_id="t1"); [cm.log_user(f"poison {word}") for word in sys.argv[1:]]; cm.finish()'
+
+
+class _Picky:
+    """A server of the base protocol that refuses what is poison, until it is told not to. ``taken``: of that, what it then took."""
+
+    def __init__(self) -> None:
+        self.picky = True
+        self.taken: list[str] = []
+        self.victim: subprocess.Popen[bytes] | None = None
+
+    def __call__(self, connection: Any, request: Received) -> bool:
+        if request.target == "/v1/capabilities":
+            return reply(404)(connection, request)
+        if b"poison" in request.body:
+            if self.picky:
+                return reply(422, b'{"detail":"no poison"}')(connection, request)
+            if self.victim is not None and self.taken:
+                self.victim.send_signal(signal.SIGKILL)
+                return False
+            self.taken += [span["attributes"]["text"] for span in json.loads(request.body)["spans"]]
+        return reply(200, b'{"id":"x-1","ingested":1,"dropped":0}')(connection, request)
+
+
+def _letters(site: Site) -> list[dict[str, Any]]:
+    told = site.tracehouse("deadletters", "list", "--json").stdout.splitlines()
+    return sorted(map(json.loads, told), key=lambda letter: (letter["epoch"], letter["seq"]))
+
+
+def test_a1_a_dead_letter_that_was_accepted_is_not_sent_again_where_another_cannot_be_read(
+    alone: Site, tmp_path: Path
+) -> None:
+    picky = _Picky()
+    with serving(picky) as server:
+        alone.environ.update(TRACEHOUSE_API_BASE=server.url)
+        for word in "ab":
+            alone.finished_job(_TWO, word)
+        assert alone.tracehouse("sync", check=False).returncode == 1
+        last = _letters(alone)[-1]
+        os.link(Path(last["session"], segment_name(last["epoch"], last["n"])), tmp_path / "backup")
+        picky.picky = False
+        for said in ("1 accepted, 1 left", "0 accepted, 1 left"):
+            done = alone.tracehouse("deadletters", "retry", check=False)
+            assert said in done.stdout
+            assert "2 links" in done.stderr
+        assert len(picky.taken) == 1
+        (tmp_path / "backup").unlink()
+        assert "1 accepted, 0 left" in alone.tracehouse("deadletters", "retry").stdout
+        assert sorted(picky.taken) == ["poison a", "poison b"]
+
+
+def test_a1_a_dead_letter_that_was_accepted_is_not_sent_again_after_a_kill(alone: Site) -> None:
+    picky = _Picky()
+    with serving(picky) as server:
+        alone.environ.update(TRACEHOUSE_API_BASE=server.url)
+        alone.finished_job(_TWO, "a", "b")
+        assert alone.tracehouse("sync", check=False).returncode == 1
+        picky.picky = False
+        words = [sys.executable, "-m", "tracehoused.cli", "deadletters", "retry"]
+        picky.victim = subprocess.Popen(words, env=alone.environ)
+        assert picky.victim.wait(60) == -signal.SIGKILL
+        picky.victim = None
+        assert "1 accepted, 0 left" in alone.tracehouse("deadletters", "retry").stdout
+        assert sorted(picky.taken) == ["poison a", "poison b"]
