@@ -78,3 +78,14 @@ def test_a1_a_dead_letter_that_was_accepted_is_not_sent_again_after_a_kill(alone
         picky.victim = None
         assert "1 accepted, 0 left" in alone.tracehouse("deadletters", "retry").stdout
         assert sorted(picky.taken) == ["poison a", "poison b"]
+
+
+def test_a_dead_letter_is_shown_by_its_name_alone(alone: Site) -> None:
+    with serving(_Picky()) as server:
+        alone.environ.update(TRACEHOUSE_API_BASE=server.url)
+        alone.finished_job(_TWO, "a")
+        assert alone.tracehouse("sync", check=False).returncode == 1
+        [letter] = _letters(alone)
+        shown = json.loads(alone.tracehouse("deadletters", "show", letter["record"]).stdout)
+        assert shown["data"]["attributes"]["text"] == "poison a"
+        assert "no dead letter" in alone.tracehouse("deadletters", "show", "0-1", check=False).stderr

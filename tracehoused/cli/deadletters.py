@@ -53,11 +53,13 @@ def list_(where: str | None, as_json: bool) -> None:
 
 
 @deadletters.command()
-@_where
-@click.argument("record", metavar="EPOCH-SEQ")
-def show(where: str | None, record: str) -> None:
-    """One record with its reason, as JSON."""
-    engine, sessions = _sessions(where)
+@click.argument("words", metavar="[SPOOL|SESSION] EPOCH-SEQ", nargs=-1, required=True)
+def show(words: tuple[str, ...]) -> None:
+    """One record with its reason, as JSON; EPOCH-SEQ as `list` names it."""
+    *places, record = words
+    if len(places) > 1:
+        raise click.UsageError("one spool or session, and one record")
+    engine, sessions = _sessions(places[0] if places else None)
     for session in sessions:
         for told in _records(engine, session, record, []):
             click.echo(json.dumps(told, indent=1))
