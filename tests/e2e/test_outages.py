@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.support.home import Home
+import json
+from collections import Counter
+
+import pytest
+
+from tests.support.home import Held, Home
 from tests.support.house import House
 from tests.support.proxy import Fault, proxied, reset, status
 from tests.support.servers import Received
@@ -59,3 +64,46 @@ def test_a4_a_line_on_which_some_of_it_gets_through_is_no_server_that_is_away(ho
         proxy.rule = lambda request: None
         assert engine.drain(session).outcome.complete
         engine.close()
+
+
+@pytest.mark.parametrize("asked", ["PATCH /v1/runs/", "POST /v1/traces"])
+def test_a4_a_404_from_a_server_that_has_the_run_sends_nothing_of_it_again(
+    home: Home, house: House, asked: str
+) -> None:
+    points: Counter[tuple[int, float]] = Counter()
+    method, path = asked.split()
+    is_deployed = False
+
+    def rule(request: Received) -> Fault | None:
+        nonlocal is_deployed
+        if request.target.endswith("/metrics"):
+            points.update((point["step"], point["value"]) for point in json.loads(request.body)["points"])
+        if is_deployed or sum(points.values()) < 3 or request.method != method or not request.target.startswith(path):
+            return None
+        is_deployed = True
+        return status(404, b"no such route")
+
+    with proxied(house.url, rule, plain=True) as proxy:
+        home.environ["TRACEHOUSE_API_BASE"] = proxy.url
+        job = home.start_job(
+            """
+    run = cm.init_run(client_run_id=sys.argv[1], capture_env=False, system_metrics=False)
+    for n in range(3): run.log({"a": n})
+    run.flush()
+    print("there", flush=True)
+    sys.stdin.readline()
+    run.rollout(step=0, session_id=f"{sys.argv[1]}-0").finish(outcome="good")
+    run.finish()
+""",
+            method,
+        )
+        assert job.stdout is not None
+        assert job.stdout.readline() == "there\n"
+        home.sync()
+        job.communicate("\n", timeout=60)
+        assert home.sync().code == 0
+    assert is_deployed
+    assert set(points.values()) == {1}
+    with Held(house) as held:
+        assert held.run(method)["status"] == "finished"
+        assert held.trace(f"{method}-0")["outcome"] == "good"

@@ -43,7 +43,7 @@ class Creating:
             self._update(found, record)
         rollouts = [record for record in ready if not self._is_main(record)]
         run_id = str(self._context.checkpoint.state.facts["server_id"])
-        failed = self._rollouts.create(rollouts, run_id, self._pool, found)
+        failed = self._rollouts.create(rollouts, run_id, self._pool, found, self._creation.is_known)
         if failed:
             hold_spans()
             self._patching.hold(failed)

@@ -29,12 +29,16 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}[0-9.]
 
 
 class Endings:
-    """``liveness(epoch)``: True its writer lives, False it is proven dead, None nobody can say."""
+    """``liveness(epoch)``: True its writer lives, False it is proven dead, None nobody can say. ``is_known()``: ask the server whether it
+    still has the session; Halt when it cannot be asked."""
 
-    def __init__(self, context: Context, kind: str, liveness: Callable[[Epoch], bool | None]) -> None:
+    def __init__(
+        self, context: Context, kind: str, liveness: Callable[[Epoch], bool | None], is_known: Callable[[], bool]
+    ) -> None:
         self._context = context
         self._kind = kind
         self._liveness = liveness
+        self._is_known = is_known
 
     def dead(self, epochs: list[Epoch]) -> set[str]:
         """Writers that died without a word. To be asked before the segments are measured."""
@@ -134,9 +138,10 @@ class Endings:
             context.checkpoint.fact("status_sent", mark)
             context.checkpoint.fact("said", said + 1)
             return True
-        if answer.verdict in (Verdict.MISSING, Verdict.DELETED):
-            kind = "forgotten" if answer.verdict is Verdict.MISSING else "deleted"
-            raise Halt(kind, answer.reason, scope="session")
+        if answer.verdict is Verdict.DELETED:
+            raise Halt("deleted", answer.reason, scope="session")
+        if answer.verdict is Verdict.MISSING and not self._is_known():
+            raise Halt("forgotten", answer.reason, scope="session")
         context.troubles.append(f"its status could not be told: {answer.reason}")
         return False
 

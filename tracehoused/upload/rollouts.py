@@ -8,7 +8,7 @@ from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
-from typing import TypeVar
+from typing import Callable, TypeVar
 
 from tracehouse.spool import layout
 from tracehouse.spool import record as framing
@@ -36,8 +36,11 @@ class Ids:
         self._context = context
         self._known = context.checkpoint.rollouts
 
-    def create(self, records: list[Record], run_id: str, pool: ThreadPoolExecutor, found: Round) -> list[Record]:
-        """Upsert them, many in a request or several at a time; returns those to be tried again later."""
+    def create(
+        self, records: list[Record], run_id: str, pool: ThreadPoolExecutor, found: Round, is_known: Callable[[], bool]
+    ) -> list[Record]:
+        """Upsert them, many in a request or several at a time; returns those to be tried again later. ``is_known()``: ask the server
+        whether it still has their run; Halt when it cannot be asked."""
         failed: list[Record] = []
         records = self._create_many(records, run_id, failed)
         for record, answer in zip(
@@ -46,10 +49,10 @@ class Ids:
             session_id = _session_id(record)
             if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
                 self._remember([(session_id, str(answer.body["id"]))])
-            elif answer.verdict is Verdict.RETRY:
-                self._fail([record], answer, failed)
-            elif answer.verdict is Verdict.MISSING:
+            elif answer.verdict is Verdict.MISSING and not is_known():
                 raise Halt("forgotten", answer.reason, scope="session")  # it names the run, by the server's id
+            elif answer.verdict in (Verdict.RETRY, Verdict.MISSING):
+                self._fail([record], answer, failed)
             else:
                 n = found.numbers[record.seq]
                 self._context.bury(found.epoch.id, n, record, CREATE, answer.status, answer.reason, parked=False)

@@ -55,9 +55,9 @@ class Uploader:
         self._checkpoint = context.checkpoint
         self._manifest = manifest
         self._limits = limits
-        self._endings = Endings(context, manifest.kind, liveness)
         self._pool = pool
         self._creation = Creation(context, manifest)
+        self._endings = Endings(context, manifest.kind, liveness, self._creation.is_known)
         self._rollouts = rollouts.Ids(context)
         self._started_again = False
         self._more_left = False  # than media whose files may come
