@@ -47,6 +47,27 @@ def test_e2_records_in_doubt_that_cannot_be_read_back_are_told_to_be_lost(tmp_pa
     assert jobs.texts(session) == ["after"]
 
 
+_SYNCED = """
+import os
+import tracehouse as cm
+run = cm.init(session_id="s")
+run.log_user("x")
+print(run.flush(), run.flush(), run.finish(), len([name for name in os.listdir(run.spool_path) if name.endswith(".jsonl")]))
+"""
+
+
+def test_e2_a_spool_in_a_directory_that_may_not_be_read_is_synced_as_far_as_can_be(tmp_path: Path) -> None:
+    strace = lanes.needs_tool("strace")
+    unreadable = ["-P", str(tmp_path), "-e", "trace=openat", "-e", "inject=openat:error=EACCES"]
+    done = subprocess.run(
+        [strace, "-f", "-o", "/dev/null", *unreadable, sys.executable, "-c", _SYNCED],
+        env=jobs.environ(tmp_path / "spool"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "True True True 1\n", done.stderr
+
+
 _REFUSED = """
 import errno, time
 from tracehouse.spool import writer

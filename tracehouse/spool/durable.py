@@ -45,8 +45,11 @@ def sync_file(path: str) -> bool:
 
 
 def sync_dir(path: str) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Make the names in a directory durable, where that can be done at all."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return  # that of everybody's homes or scratch directories, which one may pass through and not read
     try:
         os.fsync(fd)
     except OSError as error:
