@@ -80,6 +80,14 @@ def touch(path: str) -> None:
         pass
 
 
+def has_name(fd: int) -> bool:
+    """Whether an open file can still be found by a name; "no" where the system cannot say."""
+    try:
+        return os.fstat(fd).st_nlink > 0
+    except OSError:
+        return False
+
+
 def create(path: str, data: bytes, *, durable: bool = True) -> None:
     """Write a new 0600 file; FileExistsError when there is one. On failure nothing stays behind."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)

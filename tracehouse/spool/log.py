@@ -153,8 +153,10 @@ class SessionLog(Appender):
         """What a sync is to try: files that are closed; of the open one a descriptor (-1: none), path, synced and present size; the last
         seq; and whether nothing waits besides. None where there is no descriptor to be had."""
         self._dirty = False
-        self._write_waiting(now=True)
         files = self.files
+        if files.is_removed and not self._only_writes:
+            self._seal()
+        self._write_waiting(now=True)
         try:
             fd = os.dup(files.fd) if files.fd >= 0 else -1
         except OSError as error:
@@ -164,18 +166,30 @@ class SessionLog(Appender):
         path = files.path if fd >= 0 else ""
         return files.unsynced.copy(), fd, path, files.synced_size, files.size, self._seq, not self._waiting.records
 
+    def _seal(self) -> bool:
+        if self.files.is_removed:
+            path = self.files.path
+            self._waiting.failed(FileNotFoundError(errno.ENOENT, "removed while it was written to", path))
+            self._take_back([(path, self.files.synced_size)])
+            self._mark_dirty()
+        return super()._seal()
+
     def _rewrite(self, doubtful: list[tuple[str, int]], error: OSError) -> None:
         """After a failed fsync the disk may lack what was written since the last good one: write it again elsewhere."""
-        waiting = self._waiting
-        waiting.failed(error)
+        self._waiting.failed(error)
+        self._take_back(doubtful)
         segments = [path for path, _ in doubtful]
         if self.files.path in segments:
-            self._seal()
-        again, is_all = headers.read_back(doubtful, self.files.seed)
+            super()._seal()
+        self.files.unsynced.abandon(segments)
+        self._mark_dirty()
+
+    def _take_back(self, doubtful: list[tuple[str, int]]) -> None:
+        """What was written to these segments, from there on, waits again."""
+        waiting, files = self._waiting, self.files
+        again, is_all = headers.read_back([(files.readable(path), start) for path, start in doubtful], files.seed)
         for seq, kind, data in again:
             waiting.keep(seq, kind, data)
         if not is_all:
             # neither surely on the disk nor in memory: given up, at most so many
             waiting.lose(0, max(1, self._last_seq() - self._synced_seq - len(waiting.records)))
-        self.files.unsynced.abandon(segments)
-        self._mark_dirty()

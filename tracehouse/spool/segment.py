@@ -70,6 +70,15 @@ class Segments:
         """Of the session, once it is open: this writer has a segment in it."""
         return self._n > 0
 
+    @property
+    def is_removed(self) -> bool:
+        """Someone removed the open segment: what is written to it is for nobody."""
+        return self.fd >= 0 and not durable.has_name(self.fd)
+
+    def readable(self, path: str) -> str:
+        """By which name to read a segment: of one that was removed while it is open, the one that the system has for it (Linux)."""
+        return f"/dev/fd/{self.fd}" if path == self.path and self.is_removed else path
+
     def begin(self, seq: int, next_step: int | None) -> None:
         """Open the next segment, whose header has this seq."""
         path, fd = self._create()

@@ -100,12 +100,15 @@ class Writer:
         """Directories and lock file; OSError when the disk does not let us, or the budget is used up."""
         self.check_room()
         with self._lock:
-            if self._lock_fd >= 0:
-                return
-            durable.private_dir(self.root)
-            writers = self._writers_dir
-            durable.private_dir(writers)
-            self._lock_fd = liveness.create_lock(writers, self.epoch, self.now())
+            if self._lock_fd < 0 or not durable.has_name(self._lock_fd):
+                durable.private_dir(self.root)
+                durable.private_dir(self._writers_dir)
+                self._take_lock()
+
+    def _take_lock(self) -> None:
+        former, self._lock_fd = self._lock_fd, liveness.create_lock(self._writers_dir, self.epoch, self.now())
+        if former >= 0:
+            os.close(former)
 
     def check_room(self) -> None:
         """OSError when the spool's budget is used up, and more is to be dropped."""
@@ -270,6 +273,9 @@ class Writer:
 
     def _beat(self) -> None:
         try:
+            with self._lock:
+                if self._lock_fd >= 0 and not durable.has_name(self._lock_fd):
+                    self._take_lock()  # someone removed it: without one this process passes for dead
             os.utime(self._lock_fd)
         except OSError:
             pass  # a full or vanished disk: the flock and the pid still tell

@@ -1,0 +1,48 @@
+"""E2: what someone removes while a job writes to it, by hand or as old files, costs nothing that is logged from then on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import jobs, lanes
+
+_REMOVED = """
+    import glob, shutil
+    run = cm.init(session_id="s")
+    run.log_user("before"); run.flush()
+    for path in map(os.path.realpath, glob.glob(sys.argv[1].format(session=run.spool_path))):
+        os.unlink(path) if os.path.isfile(path) else shutil.rmtree(path)
+    run.log_user("after")
+    print({wait}, end=" ")
+    run.log_user("at last")
+    print(run.finish())
+"""
+
+
+@pytest.mark.parametrize(
+    "what,wait", [("{session}/*.jsonl", "run.flush()"), ("{session}", "True"), ("{session}/..", "run.flush()")]
+)
+def test_e2_what_is_logged_after_its_segment_was_removed_is_kept(tmp_path: Path, what: str, wait: str) -> None:
+    lanes.needs_linux()
+    job = jobs.run(_REMOVED.replace("{wait}", wait), tmp_path / "spool", what)
+    assert job.out == "True True\n", job.err
+    assert "removed while it was written to" in job.err
+    session = jobs.only_session(tmp_path / "spool")
+    assert jobs.texts(session) == ["after", "at last"]
+    assert jobs.of_type(session, "close")
+
+
+def test_a7_a_living_job_whose_lock_was_removed_has_one_again(tmp_path: Path) -> None:
+    script = """
+        from tracehouse.spool import liveness
+        liveness.HEARTBEAT_SECONDS = 0.05
+        run = cm.init(session_id="s")
+        run.log_user("x")
+        [name] = os.listdir(locks := os.environ["TRACEHOUSE_SPOOL_DIR"] + "/.writers")
+        os.unlink(os.path.join(locks, name))
+        while not (found := liveness.read_lock(locks, name[:16])): pass
+        print(liveness.lives_here(found))
+    """
+    assert jobs.run(script, tmp_path).out == "True\n"
