@@ -8,6 +8,8 @@ import os
 import re
 import socket
 import stat
+import sys
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -20,6 +22,8 @@ from tests.support.house import House
 from tests.support.waiting import wait_until
 from tracehoused.http.retry import Verdict
 from tracehoused.service import snapshot
+from tracehoused.service.lookout import Lookout
+from tracehoused.service.watcher import Hints
 
 _TALKER = """
     run = cm.init_run(project="p", client_run_id="r1", system_metrics=False, capture_env=False)
@@ -153,6 +157,33 @@ def test_the_port_is_open_on_the_loopback_alone_and_a_scraper_that_says_nothing_
         assert "tracehouse_sessions" in _scrape(port)
     alone.tracehoused("stop")
     assert not is_alive(pid)
+
+
+def test_what_is_told_while_sessions_come_and_go_is_told(tmp_path: Path) -> None:
+    lookout = Lookout([str(tmp_path / "spool")], str(tmp_path / "state"), rescan_every=60.0, dead_after=60.0)
+    spool = Path(*lookout.spools.find())
+    lookout.open()
+    ended = threading.Event()
+    hints = Hints(sessions={str(spool / f"run-{number}") for number in range(3000)})
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            for _ in lookout.hinted(hints, 0.0):
+                pass
+            lookout.sessions.clear()
+
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(500):
+            snapshot.take(lookout, snapshot.Counts(), 1.0)
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(often)
+        lookout.close()
 
 
 def test_a_textfile_is_replaced_whole_and_readable_by_the_collector(site: Site) -> None:

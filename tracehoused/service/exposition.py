@@ -68,6 +68,8 @@ class Exposition:
                     self._answer(connection)
             except OSError:
                 continue  # who asked has gone
+            except Exception:  # a thread's top: nobody could ask any more
+                log.exception("a defect kept the metrics from being told")
 
     def _answer(self, connection: socket.socket) -> None:
         request = b""

@@ -22,10 +22,13 @@ import json
 import os
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from tracehouse.spool import durable
 from tracehoused.service.lookout import Lookout
+from tracehoused.service.spools import Spool
+from tracehoused.service.tracked import Tracked
 
 __all__ = ["FORMAT", "NAME", "Counts", "read", "take", "write"]
 
@@ -53,12 +56,12 @@ class Counts:
 
 
 def take(lookout: Lookout, counts: Counts, now: float) -> dict[str, Any]:
-    """The part of a snapshot that changes; ``now`` is monotonic."""
+    """The part of a snapshot that changes; ``now`` is monotonic. From any thread: the agent's own goes on meanwhile."""
     sessions = list(lookout.sessions.values())
     states = Counter(_state(session.state, session.pending_since) for session in sessions)
     waits = [now - s.pending_since for s in sessions if s.pending_since is not None and s.state != "stopped"]
-    notes = [note for spool in lookout.spools.values() for _, note in spool.ledger.items()]
-    spools = [_spool(path, lookout) for path in lookout.spools]
+    notes = [note for spool in list(lookout.spools.values()) for _, note in spool.ledger.items()]
+    spools = [_spool(spool, sessions, lookout) for spool in list(lookout.spools.values())]
     return {
         "format": FORMAT,
         "problem": lookout.watcher.problem,
@@ -94,9 +97,9 @@ def _state(state: str, pending_since: float | None) -> str:
     return "live" if state == "live" and pending_since is None else "pending"
 
 
-def _spool(path: str, lookout: Lookout) -> dict[str, Any]:
-    spool = lookout.spools[path]
-    here = [session for session in lookout.sessions.values() if os.path.dirname(session.path) == path]
+def _spool(spool: Spool, sessions: Iterable[Tracked], lookout: Lookout) -> dict[str, Any]:
+    path = spool.path
+    here = [session for session in sessions if os.path.dirname(session.path) == path]
     notes = [note for _, note in spool.ledger.items()]
     return {
         "path": path,
