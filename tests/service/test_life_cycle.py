@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -144,6 +145,18 @@ def test_sighup_reads_the_configuration_again_and_keeps_the_old_one_when_that_is
     assert alone.pidfile()["pid"] == pid
 
 
+def test_sighup_with_what_cannot_be_used_does_not_end_the_agent(alone: Site) -> None:
+    pid = alone.start()
+    config = alone.config / "config.toml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for text, word in ((f'log_file = "{config}/x/log"', "Not a directory"), (f"metrics_port = {port}", "in use")):
+            config.write_text(text)
+            os.kill(pid, signal.SIGHUP)
+            wait_until(lambda: any(word in line["message"] for line in alone.log()), what=word)  # noqa: B023
+    assert f"stopped, pid {pid}" in alone.tracehoused("stop").stdout
+
+
 def test_foreground_ends_by_sigterm_with_0(alone: Site) -> None:
     program = "from tracehoused.cli.main import tracehoused; tracehoused()"
     process = subprocess.Popen(
@@ -167,6 +180,17 @@ def test_a_signal_that_comes_before_there_is_anything_to_stop_stops_it(alone: Si
     listens = next(n for n, line in lines if "rt_sigaction(SIGUSR2, {sa_handler=0x" in line)
     done = subprocess.run(
         [*signalling("rt_sigaction", name, listens), *program, "start", "--foreground"],
+        env=alone.environ, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "stopped" in done.stderr
+
+
+@pytest.mark.parametrize("call", ["flock", "inotify_init1"])
+def test_who_asks_after_an_agent_that_has_just_begun_does_not_end_it(alone: Site, call: str) -> None:
+    program = [sys.executable, "-c", "from tracehoused.cli.main import tracehoused; tracehoused()"]
+    done = subprocess.run(
+        [*signalling(call, "USR2", 1), *program, "run-once"],
         env=alone.environ, capture_output=True, text=True, timeout=30,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

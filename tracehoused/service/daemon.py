@@ -18,8 +18,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Callable
 
 from tracehouse.exceptions import SpoolError, TracehouseError
+from tracehouse.spool import durable
 from tracehouse.spool.places import default_config_dir
-from tracehoused.config import config_path, resolve
+from tracehoused.config import Settings, config_path, resolve
 from tracehoused.service import logfile, snapshot
 from tracehoused.service.agent import Agent
 from tracehoused.service.exposition import Exposition
@@ -72,12 +73,13 @@ class Service:
 
     def run(self) -> AgentProcess | None:
         """Be the agent until told to stop: None; or the agent that there is already. TracehouseError, OSError if it cannot be."""
+        self._listen()  # first: whoever knows its pid may send it a signal
         other = self._pidfile.take(self._told())
         if other is not None:
             return other
         try:
             with _reason_logged():
-                self._listen()
+                self._log_as(self._settings)
                 self._serve()
                 while self._again and not self._ended:
                     self._again = False
@@ -90,12 +92,13 @@ class Service:
 
     def run_once(self) -> tuple[AgentProcess | None, bool]:
         """One try for all there is: (the agent that runs already, whether nothing is left)."""
+        self._listen()
         other = self._pidfile.take(self._told())
         if other is not None:
             return other, False
         try:
             with _reason_logged():
-                self._listen()
+                self._log_as(self._settings)
                 self._serve(once=True)
         finally:
             self._pidfile.release()
@@ -111,11 +114,13 @@ class Service:
             "manager": "systemd" if self._notifier.is_managed else "",
         }
 
-    def _serve(self, *, once: bool = False) -> None:
-        settings = self._settings
+    def _log_as(self, settings: Settings) -> None:
         path = None if self._terminal else settings.log_file
         terminal = sys.stderr if self._terminal else None
         logfile.begin(settings.log_level, path, most=settings.log_max_bytes, keep=settings.log_keep, terminal=terminal)
+
+    def _serve(self, *, once: bool = False) -> None:
+        settings = self._settings
         self._engine = Engine(settings, self._environ, copy_every=_COPY_SECONDS)
         self._engine.on_sent(self._counts.sent)
         self._engine.on_answer(self._counts.answered)
@@ -126,16 +131,17 @@ class Service:
             dead_after=settings.dead_after,
             credentials=_keys(self._environ),
         )
+        self._lookout = lookout
         self._keeping = Keeping(self._engine, lookout, settings)
         self._exposition = Exposition(settings, self._take)
         self._agent = Agent(self._engine, lookout, jobs=settings.jobs, beat=self._beat)
-        self._lookout = lookout
         lookout.open()
         self._refuse_to_start()
         self._heed()
         log.info("tracehoused %s started, pid %d", _version(), os.getpid())
         try:
-            self._exposition.start()
+            self._expose()
+            self._served = True
             if once:
                 self._agent.run_once()
             else:
@@ -152,7 +158,14 @@ class Service:
         spools = self._lookout.spools
         if spools.unusable and not spools and not self._served:
             raise SpoolError("; ".join(spools.unusable.values()))
-        self._served = True
+
+    def _expose(self) -> None:
+        try:
+            self._exposition.start()
+        except OSError as error:
+            if not self._served:
+                raise
+            log.error("its metrics cannot be asked for: %s", error)
 
     def _beat(self) -> None:
         """After each look through the spools."""
@@ -200,10 +213,14 @@ class Service:
 
     def _reload(self) -> None:
         try:
-            self._settings = resolve(self._flags, environ=self._environ)
-            log.info("the configuration was read again")
-        except TracehouseError as error:
+            settings = resolve(self._flags, environ=self._environ)
+            durable.private_dir(settings.state_dir)
+            self._log_as(settings)
+        except (OSError, TracehouseError) as error:
             log.error("the configuration is as before, for what is there now is wrong: %s", error)
+        else:
+            self._settings = settings
+            log.info("the configuration was read again")
         try:
             self._pidfile.write(self._told())
         except OSError as error:
@@ -225,11 +242,15 @@ class Service:
             if self._agent is not None:
                 self._agent.drain_then_stop()
 
+        def publish(*_: object) -> None:
+            if self._agent is not None:
+                self._publish()
+
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGHUP, reload)
         signal.signal(signal.SIGUSR1, drain)
-        signal.signal(signal.SIGUSR2, lambda *_: self._publish())
+        signal.signal(signal.SIGUSR2, publish)
 
     def _heed(self) -> None:
         """What a signal asked for before there was an agent, or while there was an earlier one."""
