@@ -46,3 +46,17 @@ def test_a7_a_living_job_whose_lock_was_removed_has_one_again(tmp_path: Path) ->
         print(liveness.lives_here(found))
     """
     assert jobs.run(script, tmp_path).out == "True\n"
+
+
+@pytest.mark.parametrize("left", [None, b""])
+def test_s1_who_resumes_a_session_without_its_manifest_has_it_from_the_segments(
+    tmp_path: Path, left: bytes | None
+) -> None:
+    script = "with cm.Run(session_id='s') as run: run.log_user(sys.argv[1])"
+    jobs.run(script, tmp_path, "one")
+    manifest = jobs.only_session(tmp_path) / "session.json"
+    told = manifest.read_bytes()
+    manifest.unlink() if left is None else manifest.write_bytes(left)
+    jobs.run(script, tmp_path, "two")
+    assert manifest.read_bytes() == told
+    assert sorted(jobs.texts(jobs.only_session(tmp_path))) == ["one", "two"]

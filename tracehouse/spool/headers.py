@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 
 from tracehouse.spool import FORMAT, layout, record
-from tracehouse.spool.manifest import MAX_MANIFEST
+from tracehouse.spool.manifest import MAX_MANIFEST, Manifest
 from tracehouse.values import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
-
-    from tracehouse.spool.manifest import Manifest
 
 # what a receipt may end in that somebody else wrote
 _SENSELESS = (ValueError, KeyError, TypeError, OverflowError)
@@ -38,6 +36,26 @@ def claim_in(path: str) -> tuple[int, int] | None:
         return int(fields["attempt"]), int(fields["claim"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def manifest_in(directory: str) -> Manifest | None:
+    """The manifest of a session, as its segments repeat it; None where none does."""
+    import json
+
+    for name in sorted(os.listdir(directory)):
+        segment = layout.parse_segment_name(name)
+        if segment is None:
+            continue
+        try:
+            with open(os.path.join(directory, name), "rb") as file:
+                line = file.readline(2 * MAX_MANIFEST).rstrip(b"\n")
+            parsed = record.peek(line)
+            found = Manifest(json.loads(parsed[2])["session"]) if parsed else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+        if found is not None and record.parse(line, record.checksum_seed(found.uid, segment.epoch)):
+            return found
+    return None
 
 
 def claim_pruned(directory: str) -> tuple[int, int]:

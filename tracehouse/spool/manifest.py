@@ -9,7 +9,7 @@ from tracehouse.values import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 MAX_MANIFEST = 64 * 1024
 
@@ -98,21 +98,26 @@ def read(session_dir: str) -> Manifest:
     return decode(raw, path)
 
 
-def publish(session_dir: str, ours: Manifest) -> Manifest:
+def publish(session_dir: str, ours: Manifest, retold: Callable[[str], Manifest | None]) -> Manifest:
     """Make ``ours`` the session's manifest unless there is one, and return the one that holds.
 
-    One that cannot be read (a power failure can leave it empty) is replaced; a newer format's is not: FormatError.
+    One that is gone, or cannot be read (a power failure can leave it empty), is had from the segments, by ``retold``: under another uid
+    what they hold would be damage. A newer format's is left: FormatError.
     """
     path = os.path.join(session_dir, layout.MANIFEST)
+    is_there = True
     try:
         return read(session_dir)
     except FileNotFoundError:
-        pass
+        is_there = False
     except FormatError:
         raise
     except ValueError:
-        durable.replace(path, ours.to_json(), ours.uid)
-        return ours
-    if durable.publish_once(path, ours.to_json(), ours.uid):
-        return ours
-    return read(session_dir)
+        pass
+    told = retold(session_dir)
+    holding = told if told is not None and (told.kind, told.id) == (ours.kind, ours.id) else ours
+    if is_there:
+        durable.replace(path, holding.to_json(), ours.uid)
+    elif not durable.publish_once(path, holding.to_json(), ours.uid):
+        return read(session_dir)
+    return holding

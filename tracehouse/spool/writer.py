@@ -117,7 +117,7 @@ class Writer:
 
     def publish(self, directory: str, ours: Manifest) -> Manifest:
         try:
-            return manifest.publish(directory, ours)
+            return manifest.publish(directory, ours, headers.manifest_in)
         except ValueError as error:
             # a newer format, or a file nobody can read: not ours to touch
             raise OSError(5, str(error), directory) from error
