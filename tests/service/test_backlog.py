@@ -12,7 +12,7 @@ from tests.service.support import Site
 from tests.support.house import House
 from tests.support.servers import Received, reply, serving
 from tests.support.waiting import wait_until
-from tracehoused.service.backlog import Backlog
+from tracehoused.service.backlog import Backlog, Waiting
 from tracehoused.service.tracked import Tracked
 
 _RUN = 'run = cm.init_run(project="p", client_run_id=sys.argv[1], machine_id="m-1"); [run.log({"loss": 5.0}) for _ in range(3)]'
@@ -85,3 +85,9 @@ def test_what_goes_with_a_request_that_is_not_answered_is_not_taken_for_told() -
     assert backlog.due <= soon  # and what changes meanwhile does not wait for that
     backlog.heard(*home, asked)
     assert not list(backlog.untold())
+
+
+def test_a3_a_session_of_an_impossible_age_keeps_no_other_from_its_server() -> None:
+    """Some file systems keep any time that a copy brings; the headers go with each request to the server."""
+    told = dict(Waiting(records=1, since=time.monotonic() - 1e12).headers())
+    assert told["X-Tracehouse-Oldest"] == "1970-01-01T00:00:00Z"

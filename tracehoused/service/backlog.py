@@ -44,7 +44,9 @@ class Waiting:
     def headers(self) -> Headers:
         told = [("X-Tracehouse-Pending", str(self.records)), ("X-Tracehouse-Dead", str(self.dead))]
         if self.since is not None:
-            then = time.time() - (time.monotonic() - self.since)
+            then = max(
+                0.0, time.time() - (time.monotonic() - self.since)
+            )  # a file's time may be of no year that there is
             told.append(
                 ("X-Tracehouse-Oldest", datetime.fromtimestamp(then, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
             )
