@@ -13,6 +13,7 @@ from tests.support.proxy import Fault, proxied, reset, status
 from tests.support.servers import Received
 from tests.support.waiting import wait_until
 from tracehoused.config import resolve
+from tracehoused.letters import letters_of, retry
 from tracehoused.options import Options
 from tracehoused.upload.engine import Engine
 
@@ -107,3 +108,36 @@ def test_a4_a_404_from_a_server_that_has_the_run_sends_nothing_of_it_again(
     with Held(house) as held:
         assert held.run(method)["status"] == "finished"
         assert held.trace(f"{method}-0")["outcome"] == "good"
+
+
+@pytest.mark.parametrize("what", ["picture", "span"])
+def test_a3_what_no_connection_carries_holds_nothing_else_back(home: Home, house: House, what: str) -> None:
+    home.job(
+        """
+    run = cm.init_run(client_run_id=sys.argv[1], capture_env=False, system_metrics=False)
+    run.log({"a": 0})
+    if sys.argv[1] == "picture":
+        run.log_image("pic", b"NOT CARRIED", format="png")
+    with run.rollout(step=0, session_id=f"{sys.argv[1]}-0") as t:
+        for text in ("one", sys.argv[1] == "span" and "NOT CARRIED" or "two", "three"): t.log_user(text)
+    run.log({"a": 1})
+    run.finish()
+""",
+        what,
+    )
+    session = str(home.session())
+    with proxied(house.url, lambda request: reset if b"NOT CARRIED" in request.body else None) as proxy:
+        engine = Engine(resolve({}, environ=home.environ), home.environ, Options(api_base=proxy.url))
+        assert not engine.drain(session).outcome.complete
+        with Held(house) as held:
+            assert len(held.points(what)) == 2
+        reports = [engine.drain(session) for _ in range(4)]
+        assert (reports[-1].outcome.complete, reports[-1].dead) == (True, 1)
+        [letter] = letters_of(engine, session)
+        assert letter.parked
+        proxy.rule = lambda request: None
+        assert retry(engine, session, lambda letter: True).left == 0
+        engine.close()
+    with Held(house) as held:
+        assert held.run(what)["status"] == "finished"
+        assert len(held.texts(f"{what}-0")) == 3

@@ -76,16 +76,19 @@ class Context:
         """Seconds that nothing is to be sent again for: the longest of ``waits`` and ``least``, None where there is none."""
         return max(self.waits if least is None else [least, *self.waits], default=None)
 
-    def ask(self, request: Request, meanwhile: Callable[[], bool] | None = None) -> Answer:
+    def ask(
+        self, request: Request, meanwhile: Callable[[], bool] | None = None, *, may_be_lost: bool = False
+    ) -> Answer:
         """Send, waiting while the same request is being handled there; Halt for every answer that is about more than its content.
-        ``meanwhile``: as of ``Client.send``."""
+        ``meanwhile``: as of ``Client.send``. ``may_be_lost``: that no answer came is one, too: it may be for this request's content."""
         answer = self._ask_once(request, meanwhile)
         for _ in range(_MOST_WAITS):
             if answer.verdict is not Verdict.IN_FLIGHT or (answer.retry_after or 0.0) > _LONGEST_WAIT:
                 break
             self.sleep(max(answer.retry_after or 0.0, _WAIT))
             answer = self._ask_once(request)
-        self._halt_on(answer)
+        if not (may_be_lost and _is_lost(answer)):
+            self._halt_on(answer)
         return answer
 
     def _ask_once(self, request: Request, meanwhile: Callable[[], bool] | None = None) -> Answer:
@@ -103,7 +106,7 @@ class Context:
 
     def _halt_on(self, answer: Answer) -> None:
         verdict, reason = answer.verdict, answer.reason
-        if (verdict is Verdict.RETRY and answer.status is None) or answer.status == 429:
+        if _is_lost(answer) or answer.status == 429:
             raise Halt("unavailable", reason, scope="destination", retry_after=answer.retry_after)
         if verdict is Verdict.IN_FLIGHT:
             raise Halt("unavailable", reason, scope="session", retry_after=answer.retry_after)
@@ -126,6 +129,10 @@ class Context:
 
     def count(self, name: str, number: int = 1) -> None:
         self.checkpoint.fact(name, int(self.checkpoint.state.facts.get(name) or 0) + number)
+
+
+def _is_lost(answer: Answer) -> bool:
+    return answer.verdict is Verdict.RETRY and answer.status is None
 
 
 def nonfinite(capabilities: Capabilities, checkpoint: Checkpoint) -> bool | None:

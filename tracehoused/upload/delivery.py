@@ -1,7 +1,8 @@
 """Batches to the server, and what its answer means for the records in it: settled, cut again, in the dead letters, or left for later.
 
 A 5xx is the batch's own fault only where the server takes other requests: by then it has failed ``STRIKES`` times, and something else
-succeeded in this pass or the session's upsert does so now.
+succeeded in this pass or the session's upsert does so now. So is a connection that breaks, where that upsert is answered right after it:
+what lies between may carry all but this.
 """
 
 from __future__ import annotations
@@ -190,7 +191,7 @@ class Delivery:
         if not isinstance(ready, Request):
             return ready
         try:
-            return self._context.ask(ready, meanwhile)
+            return self._context.ask(ready, meanwhile, may_be_lost=True)
         except BodyError as error:
             return error
 
@@ -238,8 +239,10 @@ class Delivery:
         return batch.bounds.lane == SPANS and self._context.kind == "run"
 
     def _strike(self, batch: Batch, answer: Answer) -> bool:
-        """A 5xx: another time, or, when it is this batch only, down to the record that it cannot take."""
+        """No answer, or a 5xx: another time, or, when it is this batch only, down to the record that it cannot take."""
         checkpoint = self._context.checkpoint
+        if answer.status is None and not self._is_known():  # Halt where nothing at all gets through
+            raise Halt("forgotten", answer.reason, scope="session")
         self._failed_in_a_row += 1
         self._context.troubles.append(answer.reason)
         most = _MOST_PARTS if self._bisecting else _MOST_BATCHES

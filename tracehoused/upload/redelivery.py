@@ -13,6 +13,7 @@ from tracehoused.http.retry import Verdict
 from tracehoused.upload import wire
 from tracehoused.upload.batch import CLOSING, CREATE, LANES, MEDIA, PATCHES, Batch, Bounds, Record, batch_key
 from tracehoused.upload.context import Context
+from tracehoused.upload.creation import is_there
 from tracehoused.upload.deadletter import DeadLetter
 from tracehoused.upload.mediafiles import media_of
 from tracehoused.upload.patches import fold
@@ -31,7 +32,13 @@ def redeliver(context: Context, manifest: Manifest, letter: DeadLetter) -> DeadL
         return replace(letter, reason=request)
     if request is None:
         return None
-    answer = context.ask(request)
+    answer = context.ask(request, may_be_lost=True)
+    if answer.status is None:
+        is_there(
+            context, manifest.kind, str(context.checkpoint.state.facts["server_id"])
+        )  # Halt where nothing gets through
+        # the next time under the same key: it may have been taken
+        return replace(letter, status=None, reason=answer.reason)
     if answer.verdict is Verdict.ACCEPTED:
         return None
     if answer.verdict is Verdict.OVERLAP:
