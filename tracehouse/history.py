@@ -21,10 +21,18 @@ def next_step(directory: str) -> int:
     """The automatic step that follows all that was recorded, here or, where segments were removed, before that."""
     steps = [_receipt_step(directory)]
     for epoch, numbers in _segments(directory).items():
-        # how far steps had got before a segment is in its header
-        for kind, data in _records(directory, epoch, numbers[-1:]):
-            steps.append(_next_after(kind, data))
+        steps.append(_reached(directory, epoch, numbers))
     return max(steps)
+
+
+def _reached(directory: str, epoch: str, numbers: list[int]) -> int:
+    """As one writer's last segment has it, whose header tells how far steps had got before; a kill or a power failure may have left
+    that empty, and then the one before tells."""
+    for n in reversed(numbers):
+        step = max((_next_after(kind, data) for kind, data in _records(directory, epoch, [n])), default=0)
+        if step:
+            return step
+    return 0
 
 
 def _next_after(kind: bytes, data: bytes) -> int:

@@ -49,9 +49,9 @@ class Session:
         self.log = _log_of(writer, _manifest(kind, id, settings, writer.epoch, project, name))
         self.append = self.log.append
         self.directory = self.log.directory
-        self.log.prepare()
+        is_prepared = self.log.prepare()
         self._opening = self.log.openings
-        self.resumed = self.log.files.resumed or self._opening > 1
+        self.resumed = self.log.files.resumed or self._opening > 1 or (not is_prepared and _is_begun(self.directory))
         self.began_attempt = self.log.files.began_attempt
         self.tells: tuple[str, ...] = ()  # which statuses the end of this process may give the run
         self._is_open = True
@@ -176,6 +176,15 @@ def open_run(client_run_id: str, settings: Settings, project: str | None, name: 
     if settings.disabled:
         return NoSession("run", client_run_id, settings)
     return Session("run", client_run_id, settings, project=project, name=name)
+
+
+def _is_begun(directory: str) -> bool:
+    """What a disk that takes nothing still tells: whether someone recorded something there."""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return False
+    return layout.UPLOAD in names or any(map(layout.parse_segment_name, names))
 
 
 def _log_of(writer: Writer, manifest: Manifest) -> SessionLog:

@@ -121,6 +121,33 @@ for _ in range(3): run.log({'a': 1})
     assert sorted(_steps(tmp_path)) == [0, 1, 2, 10, 11, 12, 13, 14, 15, 16, 18, 19, 20]
 
 
+def test_automatic_steps_go_on_where_a_kill_left_the_last_segment_empty(tmp_path: Path) -> None:
+    run = cm.TrainingRun(client_run_id="r", **QUIET)
+    run.log({"a": 1})
+    run.finish()
+    [segment] = jobs.only_session(tmp_path).glob("*.jsonl")
+    segment.with_name(f"{segment.name[:16]}-000001.jsonl").touch()
+    jobs.run("cm.init_run(client_run_id='r', capture_env=False, system_metrics=False).log({'a': 2})", tmp_path)
+    assert sorted(_steps(tmp_path)) == [0, 1]
+
+
+def test_e3_steps_and_rollouts_of_a_run_that_is_resumed_on_a_full_disk_are_not_those_of_before(tmp_path: Path) -> None:
+    script = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), hard))
+run = cm.init_run(client_run_id='r', capture_env=False, system_metrics=False)
+with run.rollout(step=0): run.log({'a': 1})
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+print(run.flush())
+"""
+    assert jobs.run(script, tmp_path, str(1 << 20)).out == "True\n"
+    assert jobs.run(script, tmp_path, "0").out == "True\n"
+    assert sorted(_steps(tmp_path)) == [0, 1]
+    assert len({one["session_id"] for one in _of(tmp_path, "trace")}) == 2
+
+
 def test_automatic_steps_go_on_after_those_of_others_when_a_run_is_resumed_where_it_began(tmp_path: Path) -> None:
     with cm.TrainingRun(client_run_id="r", **QUIET) as run:
         run.log({"a": 1})
