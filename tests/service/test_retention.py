@@ -142,6 +142,21 @@ def test_a2_the_agent_prunes_after_the_grace(site: Site) -> None:
     assert site.status()["agent"]["sessions"]["settled"] == 1
 
 
+def test_a2_run_once_sees_its_deletions_through(site: Site) -> None:
+    site.finished_job(
+        """
+        for n in range(6):
+            run = cm.init_run(project="p", client_run_id=f"r{n}", capture_env=False, system_metrics=False)
+            run.finish()
+        """
+    )
+    site.environ.update(TRACEHOUSE_RETENTION_GRACE="0s")
+    site.tracehoused("run-once")
+    assert len(_segments(site)) == 6
+    site.tracehoused("run-once")
+    assert not _segments(site)
+
+
 def test_a2_over_its_budget_a_spool_loses_what_is_acknowledged_first(site: Site) -> None:
     site.environ.update(TRACEHOUSE_SPOOL_MAX_BYTES="1", TRACEHOUSE_RESCAN_EVERY="1")
     job = site.job(

@@ -144,6 +144,7 @@ class Service:
             self._served = True
             if once:
                 self._agent.run_once()
+                self._keeping.finish(lambda: not self._ended)
             else:
                 self._agent.run()
         finally:

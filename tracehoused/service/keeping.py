@@ -28,6 +28,7 @@ log = logging.getLogger("tracehoused")
 _WARN_EVERY = 60.0
 _DAY = 86400.0
 _MOMENT = 300.0
+_GLANCE = 0.2
 _SHARE = 50  # measuring a spool takes at most this part of a core
 
 
@@ -64,6 +65,11 @@ class Keeping:
                     self._daily_at = now + _DAY
             else:
                 self._prune()
+
+    def finish(self, goes_on: Callable[[], bool]) -> None:
+        """See what is under way through, as long as it ``goes_on``: there is no next step."""
+        while self._thread is not None and self._thread.is_alive() and goes_on():
+            self._thread.join(_GLANCE)
 
     def close(self) -> None:
         self._stopping.set()
