@@ -1,4 +1,5 @@
-"""Lists of messages as OpenAI's and Anthropic's interfaces have them, as spans. Pure; unknown parts are kept as attachments.
+"""Lists of messages as OpenAI's and Anthropic's interfaces have them, as spans. Pure; unknown parts are kept as attachments, and so is
+a message whose parts cannot be told.
 
 ==========================================  ===========================================================
 message or part                             span
@@ -55,18 +56,27 @@ def spans_of(messages: Iterable[Any]) -> Iterator[Part]:
     as OpenAI's Responses have calls, their outputs, and reasoning."""
     tools: dict[str, str] = {}
     for message in [messages] if isinstance(messages, dict) else messages:
-        for part in _message(_plain(message), tools):
-            if part.call:
-                tools[part.call] = part.name
-            yield part
+        known = _plain(message)
+        try:
+            parts = list(_noted(_message(known, tools), tools))
+        except (AttributeError, TypeError):
+            parts = [Part("attachment", "message", {"message": known})]  # its parts are none as anybody has them
+        yield from parts
+
+
+def _noted(parts: Iterator[Part], tools: dict[str, str]) -> Iterator[Part]:
+    for part in parts:
+        if part.call:
+            tools[part.call] = part.name
+        hash(part.answers)  # what is no id
+        yield part
 
 
 def _plain(message: Any) -> dict[str, Any]:
-    if not isinstance(message, dict):
-        from tracehouse.plain import plain
-        from tracehouse.values import MAX_DEPTH
+    from tracehouse.plain import plain
+    from tracehouse.values import MAX_DEPTH
 
-        message = plain(message, MAX_DEPTH)
+    message = plain(message, MAX_DEPTH)  # a dict, too, may hold objects of a library
     if not isinstance(message, dict) or not any(isinstance(message.get(name), str) for name in ("role", "type")):
         raise ArgumentError(f"a message has a role and a content, got {message!r:.100}")
     return message

@@ -116,6 +116,42 @@ def test_messages_may_be_objects_of_a_library() -> None:
     ]
 
 
+def test_messages_may_hold_objects_of_a_library() -> None:
+    function = SimpleNamespace(name="search", arguments='{"q": "x"}')
+    blocks = (
+        SimpleNamespace(type="text", text="hi"),
+        SimpleNamespace(type="tool_use", id="c2", name="Bash", input={"a": 1}),
+    )
+    messages = [
+        {"role": "assistant", "content": None, "tool_calls": [SimpleNamespace(id="c1", function=function)]},
+        {"role": "assistant", "content": blocks},
+    ]
+    assert [(part.name, part.attributes) for part in spans_of(messages)] == [
+        ("search", {"tool_input": {"q": "x"}, "call_id": "c1"}),
+        ("assistant message", {"text": "hi"}),
+        ("Bash", {"tool_input": {"a": 1}, "call_id": "c2"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tool_calls": ["ls"]},
+        {"tool_calls": {"id": 1}},
+        {"tool_calls": 1},
+        {"tool_calls": [{"id": "1", "function": "ls"}]},
+        {"tool_calls": [{"id": [1], "function": {"name": "ls"}}]},
+        {"function_call": "ls"},
+        {"role": "tool", "tool_call_id": [1], "name": "ls"},
+        {"role": None, "type": "reasoning", "summary": 5},
+    ],
+)
+def test_e5_a_message_that_is_like_no_other_is_kept_whole(tmp_path: Path, more: dict[str, Any]) -> None:
+    message = {"role": "assistant", "content": "hi", **more}
+    logged = _logged(tmp_path, [message, {"role": "user", "content": "on"}])
+    assert logged == [("attachment", "message", {"message": message}), ("user_msg", "user message", {"text": "on"})]
+
+
 @pytest.mark.parametrize(
     "given,wanted",
     [('{"a": 1}', {"a": 1}), ("not json", {"input": "not json"}), ("[1]", {"input": [1]}), ("", {}), (None, {})],
