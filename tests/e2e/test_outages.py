@@ -141,3 +141,22 @@ def test_a3_what_no_connection_carries_holds_nothing_else_back(home: Home, house
     with Held(house) as held:
         assert held.run(what)["status"] == "finished"
         assert len(held.texts(f"{what}-0")) == 3
+
+
+def test_a4_an_overlap_with_nothing_that_was_sent_is_asked_about_again_later(home: Home, house: House) -> None:
+    home.job("""
+    run = cm.init_run(client_run_id="elsewhere", capture_env=False, system_metrics=False)
+    for n in range(9): run.log({"a": n})
+    run.add_artifact("notes", data="text", kind="text")
+    run.finish()
+""")
+    session, other = str(home.session()), status(409, b'{"reason": "overlap", "have": [[500, 600]]}')
+    with proxied(house.url, lambda request: other if request.target.endswith("/metrics") else None) as proxy:
+        engine = Engine(resolve({}, environ=home.environ), home.environ, Options(api_base=proxy.url))
+        assert not engine.drain(session).outcome.complete
+        assert sum(request.target.endswith("/metrics") for request in proxy.received) == 1
+        proxy.rule = lambda request: None
+        assert engine.drain(session).outcome.complete
+        engine.close()
+    with Held(house) as held:
+        assert (len(held.points("elsewhere")), held.artifacts("elsewhere")) == (9, ["notes"])

@@ -203,8 +203,8 @@ class Delivery:
             self._context.sent(batch.count, batch.size)
             self._count_omitted(batch, answer)
             return True
-        if verdict is Verdict.OVERLAP:
-            return self._redeliver(batch, without(batch.bounds, self._records(batch), answer.have))
+        if verdict is Verdict.OVERLAP and (parts := self._apart_from(batch, answer)) is not None:
+            return self._redeliver(batch, parts)
         if verdict is Verdict.MISSING and not self._is_known():
             raise Halt("forgotten", answer.reason, scope="session")
         if verdict is Verdict.MISSING and self._is_of_rollouts(batch) and batch.bounds not in self._recreated:
@@ -216,9 +216,15 @@ class Delivery:
             return again is not None and self.deliver(again)
         if verdict is Verdict.DELETED and not self._is_of_rollouts(batch):
             raise Halt("deleted", answer.reason, scope="session")
-        if verdict is Verdict.RETRY:
+        if verdict in (Verdict.RETRY, Verdict.OVERLAP):
             return self._strike(batch, answer)
         return self._refused(batch, answer, parked=False)
+
+    def _apart_from(self, batch: Batch, answer: Answer) -> list[Bounds] | None:
+        """What of a batch the server does not have; None where it names nothing of it: the same would go out again, and again."""
+        parts = without(batch.bounds, self._records(batch), answer.have)
+        is_all = [part[-2:] for part in parts] == [batch.bounds[-2:]]
+        return None if is_all else parts
 
     def _count_omitted(self, batch: Batch, answer: Reply) -> None:
         """Numbers that this server does not take, or has dropped, are no loss of its records, and yet told of."""
