@@ -103,7 +103,7 @@ def store(data: bytes, directory: str, kind: str) -> Spooled:
     from hashlib import sha256
 
     spooled = _named(sha256(data).hexdigest(), len(data), kind)
-    if _size_of(os.path.join(directory, spooled.file)) == spooled.size:
+    if _is_whole(os.path.join(directory, spooled.file), spooled):
         return spooled
     durable.private_dir(directory)
     aside = os.path.join(directory, f"{ids.hex_id(16)}.tmp")
@@ -138,19 +138,26 @@ def _named(digest: str, size: int, kind: str) -> Spooled:
 
 def _publish(aside: str, directory: str, spooled: Spooled) -> Spooled:
     target = os.path.join(directory, spooled.file)
-    # one that a power failure has cut short is none
-    if _size_of(target) == spooled.size:
+    if _is_whole(target, spooled):
         _unlink(aside)
     else:
         durable.move(aside, target, durable=False)
     return spooled
 
 
-def _size_of(path: str) -> int | None:
+def _is_whole(path: str, spooled: Spooled) -> bool:
+    """Whether it is there already; one that a power failure has cut short, or left of zeros, is not."""
+    from hashlib import sha256
+
+    digest = sha256()
     try:
-        return os.lstat(path).st_size
-    except FileNotFoundError:
-        return None
+        if os.lstat(path).st_size != spooled.size:
+            return False
+        for piece in pieces(path):
+            digest.update(piece)
+    except (FileNotFoundError, MediaError):
+        return False
+    return digest.hexdigest() == spooled.sha256
 
 
 def _unlink(path: str) -> None:

@@ -171,6 +171,18 @@ def test_a_file_that_is_there_is_used_again_and_one_cut_short_is_not(tmp_path: P
         check_spooled(media, directory, PNG, "png")
 
 
+@pytest.mark.parametrize("as_path", [False, True])
+def test_e2_a_file_whose_content_a_power_failure_has_taken_is_written_again(tmp_path: Path, as_path: bool) -> None:
+    data = b"GIF89a" + b"x" * 1000
+    (given := tmp_path / "a.gif").write_bytes(data)
+    picture = Image(given if as_path else data)
+    spooled = tmp_path / "media" / picture.spool_into(str(tmp_path / "media")).file
+    spooled.write_bytes(bytes(len(data)))
+    picture.spool_into(str(tmp_path / "media"))
+    assert spooled.read_bytes() == data
+    assert list((tmp_path / "media").iterdir()) == [spooled]
+
+
 def test_what_grows_too_large_while_it_waits_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
