@@ -28,6 +28,9 @@ def stop(drain: bool, timeout: float | None) -> None:
         click.echo(f"tracehoused does not run: {pidfile.last()}")
         return
     end(agent, drain=drain, timeout=timeout)
+    if pidfile.running() == agent:
+        click.echo("it runs where it cannot be reached from here, as in another container: stop it there", err=True)
+        sys.exit(1)
     click.echo(f"tracehoused stopped, pid {agent.pid}")
 
 

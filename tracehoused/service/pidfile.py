@@ -6,9 +6,11 @@ that a reused pid or a restarted machine is never taken for an agent.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,6 +21,8 @@ __all__ = ["AgentProcess", "PidFile"]
 
 _NAME = "agent.pid"
 _MOST = 64 * 1024
+_LOOKS = 20
+_PAUSE = 0.05
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -65,9 +69,16 @@ class PidFile:
         self._fd = -1
 
     def running(self) -> AgentProcess | None:
-        """The agent that runs, if one does."""
+        """The agent that runs, if one does; pid 0 where it does not say who it is."""
         found = self._read()
-        if liveness.is_locked(self.path):
+        for _ in range(_LOOKS):
+            if not liveness.is_locked(self.path):
+                break
+            if found is not None and (found.is_alive or not found.is_here):
+                return found
+            time.sleep(_PAUSE)  # it has just begun, or is about to end
+            found = self._read()
+        else:
             return found or AgentProcess(0, "", "", "", "")
         if found is not None and found.is_here and not self._has_locks():
             return found if liveness.process_start(found.pid) == found.start else None
@@ -90,25 +101,37 @@ class PidFile:
         """Become the agent: None, or the one that is it already. OSError where the file cannot be written."""
         durable.private_dir(os.path.dirname(self.path))
         fd = os.open(self.path, _FLAGS, durable.FILE_MODE)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            other = self.running()
-            if isinstance(error, BlockingIOError) or other is not None:
-                os.close(fd)
-                return other or AgentProcess(0, "", "", "", "")
+        other = self._lock(fd)
+        if other is not None:
+            os.close(fd)
+            return other
         self._fd = fd
         self.write(fields)
         return None
 
+    def _lock(self, fd: int) -> AgentProcess | None:
+        """None when it is ours, or where there are no locks; else whose it is."""
+        for _ in range(_LOOKS):
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                other = self.running()
+                if other is not None or not isinstance(error, BlockingIOError):
+                    return other
+                time.sleep(_PAUSE)  # who looks whether it is locked has it for a moment
+            else:
+                return None
+        return AgentProcess(0, "", "", "", "")
+
     def write(self, fields: Mapping[str, Any]) -> None:
-        """Say more about this agent. OSError leaves what was said, or no word of it."""
+        """Say more about this agent. OSError leaves what was said, or no whole word of it."""
         pid = os.getpid()
         ours = AgentProcess(pid, liveness.process_start(pid), liveness.boot_id(), os.uname().nodename, **fields)
         data = json.dumps(asdict(ours)).encode()
         try:
-            os.pwrite(self._fd, data, 0)
-            os.ftruncate(self._fd, len(data))
+            # in one go, with blanks over what was longer: it is read at any time
+            if os.pwrite(self._fd, data.ljust(os.fstat(self._fd).st_size), 0) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.path) from error
 
