@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -454,6 +455,17 @@ def test_a_speed_limit_is_kept_over_all_requests() -> None:
         for _ in range(4):
             assert sender.send(Request("POST", "/v1/m", body=bytes(100_000))).verdict is Verdict.ACCEPTED
     assert 3.8 <= clock[0] <= 4.2
+
+
+def test_what_shares_a_speed_limit_is_not_too_slow_for_it() -> None:
+    request = Request("POST", "/v1/m", body=bytes(1000))
+    with (
+        serving(reply(200)) as server,
+        client(server, limit_rate=8000.0, timeout=1.0) as sender,
+        ThreadPoolExecutor(16) as pool,
+    ):
+        answers = list(pool.map(lambda _: sender.send(request), range(16)))
+    assert {answer.verdict for answer in answers} == {Verdict.ACCEPTED}
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan")])

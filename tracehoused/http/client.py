@@ -204,7 +204,7 @@ class Client:
         self, request: Request, headers: list[tuple[str, str]], meanwhile: Callable[[], bool] | None = None
     ) -> Answer:
         upload = Upload(request.body, check=not self._checks_there) if isinstance(request.body, FileBody) else None
-        self._server.backend.exchange.begin(request.size, self._timeout, self._rate, meanwhile)
+        self._server.backend.exchange.begin(request.size, self._timeout, meanwhile)
         try:
             response = self._server.transport.handle_request(self._build(request, headers, upload))
             try:
@@ -233,11 +233,6 @@ class Client:
         """The server hashes what it keeps anyway: a file need not be hashed here besides."""
         known = self._server.capabilities
         return known is not None and known.content_digest
-
-    @property
-    def _rate(self) -> float | None:
-        pace = self._server.backend.pace
-        return pace.rate if pace else None
 
     def _hidden(self, reason: str) -> str:
         """A reason goes into logs and files, where no key may stand, though a server may send it back."""

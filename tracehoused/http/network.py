@@ -53,8 +53,8 @@ class Pace:
         """Bytes to send at a time."""
         return max(1, min(_WRITE, int(self.rate / _PACES)))
 
-    def take(self, size: int) -> None:
-        """Wait until ``size`` more bytes may go out."""
+    def take(self, size: int) -> float:
+        """Wait until ``size`` more bytes may go out; for how many seconds that was."""
         with self._lock:
             now = self._clock()
             self._free_at = max(self._free_at, now)
@@ -62,6 +62,7 @@ class Pace:
             self._free_at += size / self.rate
         if wait > 0:
             self._sleep(wait)
+        return wait
 
 
 class Exchange(threading.local):
@@ -72,15 +73,12 @@ class Exchange(threading.local):
     patience = float("inf")
     meanwhile: Callable[[], bool] | None = None
 
-    def begin(
-        self, size: int, patience: float, rate: float | None, meanwhile: Callable[[], bool] | None = None
-    ) -> None:
+    def begin(self, size: int, patience: float, meanwhile: Callable[[], bool] | None = None) -> None:
         """A request with ``size`` bytes of body begins; ``patience`` seconds are for the reply, ``meanwhile`` is called again and again
         until that comes, or it returns False."""
         self.meanwhile = meanwhile
-        slowest = min(SLOWEST, rate / 2) if rate else SLOWEST
         self.patience = patience
-        self.send_by = time.monotonic() + patience + size / slowest
+        self.send_by = time.monotonic() + patience + size / SLOWEST
         self.reply_by = None
 
     def left_to_send(self, timeout: float | None) -> float:
@@ -125,7 +123,8 @@ class _Stream(httpcore.NetworkStream):
         for start in range(0, len(view), part):
             piece = view[start : start + part]
             if self._pace:
-                self._pace.take(len(piece))
+                # our own wait, which is the longer the more share the pace, tells nothing of the link
+                self._exchange.send_by += self._pace.take(len(piece))
             self._inner.write(cast(bytes, piece), self._exchange.left_to_send(timeout))
 
     def close(self) -> None:
