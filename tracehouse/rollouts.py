@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from tracehouse.ids import hex_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MOST_STEPS = 4096
 
@@ -15,7 +21,7 @@ class RolloutIds:
 
     def __init__(self, client_run_id: str) -> None:
         self._prefix = f"{client_run_id}-step"
-        self._taken: dict[str, int] = {}
+        self._taken: dict[str, Iterator[int]] = {}
         self._highest = float("-inf")
         self._has_forgotten = False
 
@@ -25,15 +31,17 @@ class RolloutIds:
         is_new = isinstance(step, (int, float)) and step > self._highest
         if isinstance(step, (int, float)) and is_new:
             self._highest = step
-        count = self._taken.get(name, 0)
-        if not count and not is_new and self._has_forgotten:
-            return f"{name}-{hex_id(8)}"
-        self._taken[name] = count + 1
+        taken = self._taken.get(name)
+        if taken is None:
+            if not is_new and self._has_forgotten:
+                return f"{name}-{hex_id(8)}"
+            taken = self._taken.setdefault(name, count())
+        n = next(taken)  # one call into C: of two threads that come here at once each gets its own
         if len(self._taken) > MOST_STEPS:
             self._forget()
-        return f"{name}.{count}" if count else name
+        return f"{name}.{n}" if n else name
 
     def _forget(self) -> None:
-        for name in list(self._taken)[: MOST_STEPS // 2]:
-            del self._taken[name]
         self._has_forgotten = True
+        for name in list(self._taken)[: MOST_STEPS // 2]:
+            self._taken.pop(name, None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from pathlib import Path
 
 import tracehouse as cm
 from tests.support import jobs
+from tracehouse.rollouts import RolloutIds
 
 
 def _together(count: int, work: object) -> None:
@@ -48,6 +50,19 @@ def test_e4_automatic_steps_of_threads_are_each_taken_once(tmp_path: Path) -> No
     run.finish()
     steps = [one["step"] for one in jobs.of_type(jobs.only_session(tmp_path), "metrics")]
     assert sorted(steps) == list(range(2000))
+
+
+def test_e4_rollouts_that_threads_begin_at_one_step_are_each_their_own() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(10):
+            ids = RolloutIds("r")
+            taken: list[str] = []
+            _together(8, lambda _, take=ids.take, to=taken: to.extend([take(5, "") for _ in range(200)]))
+            assert len(set(taken)) == 1600
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_e4_threads_that_open_one_session_share_it(tmp_path: Path) -> None:
