@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracehouse.clock import now
 from tracehouse.exceptions import ArgumentError, MediaError, NotActiveError
-from tracehouse.values import encode_plain
+from tracehouse.values import MAX_DEPTH, encode_plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -209,8 +209,11 @@ def _optional_step(step: Any) -> int | None:
     return None if step is None else as_step(step)
 
 
-def split(values: Any) -> tuple[dict[str, Any], Media]:
-    """(what is no media, the media by key). Media in a list go by the list's key, those in a dict by ``key/inner key``."""
+def split(values: Any, inside: tuple[int, ...] = ()) -> tuple[dict[str, Any], Media]:
+    """(what is no media, the media by key). Media in a list go by the list's key, those in a dict by ``key/inner key``.
+
+    ``inside``: the ids of the dicts that these lie in.
+    """
     if values is None:
         return {}, []
     if not hasattr(type(values), "keys") or not hasattr(type(values), "__getitem__"):
@@ -219,20 +222,20 @@ def split(values: Any) -> tuple[dict[str, Any], Media]:
     media: Media = []
     for key in values:
         value = values[key]
-        others, found = _split_value(key, value)
+        others, found = _split_value(key, value, (*inside, id(values)))
         media += found
         if not found or others:
             rest[key] = others if found else value
     return rest, media
 
 
-def _split_value(key: str, value: Any) -> tuple[Any, Media]:
+def _split_value(key: str, value: Any, inside: tuple[int, ...]) -> tuple[Any, Media]:
     if _is_media(value):
         return None, [(key, value)]
     if isinstance(value, (list, tuple)) and any(map(_is_media, value)):
         return [one for one in value if not _is_media(one)], [(key, one) for one in value if _is_media(one)]
-    if isinstance(value, dict):
-        rest, media = split(value)
+    if isinstance(value, dict) and id(value) not in inside and len(inside) < MAX_DEPTH:
+        rest, media = split(value, inside)
         return rest, [(f"{key}/{inner}", one) for inner, one in media]
     return value, []
 

@@ -109,6 +109,19 @@ def test_values_are_recorded_as_they_are(tmp_path: Path) -> None:
     assert one == {"step": 10**20, "wall_time": "w", "values": values}
 
 
+def test_e5_a_value_that_contains_itself_is_looked_through_for_media_once(tmp_path: Path) -> None:
+    own: dict[str, Any] = {"a": 1, "i": cm.Image(b"GIF89a")}
+    own["self"] = own
+    deep: dict[str, Any] = {}
+    for _ in range(2000):
+        deep = {"deep": deep}
+    run = cm.TrainingRun(client_run_id="r", **QUIET)
+    run.log({"own": own})
+    run.log({"deep": deep})
+    assert len(_of(tmp_path, "metrics")) == 2
+    assert [one["key"] for one in _of(tmp_path, "media")] == ["own/i"]
+
+
 def test_automatic_steps_go_on_when_a_run_is_resumed(tmp_path: Path) -> None:
     script = """
 run = cm.init_run(client_run_id='r', capture_env=False, system_metrics=False)
