@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import httpx
@@ -18,7 +19,8 @@ from tracehouse.spool import layout
 from tracehoused.config import resolve
 from tracehoused.service.agent import Agent
 from tracehoused.service.lookout import Lookout
-from tracehoused.service.tracked import Tracked
+from tracehoused.service.parking import Parking
+from tracehoused.service.tracked import Schedule, Tracked
 from tracehoused.service.watcher import Watcher
 from tracehoused.service.watches import Watches
 from tracehoused.upload.engine import Engine
@@ -186,3 +188,23 @@ def test_a4_a_run_that_is_brought_back_where_it_was_deleted_goes_on_there(site: 
 
 def _runs(client: httpx.Client) -> list[dict[str, Any]]:
     return list(client.get("/v1/runs").json()["runs"])
+
+
+def test_a10_many_that_were_deleted_at_their_server_are_asked_for_one_a_second_and_one_within_five_minutes() -> None:
+    schedule = Schedule(4)
+    parking = Parking(schedule, Random(1))
+    deleted = [Tracked(f"/spool/run-{number}", 0.0) for number in range(2000)]
+    for session in deleted:
+        parking.stop(session, 0.0)
+    for now in range(0, 10_000, 100):
+        due = schedule.due(now)
+        assert len(due) <= 100
+        for session in due:
+            parking.stop(session, now)
+    for session in deleted[1:]:
+        session.state = "gone"
+    parking.keep_asking(10_000.0)
+    for _ in range(10):
+        parking.stop(deleted[0], 10_000.0)
+        assert deleted[0].due is not None
+        assert deleted[0].due <= 10_300.0

@@ -266,8 +266,7 @@ class Agent:
             poll = now + _GAP if grew else self.lookout.next_poll(session, now)
             self._schedule.at(session, session.next_look(poll))
         elif outcome.stopped:
-            session.state = "stopped"
-            self._schedule.at(session, self.lookout.next_try(now, session.wait(self._rng, None)))
+            self._parking.stop(session, now)
         elif report.destination is None and outcome.scope != "lease":
             session.state = "waiting"
             self.lookout.waits(session)

@@ -9,6 +9,9 @@ from tracehoused.upload.engine import Destination
 
 __all__ = ["Parking"]
 
+# seconds between two questions whether something was brought back
+_ASK_EVERY = 1.0
+
 
 class Parking:
     """By place: a server's address, or the hash of a destination there."""
@@ -17,6 +20,7 @@ class Parking:
         self._schedule = schedule
         self._rng = rng
         self._parked: dict[str, list[Tracked]] = {}
+        self._stopped: set[Tracked] = set()
 
     def park(self, session: Tracked, place: str, retry_after: float | None, now: float) -> None:
         """Its pass ended with no answer there, or with the key refused. ``retry_after``: seconds, as the server told."""
@@ -27,8 +31,16 @@ class Parking:
         if session not in parked:
             parked.append(session)
 
+    def stop(self, session: Tracked, now: float) -> None:
+        """It was deleted at its server, which is asked now and then whether that was undone: of many for each the less often."""
+        session.state = "stopped"
+        self._stopped.add(session)
+        wait = max(session.wait(self._rng, None), len(self._stopped) * _ASK_EVERY)
+        self._schedule.at(session, now + wait)
+
     def keep_asking(self, now: float) -> None:
         """Who was to ask for all may have been removed, or have lost its key: another does."""
+        self._stopped = {session for session in self._stopped if session.state == "stopped"}
         for place in list(self._parked):
             parked = self._still_parked(place)
             if not parked:
