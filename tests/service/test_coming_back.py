@@ -20,6 +20,7 @@ from tracehoused.config import resolve
 from tracehoused.service.agent import Agent
 from tracehoused.service.lookout import Lookout
 from tracehoused.service.parking import Parking
+from tracehoused.service.spools import fingerprint
 from tracehoused.service.tracked import Schedule, Tracked
 from tracehoused.service.watcher import Watcher
 from tracehoused.service.watches import Watches
@@ -208,3 +209,17 @@ def test_a10_many_that_were_deleted_at_their_server_are_asked_for_one_a_second_a
         parking.stop(deleted[0], 10_000.0)
         assert deleted[0].due is not None
         assert deleted[0].due <= 10_300.0
+
+
+def test_a9_a_key_that_comes_while_a_pass_looks_for_one_is_found(tmp_path: Path) -> None:
+    keys, session = tmp_path / "credentials.json", tmp_path / "spool" / "run-r-0123456789abcdef"
+    session.mkdir(parents=True)
+    lookout = Lookout(
+        [str(session.parent)], str(tmp_path / "state"), rescan_every=60.0, dead_after=60.0, credentials=[str(keys)]
+    )
+    lookout.open()
+    [found] = lookout.rescan(0.0)
+    found.mark, found.running = fingerprint(str(session)), True
+    keys.touch()
+    assert lookout.rescan(1.0) == [found]
+    lookout.close()

@@ -218,7 +218,8 @@ class Lookout:
         if not changed:
             return set()
         found, self._waiting = self._waiting, set()
-        return found
+        # a pass under way may have looked for its key before
+        return found | {path for path, session in self.sessions.items() if session.running}
 
     def waits(self, session: Tracked) -> None:
         """It has no key, or cannot be read: tried again when keys change, or its segments do."""
