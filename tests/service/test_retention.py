@@ -15,7 +15,7 @@ from tests.support.proxy import proxied
 from tests.support.servers import Received
 from tests.support.waiting import wait_until
 from tracehoused.config import resolve
-from tracehoused.service.ledger import Ledger, directory_mark
+from tracehoused.service.ledger import Ledger, Odometer, directory_mark
 from tracehoused.service.pruning import note_pruned, note_unknown, prune_session
 from tracehoused.upload.engine import Engine
 
@@ -130,6 +130,15 @@ def test_s2_a_process_that_nobody_knows_to_live_goes_on_behind_what_was_pruned(s
     with house.client() as client:
         (run,) = client.get("/v1/runs").json()["runs"]
         assert [point[3] for point in all_points(client, run["id"], "loss")] == list(range(15))
+
+
+def test_a15_the_time_of_another_boot_which_may_be_another_machines_makes_nothing_older(tmp_path: Path) -> None:
+    """A state directory may be in a home that several machines share."""
+    first = Odometer(str(tmp_path))
+    first.save()
+    (saved,) = tmp_path.glob("*.json")
+    saved.write_text(json.dumps({**json.loads(saved.read_text()), "boot_id": "another"}))
+    assert Odometer(str(tmp_path)).now() - first.now() < 1.0
 
 
 def test_a2_the_agent_prunes_after_the_grace(site: Site) -> None:

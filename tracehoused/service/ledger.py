@@ -45,8 +45,8 @@ class Odometer:
         self._path = os.path.join(state_dir, "odometer.json")
         self._boot = liveness.boot_id()
         total, boot, at = self._load()
-        # of the time since the last save, only what this boot's clock has counted is certain
-        self._base = total - at if boot == self._boot else total
+        # of the time since the last save, only what this boot's clock has counted is certain; another boot may be another machine's, too
+        self._base = total - (at if boot == self._boot else _uptime())
 
     def now(self) -> float:
         return self._base + _uptime()
