@@ -21,6 +21,7 @@ from tests.support.home import Held, Home
 from tests.support.house import House
 from tests.support.proxy import Proxy, proxied, status
 from tests.support.servers import Received
+from tests.support.strace import failing
 from tests.support.waiting import wait_until
 from tracehouse.spool import layout, liveness
 from tracehoused.exceptions import LeaseHeld
@@ -30,6 +31,15 @@ from tracehoused.upload.lease import Heartbeat, Lease
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="[linux] needs /proc")
 _SMALL = {"TRACEHOUSE_BATCH_POINTS": "2"}
 _EARLIER = {"seq": 2, "done": False, "status": None, "explicit": False}
+_HOLDING = """
+import os, sys
+from tracehoused.upload.lease import Lease
+lease = Lease(sys.argv[1])
+print(lease.still_ours(), flush=True)
+sys.stdin.readline()
+print(lease.still_ours(), flush=True)
+os._exit(0)
+"""
 # root is not held to RLIMIT_NPROC: no address space for a thread's stack does as well
 _NO_THREADS = """
 import os, resource, sys, threading, time
@@ -218,6 +228,19 @@ def test_a7_a_lease_whose_lock_another_machine_holds_expires_though_its_pid_name
             Lease(str(tmp_path))
         _age(file, 120)
         Lease(str(tmp_path)).close()
+
+
+def test_a8_where_no_file_can_be_locked_a_lease_ends_with_its_process_and_not_before(tmp_path: Path) -> None:
+    command = [*failing("flock", "ENOSYS", "1+"), sys.executable, "-c", _HOLDING, str(tmp_path)]
+    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "True\n"
+    second = subprocess.run(command, input="", capture_output=True, text=True, timeout=60)
+    assert "LeaseHeld" in second.stderr
+    assert first.communicate("\n", timeout=60)[0] == "True\n"
+    assert (tmp_path / layout.UPLOAD / "lease").exists(), "it ended as a kill ends it"
+    third = subprocess.run(command, input="", capture_output=True, text=True, timeout=60)
+    assert third.stdout == "True\nTrue\n", third.stderr
 
 
 @needs_proc

@@ -1,7 +1,8 @@
 """One agent at a time uploads a session: ``upload/lease``, flocked on this host, and with a heartbeat for other hosts.
 
 The lease records its own inode, so that in a copy of the session it proves nothing. It ends with its holder; that of a holder that was
-stopped (SIGSTOP) expires as one on another host does, when it has had no heartbeat for a minute.
+stopped (SIGSTOP) expires as one on another host does, when it has had no heartbeat for a minute. On a file system without locks it ends
+when its holder's process is gone, or its heartbeat.
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ class Lease:
         """False when it has to be tried again with a new file: an expired lease, still locked, was taken away."""
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            is_locked = True
         except BlockingIOError:
             held = _fields(fd)
             if _age(fd, self._path) >= EXPIRES_AFTER and _is_stopped(held):
@@ -132,16 +134,15 @@ class Lease:
                 holder=_described(held),
             ) from None
         except OSError:
-            pass  # no locks on this file system: the heartbeat alone decides
+            is_locked = False  # no locks on this file system: what is known of the holder, and its heartbeat, decide
         held = _fields(fd)
-        if held.get("inode") == os.fstat(fd).st_ino and held.get("boot_id") != liveness.boot_id():
-            age = _age(fd, self._path)
-            if age < EXPIRES_AFTER:
-                raise LeaseHeld(
-                    f"{os.path.dirname(self._path)}: an agent on {held.get('host')} is uploading this session",
-                    path=self._path,
-                    holder=_described(held),
-                )
+        is_over = _is_of_this_boot(held) and (is_locked or _is_gone(held))
+        if held.get("inode") == os.fstat(fd).st_ino and not is_over and _age(fd, self._path) < EXPIRES_AFTER:
+            raise LeaseHeld(
+                f"{os.path.dirname(self._path)}: an agent on {held.get('host')} is uploading this session",
+                path=self._path,
+                holder=_described(held),
+            )
         fields = {
             "token": self._token,
             "pid": os.getpid(),
@@ -175,11 +176,23 @@ def _touch(fd: int) -> None:
         pass  # a full or vanished disk: the lock still tells here, and elsewhere the lease expires
 
 
+def _is_of_this_boot(held: dict[str, object]) -> bool:
+    return held.get("boot_id") == liveness.boot_id()
+
+
+def _is_gone(held: dict[str, object]) -> bool:
+    """Of a holder of this boot: whether its process has ended."""
+    pid = held.get("pid")
+    if held.get("pid_ns") != liveness.pid_namespace() or not isinstance(pid, int):
+        return False
+    return not liveness.process_start(pid)
+
+
 def _is_stopped(held: dict[str, object]) -> bool:
     """Whether the holder cannot go on by itself, where that can be seen; on another machine, or in another pid namespace, its
     silence must do."""
     # the first pid namespaces of two machines often have one number
-    if held.get("boot_id") != liveness.boot_id() or held.get("pid_ns") != liveness.pid_namespace():
+    if not _is_of_this_boot(held) or held.get("pid_ns") != liveness.pid_namespace():
         return True
     try:
         with open(f"/proc/{held.get('pid')}/stat", "rb") as file:
