@@ -141,7 +141,11 @@ import resource
 run, other = cm.Run(session_id="full"), cm.Run(session_id="other", spool_dir=os.environ["TRACEHOUSE_SPOOL_DIR"] + "-other")
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-fork_while(lambda: (run if threading.current_thread() is not main else other).log_user("x"))
+def log():
+    mine = run if threading.current_thread() is not main else other
+    mine.log_user("x")
+    mine.flush()
+fork_while(log)
 """
     job = _fork_while("logging", script, tmp_path)
     assert job.code == 0, job.err
@@ -171,6 +175,7 @@ if os.fork() == 0:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     run.log({"lost": 1})
+    run.flush()
     print(*sorted({name.split(".")[0] for name in set(sys.modules) - loaded}), flush=True)
     os._exit(0)
 os.wait()
