@@ -15,12 +15,12 @@ import pytest
 from tests.service.support import Site, send
 from tests.support.house import House, all_points
 from tests.support.waiting import wait_until
-from tracehouse.spool import layout
+from tracehouse.spool import layout, liveness
 from tracehoused.config import resolve
 from tracehoused.service.agent import Agent
 from tracehoused.service.lookout import Lookout
 from tracehoused.service.parking import Parking
-from tracehoused.service.spools import fingerprint
+from tracehoused.service.spools import Spool, fingerprint
 from tracehoused.service.tracked import Schedule, Tracked
 from tracehoused.service.watcher import Watcher
 from tracehoused.service.watches import Watches
@@ -223,3 +223,14 @@ def test_a9_a_key_that_comes_while_a_pass_looks_for_one_is_found(tmp_path: Path)
     keys.touch()
     assert lookout.rescan(1.0) == [found]
     lookout.close()
+
+
+def test_a_job_can_know_of_an_agent_whose_spool_another_one_or_a_job_had_locked(tmp_path: Path) -> None:
+    first, second = (Spool(str(tmp_path), str(tmp_path / name)) for name in ("a", "b"))
+    for spool in (first, second):
+        spool.open()
+    first.close()
+    assert not liveness.is_locked(str(tmp_path / layout.AGENT_LOCK))
+    second.open()  # as at each look
+    assert liveness.is_locked(str(tmp_path / layout.AGENT_LOCK))
+    second.close()

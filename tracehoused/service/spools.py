@@ -49,8 +49,11 @@ class Spool:
             return
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)  # another agent's, or for a moment that of a job that looks: tried again, for it may end
+            return
         except OSError:
-            pass  # another agent's, or a file system without locks: the leases decide who uploads what
+            pass  # a file system without locks: the leases decide who uploads what
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
         self._lock_fd = fd
