@@ -234,3 +234,16 @@ def test_a_job_can_know_of_an_agent_whose_spool_another_one_or_a_job_had_locked(
     second.open()  # as at each look
     assert liveness.is_locked(str(tmp_path / layout.AGENT_LOCK))
     second.close()
+
+
+def test_s5_a_link_among_the_sessions_is_not_followed_because_it_came_just_now(tmp_path: Path) -> None:
+    here, there = (tmp_path / name / "run-r-0123456789abcdef" for name in ("spool", "elsewhere"))
+    there.mkdir(parents=True)
+    lookout = Lookout([str(here.parent)], str(tmp_path / "state"), rescan_every=60.0, dead_after=60.0)
+    lookout.open()
+    here.symlink_to(there)
+    assert not list(lookout.hinted(lookout.watcher.wait(10), 0.0))
+    here.unlink()
+    here.mkdir()
+    assert [one.path for one in lookout.hinted(lookout.watcher.wait(10), 0.0)] == [str(here)]
+    lookout.close()

@@ -114,7 +114,8 @@ class Lookout:
         if hints.lost:
             self.next_look = now
         for path in hints.sessions:
-            if os.path.dirname(path) in self.spools and self._is_meant(path):
+            is_ours = os.path.dirname(path) in self.spools and self._is_meant(path)
+            if is_ours and (path in self.sessions or not os.path.islink(path)):
                 yield self._track(path, now)
 
     def ended(self, hints: Hints) -> Iterator[Tracked]:
