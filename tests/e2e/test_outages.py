@@ -143,6 +143,28 @@ def test_a3_what_no_connection_carries_holds_nothing_else_back(home: Home, house
         assert len(held.texts(f"{what}-0")) == 3
 
 
+def test_a3_a_change_that_no_connection_carries_holds_nothing_else_back(home: Home, house: House) -> None:
+    home.job("""
+    run = cm.init_run(client_run_id="changed", capture_env=False, system_metrics=False)
+    for n, text in enumerate(("one", "NOT CARRIED", "three")):
+        run.rollout(step=n, session_id=f"changed-{n}").finish(outcome="bad", metadata={"error": text})
+    run.config["note"] = "NOT CARRIED"
+    run.finish()
+""")
+    session = str(home.session())
+    with proxied(house.url, lambda request: reset if b"NOT CARRIED" in request.body else None) as proxy:
+        engine = Engine(resolve({}, environ=home.environ), home.environ, Options(api_base=proxy.url))
+        assert {engine.drain(session).outcome.scope for _ in range(6)} == {"session"}
+        with Held(house) as held:
+            assert [held.trace(f"changed-{n}")["outcome"] for n in range(3)] == ["bad", None, "bad"]
+        proxy.rule = lambda request: None
+        assert engine.drain(session).outcome.complete
+        engine.close()
+    with Held(house) as held:
+        assert held.trace("changed-1")["outcome"] == "bad"
+        assert held.run("changed")["status"] == "finished"
+
+
 def test_a4_an_overlap_with_nothing_that_was_sent_is_asked_about_again_later(home: Home, house: House) -> None:
     home.job("""
     run = cm.init_run(client_run_id="elsewhere", capture_env=False, system_metrics=False)

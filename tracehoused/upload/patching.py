@@ -61,7 +61,7 @@ class Patching:
     def _patch_rollouts(self, found: Round, patches: list[Patch]) -> list[Patch]:
         """Rollouts' patches go many in a request where the server takes them so; returns the others."""
         many = [patch for patch in patches if patch.fields and patch.kind == "trace" and not self._is_own(patch)]
-        left = self._rollouts.patch_many(many, found.epoch.id)
+        left = self._rollouts.patch_many(many, found.epoch.id, self._is_known)
         gone = {id(patch) for patch in many} - {id(patch) for patch in left}
         self._settle(found, [seq for patch in patches if id(patch) in gone for seq in patch.seqs])
         return [patch for patch in patches if id(patch) not in gone]
@@ -86,8 +86,13 @@ class Patching:
         context = self._context
         key = f"{context.uid}-{context.generation}-{epoch}-patch-{patch.seqs[0]}-{_digest(wire.dumps(patch.fields))}"
         if patch.is_card:
-            return context.ask(wire.push_card_request(server_id, wire.dumps(patch.fields), key))
-        return context.ask(wire.patch_request(patch.kind, server_id, patch.fields, key))
+            request = wire.push_card_request(server_id, wire.dumps(patch.fields), key)
+        else:
+            request = wire.patch_request(patch.kind, server_id, patch.fields, key)
+        answer = context.ask(request, may_be_lost=True)
+        if answer.status is None:
+            self._is_known()  # Halt where nothing at all gets through
+        return answer
 
     def _settle_patch(self, found: Round, patch: Patch, answer: Answer | None) -> bool:
         if answer is None:

@@ -81,9 +81,9 @@ class Ids:
             self._remember([(str(one["session_id"]), str(one["id"])) for one in made])
         return left if context.capabilities.trace_batch else records
 
-    def patch_many(self, patches: list[Patch], epoch: str) -> list[Patch]:
-        """Send rollouts' patches, many in a request; returns those that are left to be sent one by one. Halt where it asks to wait.
-        ``epoch``: the writer of them all."""
+    def patch_many(self, patches: list[Patch], epoch: str, is_known: Callable[[], bool]) -> list[Patch]:
+        """Send rollouts' patches, many in a request; returns those that are left to be sent one by one. Halt where it asks to wait, or
+        nothing gets through. ``epoch``: the writer of them all; ``is_known``: as of ``create``."""
         context = self._context
         left = []
         for part in portions(patches, context.capabilities.trace_batch):
@@ -91,7 +91,9 @@ class Ids:
             digest = sha256(wire.dumps(bodies)).hexdigest()[:16]
             # what says the same later, after something else, is another request
             key = f"{context.uid}-{context.generation}-{epoch}-patches-{part[0].seqs[0]}-{digest}"
-            answer = context.ask(wire.many_patches_request(bodies, key))
+            answer = context.ask(wire.many_patches_request(bodies, key), may_be_lost=True)
+            if answer.status is None:
+                is_known()
             if _is_to_wait(answer):
                 raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
             if answer.verdict is not Verdict.ACCEPTED:
