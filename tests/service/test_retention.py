@@ -92,6 +92,21 @@ def test_a2_what_is_pruned_leaves_a_receipt_from_which_a_resumed_run_goes_on(sit
     assert [(point[1], point[3]) for point in points] == [(1, 0), (1, 1), (1, 2), (2, 3), (2, 4), (2, 5)]
 
 
+def test_a2_steps_go_on_after_what_is_pruned_where_a_power_failure_left_its_last_segment_empty(
+    site: Site, house: House
+) -> None:
+    site.finished_job(_RUN)
+    [segment] = _segments(site)
+    segment.with_name(segment.name.replace("000000", "000001")).touch()
+    site.tracehouse("sync")
+    assert "freed" in site.tracehouse("prune", "--older-than", "0").stdout
+    site.finished_job(_RUN)
+    site.tracehouse("sync")
+    with house.client() as client:
+        (run,) = client.get("/v1/runs").json()["runs"]
+        assert [point[3] for point in all_points(client, run["id"], "loss")] == list(range(6))
+
+
 def _is_elsewhere(site: Site) -> None:
     """The spool is moved to another disk, and a link is in its place."""
     shutil.copytree(site.spool, site.home / "disk")

@@ -203,31 +203,37 @@ def _write_receipt(session: str, manifest: Manifest, checkpoint: Checkpoint, epo
 
 
 def next_step(session: str, uid: str, epoch: Epoch) -> int:
-    """The automatic step that follows what a writer recorded. Its last segment tells: the header, how far steps were before."""
+    """The automatic step that follows what a writer recorded. Its last segment tells: the header, how far steps were before. One that a
+    kill or a power failure left empty, or torn, has none, and then those before tell too."""
     step = 0
-    n = max(epoch.sizes)
-    fd = open_checked(os.path.join(session, layout.segment_name(epoch.id, n)))
-    try:
-        for found in scan(fd, framing.checksum_seed(uid, epoch.id), 0, epoch.sizes[n], Scan(0)):
-            step = max(step, _step_after(found.type, found.data))
-    finally:
-        os.close(fd)
+    for n in sorted(epoch.sizes, reverse=True):
+        is_told = False
+        fd = open_checked(os.path.join(session, layout.segment_name(epoch.id, n)))
+        try:
+            for found in scan(fd, framing.checksum_seed(uid, epoch.id), 0, epoch.sizes[n], Scan(0)):
+                reached = _step_after(found.type, found.data)
+                step = max(step, reached or 0)
+                is_told = is_told or (found.type == b"segment" and reached is not None)
+        finally:
+            os.close(fd)
+        if is_told:
+            break
     return step
 
 
-def _step_after(kind: bytes, data: bytes) -> int:
-    """0 where it tells none, or makes no sense: anything may lie in a spool."""
+def _step_after(kind: bytes, data: bytes) -> int | None:
+    """None where it tells none, or makes no sense: anything may lie in a spool."""
     if kind not in (b"segment", b"metrics", b"media"):
-        return 0
+        return None
     try:
         fields = json.loads(data)
         if kind == b"metrics" and all(key.startswith("system/") for key in fields.get("values", ())):
-            return 0  # the system's samples count by themselves
+            return None  # the system's samples count by themselves
         step = fields.get("next_step" if kind == b"segment" else "step")
     except SENSELESS:
-        return 0
+        return None
     if not is_count(step):
-        return 0
+        return None
     return int(step if kind == b"segment" else step + 1)
 
 
