@@ -77,6 +77,7 @@ def listen(host: str, port: int) -> socket.socket:
     # Named in full, because asyncio sends small answers at once (TCP_NODELAY) only where it sees the protocol.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _keep_alive(bound)
     try:
         bound.bind((host, port))
         bound.listen(1024)
@@ -86,6 +87,15 @@ def listen(host: str, port: int) -> socket.socket:
             raise PortInUse(f"port {port} is in use on {host}") from None
         raise
     return bound
+
+
+def _keep_alive(bound: socket.socket) -> None:
+    """What it accepts ends within two minutes once there is nobody at the other end: whoever waits to be sent something never notices."""
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # macOS has the first under another name
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPALIVE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, name):
+            bound.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def run(settings: Settings, ready: Callable[[Opened], None], ending: Callable[[], None] = lambda: None) -> None:

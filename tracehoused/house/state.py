@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -20,46 +20,68 @@ from tracehoused.house.store.gallery import media_used
 from tracehoused.house.store.store import Store
 
 log = logging.getLogger("tracehouse.house")
+_Key = tuple[str, str]  # identity, key
+# No sender waits longer for an answer than that.
+_LONGEST_TURN_S = 120.0
 
 
-@dataclass(frozen=True)
 class Turn:
     """A request's place behind the one that it names, where that began before it: so none waits for one that waits for it."""
 
-    ours: asyncio.Event
-    before: asyncio.Event | None
+    def __init__(self, handled: set[_Key], key: _Key | None, before: asyncio.Event | None) -> None:
+        self.ours = asyncio.Event()
+        self._handled = handled
+        self._key = key
+        self._before = before
+        self._taken = False
 
     async def come(self) -> None:
-        """Wait until that one is on its way to the database, or has ended."""
-        if self.before is not None:
-            await self.before.wait()
+        """Wait until that one is on its way to the database, or has ended, or does not get here: what the database says then."""
+        if self._before is not None and not self._before.is_set():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._before.wait(), _LONGEST_TURN_S)
+
+    def take(self) -> None:
+        """From now on this is the one with its key that is handled. Refusal 409 where another is."""
+        if self._key is not None:
+            if self._key in self._handled:
+                raise Refusal(409, "in_flight", "a request with this key is being handled")
+            self._handled.add(self._key)
+            self._taken = True
 
     def pass_on(self) -> None:
         """What is written to the database from now on is written behind this one."""
         self.ours.set()
 
+    def end(self) -> None:
+        self.pass_on()
+        if self._taken and self._key is not None:
+            self._handled.discard(self._key)
+
 
 class InFlight:
-    """Idempotency keys in use; touched by the server's one event loop only."""
+    """Idempotency keys in use; touched by the server's one event loop only.
+
+    Several requests may bring one key, of which one is handled at a time: that whose body is here. Another's may never be, where its
+    connection was cut without a word, and its sender has sent it again.
+    """
 
     def __init__(self) -> None:
-        self._keys: dict[tuple[str, str], asyncio.Event] = {}
+        self._latest: dict[_Key, asyncio.Event] = {}
+        self._handled: set[_Key] = set()
 
     @contextmanager
-    def hold(self, identity: str, key: str | None, after: str | None = None) -> Iterator[Turn]:
-        turn = Turn(asyncio.Event(), None if after is None else self._keys.get((identity, after)))
-        if key is None:
-            yield turn
-            return
-        held = (identity, key)
-        if held in self._keys:
-            raise Refusal(409, "in_flight", "a request with this key is being handled")
-        self._keys[held] = turn.ours
+    def begin(self, identity: str, key: str | None, after: str | None = None) -> Iterator[Turn]:
+        held = None if key is None else (identity, key)
+        turn = Turn(self._handled, held, None if after is None else self._latest.get((identity, after)))
+        if held is not None:
+            self._latest[held] = turn.ours
         try:
             yield turn
         finally:
-            turn.pass_on()
-            del self._keys[held]
+            turn.end()
+            if held is not None and self._latest.get(held) is turn.ours:
+                del self._latest[held]
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ async def change_json(
     """`parse(body, now_us)` checks the JSON object; `apply` has the effect; `known` answers what was applied before."""
     house = house_of(request)
     caller, once = await writer(request), once_of(request, endpoint)
-    with house.in_flight.hold(caller.identity, once.key, once.after) as turn:
+    with house.in_flight.begin(caller.identity, once.key, once.after) as turn:
         raw = await read_body(request, house.options.body_limit)
         now_us = house.store.now_us()
         empty = b"{}" if request.method == "DELETE" else b""
@@ -57,6 +57,7 @@ async def change_json(
         body, digest = await run_in_threadpool(decode)
         change = Change(caller, replace(once, digest=digest), now_us, body)
         await turn.come()
+        turn.take()
         return await commit(request, change, apply, known, begun=turn.pass_on)
 
 

@@ -85,7 +85,7 @@ async def post_media(request: Request) -> Response:
     house, run_id = house_of(request), request.path_params["id"]
     caller, once = await writer(request), once_of(request, "media")
     new = training.new_media(query_of(request), request.headers.get("content-type"))
-    with house.in_flight.hold(caller.identity, once.key):
+    with house.in_flight.begin(caller.identity, once.key) as turn:
         check_length(request, house.blobs.limit)
 
         def told(sha256: str) -> Once:
@@ -97,7 +97,7 @@ async def post_media(request: Request) -> Response:
             lambda connection, sha256: check_once(connection, caller, told(sha256)),
             promised_sha256(request),
         )
-        sha256, size = await _receive(request, arrival)
+        sha256, size = await _receive(request, arrival, turn.take)
         stored: dict[str, Any] = {"sha256": sha256, "size": size}
 
         def apply(connection: Connection, change: Change[training.NewMedia]) -> dict[str, Any]:
@@ -171,8 +171,9 @@ def _removed() -> StorageFailure:
     return StorageFailure("the file was removed meanwhile; send it again")
 
 
-async def _receive(request: Request, arrival: _Arrival) -> tuple[str, int]:
-    """In parts so large that most pictures are one: each is a way to another thread and back."""
+async def _receive(request: Request, arrival: _Arrival, arrived: Callable[[], None]) -> tuple[str, int]:
+    """In parts so large that most pictures are one: each is a way to another thread and back. `arrived` is called when all is here, and
+    not yet kept."""
     parts: list[bytes] = []
     held = 0
     try:
@@ -182,6 +183,7 @@ async def _receive(request: Request, arrival: _Arrival) -> tuple[str, int]:
             if held >= _PART:
                 await run_in_threadpool(arrival.take, b"".join(parts), False)
                 parts, held = [], 0
+        arrived()
         kept = await run_in_threadpool(arrival.take, b"".join(parts), True)
         assert kept is not None
         return kept
