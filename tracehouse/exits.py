@@ -11,6 +11,8 @@ uncaught exception, KeyboardInterrupt           crashed
 ``raise SystemExit(n)``, whatever n             failed, code null: nothing tells n, and no failure may pass for a success
 ``os._exit``, a signal                          nothing: the agent finds the writer dead
 ==============================================  ==========
+
+A worker of multiprocessing has no such end: what its target returned by, or raised, is what counts there.
 """
 
 from __future__ import annotations
@@ -121,8 +123,12 @@ def forget(session: Session) -> None:
 
 def at_exit() -> None:
     """Write how the process ended into the open sessions, and wait for the disk."""
+    _end(_watch.ending() if _watch is not None else Ending("finished", None, None))
+
+
+def _end(ending: Ending) -> None:
     try:
-        _tell(_watch.ending() if _watch is not None else Ending("finished", None, None))
+        _tell(ending)
     finally:
         writer.stop_all()
 
@@ -199,7 +205,21 @@ def _before_fork() -> None:
 def _in_worker(_: object) -> None:
     from multiprocessing.util import Finalize
 
-    Finalize(None, at_exit, exitpriority=-100)
+    Finalize(None, _at_worker_exit, exitpriority=-100)
+
+
+def _at_worker_exit() -> None:
+    _end(_worker_ending(sys.exc_info()[1]))
+
+
+def _worker_ending(error: BaseException | None) -> Ending:
+    """Finalizers run while what the target raised goes by. ``error`` may also be one that the parent was handling when it forked."""
+    left = error.__traceback__ if error is not None else None
+    if error is None or left is None or left.tb_frame.f_code.co_name != "_bootstrap":
+        return Ending("finished", None, 0)
+    status = status_of(error)
+    code = code_of(error.code) if isinstance(error, SystemExit) else 1
+    return Ending(status, None if status == "finished" else told(error), code)
 
 
 def _finish_as_worker() -> None:

@@ -208,3 +208,48 @@ def test_e7_of_several_ranks_only_the_first_and_rank_0_tell_success(tmp_path: Pa
         job.communicate("\n", timeout=60)
     ends = jobs.of_type(jobs.only_session(tmp_path), "exit")
     assert sorted(str(ended["status"]) for ended in ends) == ["None", "failed", "finished", "finished"]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_e7_the_end_of_a_worker_of_multiprocessing_is_the_status_of_its_run(tmp_path: Path, method: str) -> None:
+    (tmp_path / "code").mkdir()
+    job = jobs.run_file(
+        f"""
+import multiprocessing, threading
+
+ENDINGS = {{
+    "well": "pass", "raised": "raise ValueError('lost')", "exited": "sys.exit(3)", "left": "raise SystemExit(4)",
+    "done": "sys.exit()", "thread": "pass",
+}}
+
+def work(name):
+    run = cm.init_run(client_run_id=name, capture_env=False, system_metrics=False)
+    exec(ENDINGS[name])
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context({method!r})
+    trace = cm.init(session_id="parent")
+    trace.log_user("begun")
+    workers = [context.Process(target=work, args=(name,)) for name in ENDINGS]
+    starter = threading.Thread(target=workers[-1].start)
+    starter.start(); starter.join()
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        for worker in workers[:-1]: worker.start()
+    for worker in workers: worker.join()
+    print([worker.exitcode for worker in workers])
+""",
+        tmp_path / "spool",
+        tmp_path / "code",
+    )
+    assert (job.code, job.out) == (0, "[0, 1, 3, 4, 0, 0]\n"), job.err
+    ends = {one.name.split("-")[1]: jobs.of_type(one, "exit")[0] for one in jobs.sessions(tmp_path / "spool")}
+    assert {name: (end["status"], end["exception"], end["code"]) for name, end in ends.items() if name != "parent"} == {
+        "well": ("finished", None, 0),
+        "raised": ("crashed", "ValueError: lost", 1),
+        "exited": ("failed", "SystemExit: 3", 3),
+        "left": ("failed", "SystemExit: 4", 4),
+        "done": ("finished", None, 0),
+        "thread": ("finished", None, 0),
+    }
