@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support import lanes, report
+from tests.support import lanes, ready, report
 
 settings.register_profile("tracehouse", deadline=None, max_examples=50, print_blob=True)
 settings.register_profile("full", parent=settings.get_profile("tracehouse"), max_examples=1000)
@@ -25,6 +25,11 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         if name.startswith("XDG_") or (name.startswith("TRACEHOUSE_") and not name.startswith(_OURS)):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+
+
+def pytest_configure() -> None:
+    if not lanes.is_full():
+        ready.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

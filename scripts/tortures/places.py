@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -52,16 +50,7 @@ def sync_until_done(home: Home, *words: str, tries: int = 6, **more: str) -> Don
 
 def run_once(home: Home, *prefix: str, **more: str) -> Done:
     """``tracehoused run-once``: a pass of the agent, retention too. ``prefix``: words before the command."""
-    program = "from tracehoused.cli.main import tracehoused; tracehoused()"
-    done = subprocess.run(
-        [*prefix, sys.executable, "-c", program, "run-once"],
-        env={**home.environ, **more},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+    return home.run_once(*prefix, **more)
 
 
 def verdict(house: House, prefix: str, account: oracle.Account, **more: object) -> oracle.Verdict:

@@ -11,11 +11,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support import ready
 from tests.support.house import House, all_points, all_spans
 from tracehouse.spool import layout
 
 ROOT = Path(__file__).resolve().parents[2]
-_TRACEHOUSED = "from tracehoused.cli.main import tracehoused; tracehoused()"
 
 
 class Done(NamedTuple):
@@ -75,17 +75,34 @@ class Home:
 
     def start(self, *words: str, prefix: tuple[str, ...] = (), **more: str) -> subprocess.Popen[str]:
         """Begin a ``tracehouse`` command."""
+        return self._begin(ready.COMMANDS, words, prefix, more)
+
+    def run(self, *words: str, prefix: tuple[str, ...] = (), **more: str) -> Done:
+        return self._done(self.start(*words, prefix=prefix, **more))
+
+    def run_once(self, *prefix: str, **more: str) -> Done:
+        return self._done(self.start_once(*prefix, **more))
+
+    def start_once(self, *prefix: str, **more: str) -> subprocess.Popen[str]:
+        """``tracehoused run-once``: a pass of the agent, retention too. ``prefix``: words before the command."""
+        return self._begin(ready.AGENT, ("run-once",), prefix, more)
+
+    def _begin(
+        self, program: tuple[str, str], words: tuple[str, ...], prefix: tuple[str, ...], more: dict[str, str]
+    ) -> subprocess.Popen[str]:
+        environ = {**self.environ, **more}
+        if not prefix:
+            return ready.begin(program, words, environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         return subprocess.Popen(
-            [*prefix, sys.executable, "-m", "tracehoused.cli", *words],
-            env={**self.environ, **more},
+            [*prefix, sys.executable, *program, *words],
+            env=environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    def run(self, *words: str, prefix: tuple[str, ...] = (), **more: str) -> Done:
-        process = self.start(*words, prefix=prefix, **more)
+    def _done(self, process: subprocess.Popen[str]) -> Done:
         out, err = process.communicate(timeout=self.patience)
         return Done(process.returncode, out, err)
 
@@ -93,14 +110,9 @@ class Home:
         return self.run("sync", str(self.spool), *words, **more)
 
     def start_agent(self, **more: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", _TRACEHOUSED, "start", "--foreground"],
-            env={**self.environ, **more},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=open(self.directory / "agent.log", "ab"),
-            text=True,
-        )
+        environ = {**self.environ, **more}
+        with open(self.directory / "agent.log", "ab") as log:
+            return ready.begin(ready.AGENT, ["start", "--foreground"], environ, stdout=subprocess.DEVNULL, stderr=log)
 
     def sessions(self) -> list[Path]:
         return sorted(path for path in self.spool.iterdir() if layout.is_session_dir(path.name))

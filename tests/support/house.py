@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from tests.support import ready
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,7 +29,7 @@ class House:
         self.port = 0
         self._python = python
         self._output = data.with_name(data.name + ".log")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> House:
         return self.start()
@@ -38,10 +39,10 @@ class House:
 
     def start(self) -> House:
         """Start it, on the port it had before if there was one, and wait until it answers."""
-        command = [self._python, "-m", "tracehoused.cli.serve", "--port", str(self.port), "--data", str(self.data)]
+        words = ["--port", str(self.port), "--data", str(self.data), *self.options]
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
         with open(self._output, "wb") as output:
-            self._process = subprocess.Popen([*command, *self.options], stdout=output, stderr=output, env=environ)
+            self._process = ready.begin(ready.HOUSE, words, environ, stdout=output, stderr=output, python=self._python)
         match = wait_until(self._listening, what=lambda: f"house listening; it said: {self.output()}")
         assert match is not True, f"the house ended: {self.output()}"
         self.port = int(re.findall(r"listening on http://\S+:(\d+)", self.output())[-1])
