@@ -93,6 +93,20 @@ def test_many_rollouts_of_a_step_come_in_pages_and_none_is_left_out(client: http
     assert len(seen) == len(set(seen)) == 450
 
 
+def test_many_groups_of_a_step_are_counted_and_come_in_pages(client: httpx.Client) -> None:
+    run = new_run(client)
+    names = [f"{run}-{at}" for at in range(410)]
+    time = "2026-01-01T00:00:00Z"
+    traces = [{"session_id": name, "started_at": time, "run_id": run, "rollout_step": 1} for name in names]
+    in_groups = [{"session_id": name, "metadata": {"group": name}} for name in names[5:]]
+    assert post(client, "/v1/spans", {"traces": traces, "spans": [], "patches": in_groups}).is_success
+    pages = [client.get(f"/r/{run}/rollouts", params={"groups": skip}).text for skip in (0, 200, 400)]
+    assert ["410 rollouts in 406 groups" in page for page in pages] == [True] * 3
+    shown = [re.findall(r"<h3>(?:<a[^>]*>)?([^<]+)<", page) for page in pages]
+    assert [name for page in shown for name in page] == ["(no group)", *names[5:]]
+    assert [f"groups={at}" in page for page, at in zip(pages, (200, 400, 600))] == [True, True, False]
+
+
 def test_rollouts_without_a_step_are_counted(client: httpx.Client) -> None:
     run = new_run(client)
     add(client, run, None, [1, 2])

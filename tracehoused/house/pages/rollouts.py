@@ -31,7 +31,7 @@ async def rollouts(request: Request) -> Response:
     # Address parameters that are there but empty mean "no group", so their presence counts.
     query = request.query_params
     step = number(request, "step") if query.get("step") else None
-    skip = number(request, "skip", 0, 10**9) or 0
+    skip, skipped_groups = (number(request, name, 0, 10**9) or 0 for name in ("skip", "groups"))
     worst = wanted(request, "order") == "worst"
     asked_group, has_group = wanted(request, "group"), "group" in query
     opened = [one for one in (wanted(request, "open"), wanted(request, "with")) if one is not None]
@@ -50,8 +50,9 @@ async def rollouts(request: Request) -> Response:
         more |= {"address": address, "bar": bar, **HELPERS}
         if near is None:
             return more
-        groups = rewards.groups(connection, run.pk, near.chosen)
-        total = sum(group.size for group in groups)
+        total, many = rewards.size_of_step(connection, run.pk, near.chosen)
+        rows = rewards.groups(connection, run.pk, near.chosen, skipped_groups)
+        groups = rows[: rewards.GROUPS]
         every = not has_group and total <= _ALL_AT_ONCE
         group = asked_group if has_group or not groups else groups[0].name
         found = rewards.samples(connection, caller, run.pk, near.chosen, group, every=every, skip=skip, worst=worst)
@@ -61,6 +62,9 @@ async def rollouts(request: Request) -> Response:
             "samples": found[: rewards.SAMPLES],
             "following": skip + rewards.SAMPLES if len(found) > rewards.SAMPLES else None,
             "total": total,
+            "many": many,
+            "skipped_groups": skipped_groups,
+            "more_groups": skipped_groups + rewards.GROUPS if len(rows) > rewards.GROUPS else None,
             "ends": _ends(groups),
             "spread": None if quick else picture(rewards.spread(connection, run.pk), near.chosen),
         }

@@ -125,14 +125,23 @@ def near(connection: Connection, run: int, wanted: int | None) -> Near | None:
     return Near(chosen, before, after, first, last)
 
 
-def groups(connection: Connection, run: int, step: int) -> list[Row[Any]]:
+def size_of_step(connection: Connection, run: int, step: int) -> tuple[int, int]:
+    """How many rollouts a step has, and how many groups; those without one are one."""
+    name = traces.c.reward_group
+    query = select(func.count(), func.count(name), func.count(name.distinct()))
+    every, in_groups, named = connection.execute(query.where(*_of_run(run), traces.c.rollout_step == step)).one()
+    return every, named + (every > in_groups)
+
+
+def groups(connection: Connection, run: int, step: int, skip: int) -> list[Row[Any]]:
     """Rows of name, size, mean, least, most in the order of arrival; at most 200 and one. `mean` may be none, or infinite, of very
     large rewards."""
     name, reward = traces.c.reward_group, traces.c.reward
     counted = (func.count().label("size"), mean(reward).label("mean"))
     ends = (func.min(reward).label("least"), func.max(reward).label("most"))
     query = select(name.label("name"), *counted, *ends).where(*_of_run(run), traces.c.rollout_step == step)
-    return list(connection.execute(query.group_by(name).order_by(func.min(traces.c.pk)).limit(GROUPS + 1)))
+    ordered = query.group_by(name).order_by(func.min(traces.c.pk))
+    return list(connection.execute(ordered.limit(GROUPS + 1).offset(skip)))
 
 
 def samples(
