@@ -118,7 +118,8 @@ def copy(path: str, directory: str, kind: str) -> Spooled:
     durable.private_dir(directory)
     aside = os.path.join(directory, f"{ids.hex_id(16)}.tmp")
     digest, size = sha256(), 0
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, durable.FILE_MODE)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = durable.clear_of_streams(os.open(aside, flags, durable.FILE_MODE))
     try:
         for piece in pieces(path):
             digest.update(piece)

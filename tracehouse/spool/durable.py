@@ -9,6 +9,7 @@ import sys
 DIR_MODE = 0o700
 FILE_MODE = 0o600
 
+_LAST_STREAM = 2
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 # what a file system answers that cannot fsync a directory at all: nothing more can be done there
 _NO_DIR_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EISDIR)
@@ -59,6 +60,24 @@ def sync_dir(path: str) -> None:
         os.close(fd)
 
 
+def clear_of_streams(fd: int) -> int:
+    """The same open file under a number that is no standard stream's. Where one of these is closed, its number is the next to be given
+    out: what a library writes there would be in the file, and what a daemon puts in its place would have what is for the file."""
+    if fd > _LAST_STREAM:
+        return fd
+    try:
+        return another(fd)
+    finally:
+        os.close(fd)
+
+
+def another(fd: int) -> int:
+    """A further number for an open file, no standard stream's either."""
+    import fcntl
+
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _LAST_STREAM + 1)
+
+
 def write_all(fd: int, data: bytes) -> None:
     """Write all of ``data``, in as many calls as it takes."""
     rest = memoryview(data)
@@ -90,7 +109,7 @@ def has_name(fd: int) -> bool:
 
 def create(path: str, data: bytes, *, durable: bool = True) -> None:
     """Write a new 0600 file; FileExistsError when there is one. On failure nothing stays behind."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    fd = clear_of_streams(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE))
     try:
         write_all(fd, data)
         if durable:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tracehouse.spool import layout
+from tracehouse.spool import durable, layout
 from tracehouse.values import encode
 
 if sys.platform != "win32":
@@ -74,6 +74,7 @@ def create_lock(writers_dir: str, epoch: str, at: str) -> int:
     except FileExistsError:
         os.unlink(path)  # left by a try that was interrupted: nobody else has this epoch
         fd = os.open(path, flags, 0o600)
+    fd = durable.clear_of_streams(fd)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

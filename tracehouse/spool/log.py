@@ -9,7 +9,7 @@ import errno
 import os
 import threading
 
-from tracehouse.spool import headers
+from tracehouse.spool import durable, headers
 from tracehouse.spool.appending import Appender
 
 TYPE_CHECKING = False
@@ -158,7 +158,7 @@ class SessionLog(Appender):
             self._seal()
         self._write_waiting(now=True)
         try:
-            fd = os.dup(files.fd) if files.fd >= 0 else -1
+            fd = durable.another(files.fd) if files.fd >= 0 else -1
         except OSError as error:
             self._waiting.failed(error)
             self._mark_dirty()

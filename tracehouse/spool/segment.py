@@ -116,7 +116,7 @@ class Segments:
         while True:
             path = os.path.join(self.directory, layout.segment_name(self.writer.epoch, self._n))
             try:
-                return path, os.open(path, _FLAGS, durable.FILE_MODE)
+                return path, durable.clear_of_streams(os.open(path, _FLAGS, durable.FILE_MODE))
             except FileExistsError:
                 self._n += 1  # left by a try that was interrupted
             except FileNotFoundError:
