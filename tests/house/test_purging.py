@@ -303,6 +303,29 @@ def test_a_file_that_cannot_be_removed_keeps_only_its_own_run(tmp_path: Path) ->
         wait_until(lambda: not any(rows(house).values()), what=lambda: f"nothing left: {rows(house)}")
 
 
+def test_a15_answers_are_remembered_until_a_clock_that_runs_evenly_says_that_they_are_old(tmp_path: Path) -> None:
+    from tracehoused.house.blobs import Blobs
+    from tracehoused.house.store.purging import purge
+    from tracehoused.house.store.store import Store
+
+    with House(tmp_path / "data") as house, house.client() as client:
+        run = new_run(client)
+        body, headers = {"points": [point(0)]}, {"Idempotency-Key": "once"}
+        assert post(client, f"/v1/runs/{run}/metrics", body, **headers).is_success
+
+    def kept() -> int:
+        with closing(sqlite3.connect(house.data / "house.db")) as database:
+            return int(database.execute("SELECT count(*) FROM requests").fetchone()[0])
+
+    files = Blobs(house.data / "media")
+    store = Store(f"sqlite:///{house.data / 'house.db'}", clock=lambda: time.time() + 100 * 86400)
+    purge(store, files, aged=False)
+    assert kept() == 1
+    purge(store, files)
+    store.close()
+    assert kept() == 0
+
+
 def test_a15_a_clock_far_ahead_at_the_start_destroys_nothing(tmp_path: Path) -> None:
     from tracehoused.house.blobs import Blobs
     from tracehoused.house.purger import Purger

@@ -126,7 +126,6 @@ def _serve(
     media = open_media(settings.media, settings.data / "media")
     store = Store(settings.database or f"sqlite:///{settings.data / 'house.db'}")
     try:
-        store.forget_old_requests()
         auth = Auth(store, key)
         if store.own_file:
             auth.forget_codes(everyones=True)

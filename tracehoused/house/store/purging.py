@@ -63,10 +63,12 @@ def check_undo(deleted_us: int, now_us: int) -> None:
 
 
 def purge(store: Store, files: Files, stopping: Callable[[], bool] = lambda: False, *, aged: bool = True) -> None:
-    """Everything that was deleted so long ago, or, not `aged`, only what is to go without waiting. May take long; other
-    writes go between its steps, after any of which it stops when it is told to. A run that cannot go now is logged and
-    waits for the next time."""
+    """Everything that was deleted so long ago, and answers to requests of long ago, or, not `aged`, only what is to go without
+    waiting. May take long; other writes go between its steps, after any of which it stops when it is told to. A run that cannot
+    go now is logged and waits for the next time."""
     store.write(partial(removals.forget_old, now_us=store.now_us()), (_PURGE,)).result()
+    if aged:
+        store.forget_old_requests(stopping)
     before_us = store.now_us() - UNDO_US if aged else NOW + 1
     gone = runs.c.deleted_us > PURGED, runs.c.deleted_us < before_us
     for pk in store.read(lambda connection: connection.execute(select(runs.c.pk).where(*gone)).scalars().all()):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, tuple_
 
 from tracehoused.house.errors import FormatError, StorageFailure
 from tracehoused.house.store import dialect, migrating, schema
@@ -20,6 +20,7 @@ __all__ = ["FormatError", "Store"]
 T = TypeVar("T")
 FORMAT = "1"
 KEYS_LIVE_US = 90 * 24 * 3600 * 1_000_000
+_PORTION = 5000
 
 
 class Store:
@@ -55,10 +56,15 @@ class Store:
         except dialect.STORAGE_ERRORS as error:
             raise StorageFailure(str(error)) from error
 
-    def forget_old_requests(self) -> None:
-        before = self.now_us() - KEYS_LIVE_US
-        old = delete(schema.requests).where(schema.requests.c.created_us < before)
-        self.write(lambda connection: connection.execute(old)).result()
+    def forget_old_requests(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        """In portions, between which others write."""
+        this = tuple_(schema.requests.c.identity, schema.requests.c.key)
+        old = schema.requests.c.created_us < self.now_us() - KEYS_LIVE_US
+        portion = delete(schema.requests).where(
+            this.in_(select(schema.requests.c.identity, schema.requests.c.key).where(old).limit(_PORTION))
+        )
+        while not stopping() and self.write(lambda connection: connection.execute(portion).rowcount).result():
+            pass
 
     def file_size(self) -> int | None:
         """Bytes of the database's files; None where a server has it."""
