@@ -176,7 +176,10 @@ def _reported() -> BaseException | None:
 
 
 def _outermost_frame() -> FrameType | None:
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001
+    main = threading.main_thread()
+    # all threads' frames only where they must be: in an isolated subinterpreter Python gives those of others too, and crashes
+    is_ours = threading.current_thread() is main
+    frame: FrameType | None = sys._getframe() if is_ours else sys._current_frames().get(main.ident or 0)  # noqa: SLF001
     while frame is not None and frame.f_back is not None:
         frame = frame.f_back
     return frame

@@ -235,12 +235,12 @@ class Writer:
 
     def _start(self) -> None:
         run = (self._wake, self._stop)
-        # before it is started: an interrupt may end the wait for its start, not the start
-        self._thread = threading.Thread(target=self._run, args=run, name="tracehouse-sync", daemon=True)
         try:
+            # before it is started: an interrupt may end the wait for its start, not the start
+            self._thread = threading.Thread(target=self._run, args=run, name="tracehouse-sync", daemon=True)
             self._thread.start()
         except RuntimeError:
-            pass  # the interpreter is shutting down: its exit handler syncs
+            pass  # a subinterpreter that may have none, or one that is shutting down: its exit handler syncs
 
     def _run(self, wake: Flag, stop: Flag) -> None:
         beat_at = time.monotonic()
