@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support import oracle
 from tests.support.home import Home
 from tests.support.house import House
-from tests.support.strace import counting, counts, killing
+from tests.support.strace import counting, counts, holding, kill_held
 from tortures import places
 from tortures.job_kills import MET, was_killed
 from tortures.trial import Trial, Unavailable
@@ -66,8 +66,11 @@ def run(trial: Trial) -> None:
                 # earlier ones each time that none was met
                 when = most if paths else chance.randint(1, max(1, most // (attempt + 1)))
                 made[name] = (number, f"agent killed at {call} {when}, {phase}:")
-                done = places.run_once(home, *killing(call, when, *paths), **_ENVIRON)
-                if was_killed(trial, *made[name], done.code, done.err):
+                log = trial.home / f"{name}calls"
+                agent = home.start_once(*holding(log, call, when, *paths, done=False), **_ENVIRON)
+                kill_held(agent, log)
+                _, err = agent.communicate(timeout=100)
+                if was_killed(trial, *made[name], agent.returncode, err):
                     killed += 1
                     met.add((phase, call, when))
                     break

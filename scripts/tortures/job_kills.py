@@ -1,15 +1,13 @@
 """Row 1: a job killed at its k-th system call, for every k: what its calls had returned from by then arrives once.
 
-Twice for every k: where the call has not been done, and where it has, and the job never learnt of it. Before: strace sends the signal
-while the thread stands at the call's entry, and the kernel does not do the call of a thread that is to die. After: strace holds the
-thread at the call's exit, and it is killed there. A call is of one thread, and what the others do meanwhile is chance's.
+Twice for every k: where the call has not been done, and where it has, and the job never learnt of it. Both times strace holds the thread
+at the call's exit, and it is killed there; before, the kernel skips the call. A call is of one thread, and what the others do meanwhile
+is chance's.
 """
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
 from pathlib import Path
 from signal import SIGKILL
 from typing import NamedTuple
@@ -17,7 +15,7 @@ from typing import NamedTuple
 from tests.support import oracle
 from tests.support.home import Home
 from tests.support.house import House
-from tests.support.strace import counting, killing
+from tests.support.strace import holding, kill_held
 from tortures import job_calls, places
 from tortures.trial import Trial
 
@@ -27,7 +25,6 @@ _AT_ONCE = 20
 MET = 0.97  # of the points asked for
 _MAKING = 2  # calls, the first, that make the spool where there is none
 _TRIES = 6  # until a point is met: how far another thread is, and so who calls, differs from run to run
-_HELD = 100_000_000  # microseconds, far longer than a kill takes
 
 
 class _Point(NamedTuple):
@@ -84,21 +81,8 @@ def _words(trial: Trial, home: Home, name: str, size: int) -> tuple[str, ...]:
 
 def _kill(home: Home, point: _Point, log: Path, words: tuple[str, ...]) -> tuple[int, str]:
     """A job that is killed there, if it comes there: how it ended, and what it said."""
-    if not point.done:
-        return _end(home.start_job(*words, prefix=killing(point.call, point.when)))
-    os.mkfifo(log)
-    held = ("-e", f"inject={point.call}:delay_exit={_HELD}:when={point.when}")
-    job = home.start_job(*words, prefix=(*counting(log, point.call), *held))
-    with open(log, errors="replace") as told:
-        for line in told:
-            if line.endswith("(DELAYED)\n"):
-                os.kill(int(line.split()[0]), SIGKILL)  # a thread's id, which kills all of them
-                job.kill()  # strace, which would look at it only after the whole time
-    log.unlink()
-    return _end(job)
-
-
-def _end(job: subprocess.Popen[str]) -> tuple[int, str]:
+    job = home.start_job(*words, prefix=holding(log, point.call, point.when, done=point.done))
+    kill_held(job, log)
     _, err = job.communicate(timeout=100)
     return job.returncode, err
 

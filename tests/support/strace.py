@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
+from signal import SIGKILL
 
 from tests.support.lanes import needs_linux, needs_tool
 
 # stopped at the calls named only, not at each of the thousands that a start of Python makes; a signal cannot be sent from there
 _QUICKLY = "--seccomp-bpf"
 _NOWHERE = Path("/dev/null")
+_HELD = 100_000_000  # microseconds, far longer than a kill takes
 
 
-def killing(call: str, when: int, *paths: Path) -> tuple[str, ...]:
-    """The words before a command that is to be killed at its ``when``-th ``call`` (before it takes effect), in any thread; where
-    ``paths`` are given, only calls on one of them count. It then ends with -SIGKILL, as strace itself does after it."""
+def killing(call: str, when: int) -> tuple[str, ...]:
+    """The words before a command that is to be killed at its ``when``-th ``call`` (before it takes effect), in any thread. It then ends
+    with -SIGKILL, as strace itself does after it."""
+    return (*_strace(), *_injecting(call, f"signal=KILL:when={when}"))
+
+
+def holding(log: Path, call: str, when: int, *paths: Path, done: bool) -> tuple[str, ...]:
+    """The words before a command that ``kill_held`` is to kill at its ``when``-th ``call``, in any thread: where the call has not been
+    done, or has, and the command never learnt of it. Where ``paths`` are given, only calls on one of them count.
+
+    As ``killing``, but stopped at few calls: strace has the kernel skip what is not to be done, and holds the thread at the exit.
+    """
+    os.mkfifo(log)
     only = [word for path in paths for word in ("-P", str(path))]
-    return (*_strace(), *only, *_injecting(call, f"signal=KILL:when={when}"))
+    skipped = "" if done else "error=EIO:"
+    return (*_strace(), _QUICKLY, *only, *_injecting(call, f"{skipped}delay_exit={_HELD}:when={when}", log))
+
+
+def kill_held(command: subprocess.Popen[str], log: Path) -> None:
+    """Once one of its threads is held, or it has ended."""
+    with open(log, errors="replace") as told:
+        for line in told:
+            if line.endswith("(DELAYED)\n"):
+                os.kill(int(line.split()[0]), SIGKILL)  # a thread's id, which kills all of them
+                command.kill()  # strace, which would look at it only after the whole time
+    log.unlink()
 
 
 def signalling(call: str, signal: str, when: int) -> tuple[str, ...]:
