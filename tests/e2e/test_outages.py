@@ -143,6 +143,53 @@ def test_a3_what_no_connection_carries_holds_nothing_else_back(home: Home, house
         assert len(held.texts(f"{what}-0")) == 3
 
 
+_TAKEN = """
+    run = cm.init_run(client_run_id=sys.argv[1], capture_env=False, system_metrics=False)
+    for n in range(3): run.log({"a": n})
+    run.config["lr"] = 1
+    with run.rollout(step=0, session_id=f"{sys.argv[1]}-0") as t: [t.log_user(text) for text in ("one", "two")]
+    run.finish()
+"""
+
+
+@pytest.mark.parametrize("route", ["/metrics", "/v1/spans", "PATCH"])
+def test_a3_what_something_in_between_says_is_not_there_waits_until_it_is(home: Home, house: House, route: str) -> None:
+    name = "astray" + route.replace("/", "-")
+    home.job(_TAKEN, name)
+    session, lost = str(home.session()), status(404, b"<html>no such page</html>")
+
+    def rule(request: Received) -> Fault | None:
+        return lost if request.target.endswith(route) or request.method == route else None
+
+    with proxied(house.url, rule, plain=True) as proxy:
+        engine = Engine(resolve({}, environ=home.environ), home.environ, Options(api_base=proxy.url))
+        reports = [engine.drain(session) for _ in range(3)]
+        assert not any(one.outcome.complete or one.dead for one in reports)
+        assert "404" in reports[-1].outcome.trouble
+        proxy.rule = lambda request: None
+        assert engine.drain(session).outcome.complete
+        engine.close()
+    with Held(house) as held:
+        assert (len(held.points(name)), held.texts(f"{name}-0")) == (3, ["one", "two"])
+        assert (held.run(name)["config"], held.run(name)["status"]) == ({"lr": 1}, "finished")
+
+
+def test_a3_records_for_which_a_server_has_no_route_are_parked(home: Home, house: House) -> None:
+    home.job(_TAKEN, "no-route")
+    session = str(home.session())
+    lost = status(404)
+    with proxied(house.url, lambda request: lost if request.target.endswith("/metrics") else None) as proxy:
+        engine = Engine(resolve({}, environ=home.environ), home.environ, Options(api_base=proxy.url))
+        reports = [engine.drain(session) for _ in range(5)]
+        assert (reports[-1].outcome.complete, reports[-1].dead) == (True, 3)
+        assert all(letter.parked for letter in letters_of(engine, session))
+        proxy.rule = lambda request: None
+        assert retry(engine, session, lambda letter: True).left == 0
+        engine.close()
+    with Held(house) as held:
+        assert len(held.points("no-route")) == 3
+
+
 def test_a3_a_change_that_no_connection_carries_holds_nothing_else_back(home: Home, house: House) -> None:
     home.job("""
     run = cm.init_run(client_run_id="changed", capture_env=False, system_metrics=False)

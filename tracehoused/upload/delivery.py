@@ -53,21 +53,21 @@ _NOTHING = Answer(Verdict.ACCEPTED, 204, None, "")
 
 class Delivery:
     """Sends batches of one session. ``is_known()``: ask the server whether it still has the session; Halt when it cannot be asked.
-    ``recreate(spans, bounds)``: have it make the traces that these spans belong to. ``has_ended(epoch)``: that writer writes no more.
-    ``awaited`` grows by batches of media whose files may come later."""
+    ``recreate(spans, bounds)``: have it make the traces that these spans belong to; whether it took all. ``has_ended(epoch)``: that
+    writer writes no more. ``awaited`` grows by batches of media whose files may come later."""
 
     def __init__(
         self,
         context: Context,
         server_id: str | None,
         is_known: Callable[[], bool],
-        recreate: Callable[[list[Record], Bounds], None],
+        recreate: Callable[[list[Record], Bounds], bool],
         has_ended: Callable[[str], bool],
     ) -> None:
         self._context = context
         self._has_ended = has_ended
         self._recreate = recreate
-        self._recreated: set[Bounds] = set()
+        self._recreated: dict[Bounds, bool] = {}
         self.awaited: set[Bounds] = set()
         self._server_id = server_id
         self._is_known = is_known
@@ -208,15 +208,15 @@ class Delivery:
         if verdict is Verdict.MISSING and not self._is_known():
             raise Halt("forgotten", answer.reason, scope="session")
         if verdict is Verdict.MISSING and self._is_of_rollouts(batch) and batch.bounds not in self._recreated:
-            self._recreated.add(batch.bounds)
-            self._recreate(self._records(batch), batch.bounds)
+            self._recreated[batch.bounds] = self._recreate(self._records(batch), batch.bounds)
             again = read_batch(
                 self._context.session, self._context.uid, batch.bounds, batch.attempt, self._context.renders
             )
             return again is not None and self.deliver(again)
         if verdict is Verdict.DELETED and not self._is_of_rollouts(batch):
             raise Halt("deleted", answer.reason, scope="session")
-        if verdict in (Verdict.RETRY, Verdict.OVERLAP):
+        is_astray = verdict is Verdict.MISSING and self._recreated.get(batch.bounds, True)
+        if verdict in (Verdict.RETRY, Verdict.OVERLAP) or is_astray:
             return self._strike(batch, answer)
         return self._refused(batch, answer, parked=False)
 
@@ -245,12 +245,14 @@ class Delivery:
         return batch.bounds.lane == SPANS and self._context.kind == "run"
 
     def _strike(self, batch: Batch, answer: Answer) -> bool:
-        """No answer, or a 5xx: another time, or, when it is this batch only, down to the record that it cannot take."""
+        """No answer, a 5xx, or a 404 where the server, asked, has what it is for, as from something in between: another time, or, when it
+        is this batch only, down to the record that it cannot take."""
         checkpoint = self._context.checkpoint
         if answer.status is None and not self._is_known():  # Halt where nothing at all gets through
             raise Halt("forgotten", answer.reason, scope="session")
-        self._failed_in_a_row += 1
         self._context.troubles.append(answer.reason)
+        if answer.verdict is not Verdict.MISSING:  # else it was asked, and answered
+            self._failed_in_a_row += 1
         most = _MOST_PARTS if self._bisecting else _MOST_BATCHES
         if self._failed_in_a_row >= most and not self._succeeded:
             raise Halt("unavailable", answer.reason, scope="destination", retry_after=self._context.floor())

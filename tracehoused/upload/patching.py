@@ -102,11 +102,12 @@ class Patching:
             raise Halt("deleted", answer.reason, scope="session")
         elif answer.verdict is Verdict.MISSING and not self._is_known():
             raise Halt("forgotten", answer.reason, scope="session")
-        elif answer.verdict is Verdict.RETRY and answer.status != 501:
+        elif (answer.verdict is Verdict.RETRY and answer.status != 501) or self._is_astray(patch, answer):
             self._context.troubles.append(answer.reason)
             return False
         elif answer.verdict is not Verdict.ACCEPTED:
-            self._bury(found, patch, answer.status, answer.reason)
+            # a rollout that was just made again, and is not there to be patched, may be one day
+            self._bury(found, patch, answer.status, answer.reason, parked=_is_missing(answer) and not patch.is_card)
         elif patch.outcome and self._is_own(patch):
             self._context.checkpoint.fact("outcome_sent", patch.outcome)
         self._settle(found, patch.seqs)
@@ -122,6 +123,10 @@ class Patching:
         """It changes the session itself, not one of a run's rollouts."""
         return patch.target == self._manifest.id and patch.kind == self._manifest.kind
 
+    def _is_astray(self, patch: Patch, answer: Answer) -> bool:
+        """A 404 for what the server, asked, has: it is from something in between."""
+        return _is_missing(answer) and self._is_own(patch) and not patch.is_card
+
     def _began(self, patches: list[Patch]) -> dict[str, str]:
         """Of the rollouts that these change, a time that is certain: their run had begun."""
         return {patch.target: self._manifest.created_at for patch in patches}
@@ -132,10 +137,10 @@ class Patching:
         known = self._rollouts.ids_of(others, own, (found.epoch.id, max(found.ends)))
         return [own if self._is_own(patch) else known.get(patch.target) for patch in patches]
 
-    def _bury(self, found: Round, patch: Patch, status: int | None, reason: str) -> None:
+    def _bury(self, found: Round, patch: Patch, status: int | None, reason: str, *, parked: bool = False) -> None:
         for record in found.patches:
             if record.seq in patch.seqs:
-                self._context.bury(found.epoch.id, found.numbers[record.seq], record, PATCHES, status, reason, False)
+                self._context.bury(found.epoch.id, found.numbers[record.seq], record, PATCHES, status, reason, parked)
 
 
 def _is_missing(answer: Answer | None) -> bool:

@@ -114,16 +114,17 @@ class Ids:
                 self._remember([(session_id, found[session_id])])
         return found
 
-    def recreate(self, spans: list[Record], run_id: str, near: tuple[str, int]) -> None:
-        """The server says that it lacks the traces of some of these spans: upsert them."""
+    def recreate(self, spans: list[Record], run_id: str, near: tuple[str, int]) -> bool:
+        """The server says that it lacks the traces of some of these spans: upsert them. Whether it now has all of them."""
         began: dict[str, str] = {}
         for span in spans:
             if is_object(span.data):
                 began.setdefault(_session_id(span), str(json.loads(span.data).get("start_at")))
-        self.create_again(began, run_id, near)
+        return self.create_again(began, run_id, near)
 
-    def create_again(self, began: Mapping[str, str], run_id: str, near: tuple[str, int]) -> None:
-        """Upsert rollouts that the server lacks; Halt where it cannot be asked to. ``began`` and ``near``: as of ``ids_of``."""
+    def create_again(self, began: Mapping[str, str], run_id: str, near: tuple[str, int]) -> bool:
+        """Upsert rollouts that the server lacks; Halt where it cannot be asked to. ``began`` and ``near``: as of ``ids_of``. Whether all
+        were taken."""
         for session_id in began:
             self._known.pop(session_id, None)
         for session_id, data in self._creations(began, (), near):
@@ -133,6 +134,7 @@ class Ids:
                 raise Halt("unavailable", answer.reason, scope="session", retry_after=answer.retry_after)
             if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
                 self._remember([(session_id, str(answer.body["id"]))])
+        return began.keys() <= self._known.keys()
 
     def forget(self, *, but: int = 0) -> None:
         """All of them, as the server did, or all but the latest, to save memory between passes."""

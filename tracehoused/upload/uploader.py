@@ -171,8 +171,8 @@ class Uploader:
         return Outcome(complete, trouble, retry_after=None if complete else self._context.floor(), awaits=awaits)
 
     def _delivery_to(self, server_id: str, ended: set[str]) -> Delivery:
-        def recreate(spans: list[Record], bounds: Bounds) -> None:
-            self._rollouts.recreate(spans, server_id, (bounds.epoch, bounds.n))
+        def recreate(spans: list[Record], bounds: Bounds) -> bool:
+            return self._rollouts.recreate(spans, server_id, (bounds.epoch, bounds.n))
 
         return Delivery(self._context, server_id, self._creation.is_known, recreate, ended.__contains__)
 
