@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import Any, Callable
 
 from tracehouse.exceptions import TracehouseError
@@ -16,20 +18,31 @@ from tracehoused.upload.engine import Destination, Engine
 from tracehoused.upload.reader import read_manifest
 from tracehoused.upload.redelivery import record_of, redeliver
 
-__all__ = ["Selection", "drop", "letters_of", "records_of", "retry"]
+__all__ = ["Selection", "drop", "is_due", "letters_of", "records_of", "retry"]
 
 Selection = Callable[[DeadLetter], bool]
 # each time all that are left are written anew
 _MOST_NOTED = 200
+_DAY = 86400.0
 
 
 @dataclass(frozen=True)
 class Retried:
-    """How many were accepted, how many are left, and what stopped it, or one of them, if something did."""
+    """How many were accepted, how many are left, and what stopped it, or one of them, if something did. ``halted``: it stops all there."""
 
     accepted: int
     left: int
     trouble: str = ""
+    halted: bool = False
+
+
+def is_due(letter: DeadLetter, now: float) -> bool:
+    """What a server failed at, a day ago or more; ``now``: seconds since the epoch. A clock that has gone back since makes it due, too."""
+    try:
+        then = datetime.strptime(letter.at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
+    except (ValueError, OverflowError):
+        return letter.parked
+    return letter.parked and not 0 <= now - then < _DAY
 
 
 def letters_of(engine: Engine, session: str) -> list[DeadLetter]:
@@ -50,24 +63,26 @@ def retry(engine: Engine, session: str, chosen: Selection) -> Retried:
         left = {letter.key: letter for letter in context.dead.all()}
         before = len(left)
         try:
-            trouble = _send(context, manifest, filter(chosen, list(left.values())), left)
+            trouble, halted = _send(context, manifest, filter(chosen, list(left.values())), left)
         finally:
             if context.still_ours():
                 _keep(context, list(left.values()))
-    return Retried(before - len(left), len(left), trouble)
+                if len(left) < before:
+                    _announce(context)
+    return Retried(before - len(left), len(left), trouble, halted)
 
 
 def _send(
     context: Context, manifest: Manifest, chosen: Iterable[DeadLetter], left: dict[tuple[str, int, str], DeadLetter]
-) -> str:
-    """What is accepted goes from ``left``; what stopped it, or one of them."""
+) -> tuple[str, bool]:
+    """What is accepted goes from ``left``; what stopped it, or one of them, and whether that stops all there."""
     trouble = ""
     often = 1 + len(left) // _MOST_NOTED
     for letter in chosen:
         try:
             again = redeliver(context, manifest, letter)
         except Halt as halt:
-            return str(halt)
+            return str(halt), halt.scope != "session"
         except TROUBLES as error:
             trouble = why(context.session, error)
             continue
@@ -77,7 +92,7 @@ def _send(
         del left[letter.key]
         if len(left) % often == 0:  # a server without keys would take it twice, should this process be killed
             _keep(context, list(left.values()))
-    return trouble
+    return trouble, False
 
 
 def drop(engine: Engine, session: str, chosen: Selection) -> int:
@@ -88,6 +103,7 @@ def drop(engine: Engine, session: str, chosen: Selection) -> int:
         facts = context.checkpoint.state.facts
         context.checkpoint.fact("given_up", int(facts.get("given_up") or 0) + len(letters) - len(kept))
         _keep(context, kept)
+        _announce(context)
     return len(letters) - len(kept)
 
 
@@ -102,3 +118,8 @@ def _keep(context: Context, letters: list[DeadLetter]) -> None:
     context.dead.keep_only(letters)
     context.checkpoint.commit()
     context.checkpoint.save_copy()
+
+
+def _announce(context: Context) -> None:
+    """An agent may have noted how many there are, and looks at the session again when its directory changes."""
+    os.utime(context.session)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,42 @@ def test_a_dead_letter_is_shown_by_its_name_alone(alone: Site) -> None:
         shown = json.loads(alone.tracehouse("deadletters", "show", letter["record"]).stdout)
         assert shown["data"]["attributes"]["text"] == "poison a"
         assert "no dead letter" in alone.tracehouse("deadletters", "show", "0-1", check=False).stderr
+
+
+def _parked_before(site: Site) -> None:
+    """As if the server had failed at all that was refused, two days ago."""
+    then = datetime.now(timezone.utc) - timedelta(days=2)
+    for path in (*site.spool.glob("*/upload/*/deadletters.jsonl"), *site.state.glob("acks/*/*.deadletters.jsonl")):
+        found = [json.loads(line) for line in path.read_text().splitlines() if line]
+        told = [{**letter, "parked": True, "at": then.strftime("%Y-%m-%dT%H:%M:%S.%fZ")} for letter in found]
+        path.write_text("".join(json.dumps(letter) + "\n" for letter in told))
+
+
+def test_a3_what_was_parked_is_tried_again_after_a_day_by_agents_of_which_none_runs_so_long(alone: Site) -> None:
+    picky = _Picky()
+    with serving(picky) as server:
+        alone.environ.update(TRACEHOUSE_API_BASE=server.url)
+        alone.finished_job(_TWO, "a")
+        alone.tracehouse("sync", check=False)
+        _parked_before(alone)
+        alone.tracehoused("run-once")
+        assert [letter["status"] for letter in _letters(alone)] == [422]
+        picky.picky = False
+        alone.tracehoused("run-once")
+        assert not picky.taken
+        _parked_before(alone)
+        alone.tracehoused("run-once")
+        assert (picky.taken, _letters(alone)) == (["poison a"], [])
+
+
+def test_a2_a_session_whose_dead_letters_were_accepted_is_deleted_after_the_grace(alone: Site) -> None:
+    picky = _Picky()
+    with serving(picky) as server:
+        alone.environ.update(TRACEHOUSE_API_BASE=server.url, TRACEHOUSE_RETENTION_GRACE="0")
+        alone.finished_job(_TWO, "a")
+        alone.tracehoused("run-once", check=False)
+        picky.picky = False
+        alone.tracehouse("deadletters", "retry")
+        for _ in range(2):
+            alone.tracehoused("run-once")
+        assert not list(alone.spool.glob("trace-*/*.jsonl"))

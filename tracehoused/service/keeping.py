@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from tracehouse.exceptions import TracehouseError
 from tracehouse.spool.budget import measure
@@ -26,6 +27,7 @@ __all__ = ["Keeping"]
 log = logging.getLogger("tracehoused")
 
 _WARN_EVERY = 60.0
+_HOUR = 3600.0
 _DAY = 86400.0
 _MOMENT = 300.0
 _GLANCE = 0.2
@@ -46,6 +48,10 @@ class Keeping:
         self._tidied: set[str] = set()
         self._kept: dict[str, float] = {}  # when each may be tried again
         self._daily_at = time.monotonic() + _DAY
+        self._letters_at = (
+            0.0  # when to look for dead letters that are due: they tell themselves, also to who begins each hour
+        )
+        self._tried: dict[str, float] = {}  # sessions of which some were tried again, and when
         self._warned_at: float | None = None
         self._measured_at = 0.0
 
@@ -57,17 +63,21 @@ class Keeping:
         for session in self._lookout.sessions.values():
             if session.state == "live" and not session.stalled and now - session.grew >= self._settings.stall_after:
                 self._stalled(session)
-        if self._thread is None or not self._thread.is_alive():
-            if now >= self._daily_at:
-                self._kept.clear()
-                self._tidied.clear()
-                if self._begin(self._retry_parked, self._with_dead_letters()):
-                    self._daily_at = now + _DAY
-            else:
-                self._prune()
+        if now >= self._daily_at:
+            self._kept.clear()
+            self._tidied.clear()
+            self._daily_at = now + _DAY
+        is_free = self._thread is None or not self._thread.is_alive()
+        if is_free and not (now >= self._letters_at and self._begin_letters(now)):
+            self._prune()
 
     def finish(self, goes_on: Callable[[], bool]) -> None:
-        """See what is under way through, as long as it ``goes_on``: there is no next step."""
+        """See what is under way through, and what is due by now, as long as it ``goes_on``: there is no next step."""
+        self._wait(goes_on)
+        if goes_on() and self._begin_letters(time.monotonic()):
+            self._wait(goes_on)
+
+    def _wait(self, goes_on: Callable[[], bool]) -> None:
         while self._thread is not None and self._thread.is_alive() and goes_on():
             self._thread.join(_GLANCE)
 
@@ -109,11 +119,11 @@ class Keeping:
     def _prune(self) -> None:
         if self._settings.spool_max_bytes is not None or self._settings.spool_max_files is not None:
             if time.monotonic() >= self._measured_at:
-                self._begin(self._prune_to_budget, list(self._lookout.spools))
+                self._begin(partial(self._prune_to_budget, list(self._lookout.spools)))
             return
         chosen = [path for spool in self._lookout.spools.values() for path in self._candidates(spool, 0, 0)]
         if chosen:
-            self._begin(self._prune_all, chosen)
+            self._begin(partial(self._prune_all, chosen))
 
     def _candidates(self, spool: Spool, over: int, over_files: int) -> list[str]:
         odo = self._lookout.odometer.now()
@@ -137,12 +147,12 @@ class Keeping:
         now = time.monotonic()
         self._measured_at = now + (now - began) * _SHARE
 
-    def _begin(self, work: Callable[[list[str]], None], sessions: list[str]) -> bool:
+    def _begin(self, work: Callable[[], None]) -> bool:
         """False where it has to be tried again."""
 
         def run() -> None:
             try:
-                work(sessions)
+                work()
             except Exception:  # a thread's top: what is to be deleted would stay for ever, and nobody know why
                 log.exception("a defect cut short what is deleted or tried again; the next round begins anew")
 
@@ -155,25 +165,51 @@ class Keeping:
         self._thread = thread
         return True
 
-    def _with_dead_letters(self) -> list[str]:
+    def _begin_letters(self, now: float) -> bool:
+        """Whether some are tried again now."""
+        found = self._with_dead_letters()
+        begun = bool(found) and self._begin(partial(self._retry_parked, found))
+        if begun or not found:
+            self._letters_at = now + _HOUR
+        return begun
+
+    def _with_dead_letters(self) -> dict[str, str]:
+        """Sessions, each with its server."""
         lookout = self._lookout
-        found = [session.path for session in lookout.sessions.values() if session.dead]
+        found = {session.path: session.home[0] for session in lookout.sessions.values() if session.dead}
         for spool in lookout.spools.values():
-            found += [os.path.join(spool.path, name) for name, note in spool.ledger.items() if note.dead]
+            noted = ((name, note) for name, note in spool.ledger.items() if note.dead)
+            found.update((os.path.join(spool.path, name), note.home[0]) for name, note in noted)
         return found
 
-    def _retry_parked(self, sessions: list[str]) -> None:
+    def _retry_parked(self, sessions: dict[str, str]) -> None:
         """What a server failed at rather than refused may be to its taste by now."""
-        for session in sessions:
+        self._tried = {session: at for session, at in self._tried.items() if session in sessions}
+        away: set[str] = set()
+        for session, server in sessions.items():
             if self._stopping.is_set():
                 return
-            try:
-                done = letters.retry(self._engine, session, lambda letter: letter.parked)
-            except (TracehouseError, OSError) as error:
-                log.info("dead letters are not tried again: %s", error, extra={"session": session})
+            now = time.monotonic()
+            if server in away or now < self._tried.get(session, now - _DAY) + _DAY or not self._has_due(session):
                 continue
-            if done.accepted:
-                log.info("%d dead letters were accepted", done.accepted, extra={"session": session})
+            self._tried[session] = now
+            if self._retry_due(session):
+                away.add(server)
+
+    def _has_due(self, session: str) -> bool:
+        return any(letters.is_due(letter, time.time()) for letter in letters.letters_of(self._engine, session))
+
+    def _retry_due(self, session: str) -> bool:
+        """Whether its server does not take any at all."""
+        now = time.time()
+        try:
+            done = letters.retry(self._engine, session, lambda letter: letters.is_due(letter, now))
+        except (TracehouseError, OSError) as error:
+            log.info("dead letters are not tried again: %s", error, extra={"session": session})
+            return False
+        if done.accepted:
+            log.info("%d dead letters were accepted", done.accepted, extra={"session": session})
+        return done.halted
 
     def _over_budget(self, spool: Spool) -> tuple[int, int]:
         """Bytes and files beyond what the spool may have."""
