@@ -120,6 +120,7 @@ class OpenSpan:
         "_watch",
         "attributes",
         "id",
+        "is_astray",
         "kind",
         "name",
         "outer",
@@ -148,6 +149,7 @@ class OpenSpan:
         self.parent_span_id = parent_span_id
         self._status: str | None = None
         self.outer: OpenSpan | None = None
+        self.is_astray = False  # it has ended, and is still the current one where it began
 
     @property
     def status(self) -> str | None:
@@ -166,7 +168,7 @@ class OpenSpan:
 
     def __enter__(self) -> OpenSpan:
         self._watch = Stopwatch()
-        self.outer = _current.get()
+        self.outer = _not_astray(_current.get())
         self._token = _current.set(self)
         return self
 
@@ -197,12 +199,24 @@ class OpenSpan:
 
     def _leave(self) -> None:
         token, self._token = self._token, None
-        try:
-            if token is not None:
-                _current.reset(token)
-        except ValueError:
-            # entered in another context, as by a generator that someone else closes: nothing to restore there
+        if token is None:
             return
+        now = _current.get()
+        try:
+            _current.reset(token)
+        except ValueError:
+            # entered in another context, as by a generator that someone else closes: nothing can be restored there
+            self.is_astray = True
+            return
+        if now is self:
+            _current.set(self.outer)
+            return
+        # generators end in any order: what was entered since goes on, now inside of what this was inside of
+        _current.set(now)
+        while now is not None and now.outer is not self:
+            now = now.outer
+        if now is not None:
+            now.outer = self.outer
 
     async def __aenter__(self) -> OpenSpan:
         return self.__enter__()
@@ -220,10 +234,16 @@ innermost = _current.get  # of any trace in this context; None when no span is o
 
 def parent_in(session_id: str) -> str | None:
     """The id of the innermost open span of that trace in this context."""
-    span = _current.get()
+    span = _not_astray(_current.get())
     while span is not None and span.session_id != session_id:
-        span = span.outer
+        span = _not_astray(span.outer)
     return None if span is None else span.id
+
+
+def _not_astray(span: OpenSpan | None) -> OpenSpan | None:
+    while span is not None and span.is_astray:
+        span = span.outer
+    return span
 
 
 def check_kind(kind: str) -> None:

@@ -98,3 +98,55 @@ def test_without_a_trace_the_function_is_just_called() -> None:
 def test_an_unknown_kind_is_refused_where_it_is_written() -> None:
     with pytest.raises(cm.ArgumentError, match="kind must be one of"):
         cm.traced(kind="x")
+
+
+def test_what_has_ended_is_no_parent_in_whatever_order_generators_end() -> None:
+    run = cm.current()
+
+    def stream(name: str) -> Iterator[str]:
+        with run.span("assistant_msg", name):
+            yield from "ab"
+
+    with run.span("tool_use", "outer") as outer:
+        first, second = stream("first"), stream("second")
+        assert list(zip(first, second)) == [("a", "a"), ("b", "b")]
+        assert list(first) == []
+        while_second = run.log_user("x")
+        assert list(second) == []
+        assert run.log_user("x").parent_span_id == outer.id
+    assert run.log_user("x").parent_span_id is None
+    assert while_second.parent_span_id not in (None, outer.id)
+
+
+def test_a_stream_that_is_broken_off_is_no_parent_of_what_follows_and_a_task_keeps_the_one_it_began_in() -> None:
+    run = cm.current()
+
+    closed: asyncio.Event
+
+    async def stream() -> AsyncIterator[int]:
+        try:
+            async with run.span("assistant_msg"):
+                for n in range(3):
+                    yield n
+        finally:
+            closed.set()
+
+    async def later(begun: asyncio.Event) -> str | None:
+        await begun.wait()
+        return run.log_user("x").parent_span_id
+
+    async def job() -> None:
+        nonlocal closed
+        begun, closed = asyncio.Event(), asyncio.Event()
+        with run.span("tool_use", "outer") as outer:
+            task = asyncio.ensure_future(later(begun))
+            for _ in range(2):
+                async for _ in stream():
+                    break
+                await closed.wait()  # by the loop, in another context
+                closed.clear()
+                assert run.log_user("x").parent_span_id == outer.id
+        begun.set()
+        assert await task == outer.id
+
+    asyncio.run(job())
