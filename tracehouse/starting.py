@@ -27,9 +27,8 @@ def tell(session: Session | NoSession) -> None:
     logging = sys.modules.get("logging")
     if logging is None:
         return
-    logger = logging.getLogger("tracehouse")
-    if logger.isEnabledFor(logging.INFO):
-        logger.info("%s", line(session.kind, session.id, session.directory, settings))
+    if logging.getLogger("tracehouse").isEnabledFor(logging.INFO):
+        say("info", "%s", line(session.kind, session.id, session.directory, settings))
 
 
 def line(kind: str, session_id: str, directory: str, settings: Settings) -> str:

@@ -1,4 +1,5 @@
-"""Words for the user, on the ``tracehouse`` logger, which is loaded when there are some."""
+"""Words for the user, on the ``tracehouse`` logger, which is loaded when there are some. What a handler of the job's raises there is
+not the job's to get: it called for no word."""
 
 from __future__ import annotations
 
@@ -11,5 +12,8 @@ def say(level: str, text: str, *args: object, exc_info: bool = False) -> bool:
         logging = late.outside("logging")
     except (ImportError, OSError):
         return False
-    getattr(logging.getLogger("tracehouse"), level)(text, *args, exc_info=exc_info, stacklevel=2)
+    try:
+        getattr(logging.getLogger("tracehouse"), level)(text, *args, exc_info=exc_info, stacklevel=2)
+    except Exception:  # noqa: BLE001 - a user's handler or filter can raise anything
+        pass
     return True

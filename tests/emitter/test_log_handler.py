@@ -174,3 +174,29 @@ def test_e3_a_handler_that_records_waits_for_nobody_who_tells_it_of_a_full_disk(
     job = jobs.run(_FULL, tmp_path)
     assert job.out == "True\n", job.err
     assert sorted(jobs.texts(jobs.only_session(tmp_path))) == ["from a thread", "meanwhile"]
+
+
+def test_e3_what_a_handler_of_the_jobs_raises_at_a_word_of_ours_is_not_raised_into_it(tmp_path: Path) -> None:
+    job = jobs.run(
+        """
+import logging
+
+class Strict(logging.Handler):
+    def emit(self, record):
+        raise RuntimeError(record.getMessage())
+
+logging.getLogger().addHandler(Strict())
+logging.getLogger().setLevel("INFO")
+lost = cm.Run(session_id='lost', spool_dir=sys.argv[1])
+lost.log_user('x')
+lost.flush()
+kept = cm.Run(session_id='kept')
+kept.log_user('x')
+""",
+        tmp_path / "spool",
+        "/proc/no/spool",
+    )
+    assert (job.code, job.err) == (0, "")
+    session = jobs.only_session(tmp_path / "spool")
+    assert [one.type for one in jobs.records(session)][-1] == "exit"
+    assert list((tmp_path / "spool" / ".writers").iterdir()) == []
