@@ -46,6 +46,18 @@ def test_a5_a_pass_with_nothing_to_ask_tells_nothing_of_a_server_that_was_left_a
         engine.close()
 
 
+def test_a10_what_a_server_answers_one_session_is_not_logged_for_each_that_waits(home: Home, house: House) -> None:
+    busy = status(429, b"{}", "Retry-After: 60")
+    with proxied(house.url, lambda request: busy if request.method == "POST" else None) as proxy:
+        home.environ.update(TRACEHOUSE_API_BASE=proxy.url, TRACEHOUSE_JOBS="1")
+        home.job('for n in range(9): cm.init(session_id=f"busy-{n}"); cm.log_user("x"); cm.finish()')
+        told = home.run_once().err
+        left = home.sync("--json").json["left"]
+    assert told.count("not uploaded") == 1, told
+    assert len(left) == 9
+    assert all("429" in one["reason"] for one in left)
+
+
 def test_a4_a_line_on_which_some_of_it_gets_through_is_no_server_that_is_away(home: Home, house: House) -> None:
     home.job('cm.init(session_id="bad-line"); [cm.log_user(f"text {n}") for n in range(200)]; cm.finish()')
     session, left = str(home.session()), 0

@@ -19,21 +19,25 @@ class Breakers:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._breakers: dict[str, Breaker] = {}
+        self._reasons: dict[str, str] = {}
 
-    def refusal(self, api_base: str, destination: str) -> tuple[str, float] | None:
-        """None: go ahead, and ``note`` or ``release`` it. Else what is left alone ("destination" or "identity"), for how many seconds."""
+    def refusal(self, api_base: str, destination: str) -> tuple[str, float, str] | None:
+        """None: go ahead, and ``note`` or ``release`` it. Else what is left alone ("destination" or "identity"), for how many seconds, and
+        what it said last."""
         now = time.monotonic()
         server, key = self._of(api_base), self._of(destination)
         if not server.allow(now):
-            return SERVER, server.wait(now)
+            return SERVER, server.wait(now), self._reasons.get(api_base, "")
         if not key.allow(now):
             server.release()
-            return KEY, key.wait(now)
+            return KEY, key.wait(now), self._reasons.get(destination, "")
         return None
 
-    def note(self, api_base: str, destination: str, scope: str, retry_after: float | None) -> None:
+    def note(self, api_base: str, destination: str, scope: str, retry_after: float | None, reason: str = "") -> None:
         """How a pass ended: ``scope`` says whose trouble it was, if any."""
         now = time.monotonic()
+        if scope in (SERVER, KEY):
+            self._reasons[api_base if scope == SERVER else destination] = reason
         server, key = self._of(api_base), self._of(destination)
         if scope == SERVER:
             server.failure(now, retry_after=retry_after)

@@ -252,7 +252,9 @@ class Agent:
         session, outcome = done.session, report.outcome
         told = _ANSWER.sub(r"\1", printable(outcome.trouble))
         # the answer's own words may repeat what was sent: they are in `tracehouse status`, not in the log
-        if told != session.trouble and outcome.scope != "lease":
+        if report.left_alone:  # who asked has told it: thousands that wait are not to fill the log with that
+            told = session.trouble or told
+        elif told != session.trouble and outcome.scope != "lease":
             log.warning("not uploaded: %s", told, extra={"session": session.path})
         session.trouble = told
         is_wanted, session.again = session.again, False

@@ -167,10 +167,11 @@ class Engine:
     def _drain_to(self, session: str, manifest: Manifest, credential: Credential, destination: Destination) -> Report:
         refused = self._breakers.refusal(destination.api_base, destination.hash)
         if refused is not None:
-            scope, wait = refused
-            what = "does not answer" if scope == "destination" else f"does not take the key of {destination.identity!r}"
-            trouble = f"{destination.api_base} {what}; it is asked again in {wait:.0f} s"
-            return Report(session, manifest, destination, Outcome(False, trouble, retry_after=wait, scope=scope))
+            scope, wait, reason = refused
+            what = "takes nothing now" if scope == SERVER else f"does not take the key of {destination.identity!r}"
+            trouble = f"{destination.api_base} {what}; it is asked again in {wait:.0f} s: {reason}"
+            outcome = Outcome(False, trouble, retry_after=wait, scope=scope)
+            return Report(session, manifest, destination, outcome, left_alone=True)
         try:
             with closing(Lease(self._place(session, manifest))) as lease:
                 report = self._drain_leased(session, manifest, credential, destination, lease)
@@ -182,7 +183,8 @@ class Engine:
             # it is there, and the line to it bad: that alone is no reason to leave it alone
             self._breakers.note(destination.api_base, destination.hash, "", None)
         if report.heard or outcome.scope in (SERVER, KEY):
-            self._breakers.note(destination.api_base, destination.hash, outcome.scope, outcome.retry_after)
+            told = outcome.retry_after, outcome.trouble
+            self._breakers.note(destination.api_base, destination.hash, outcome.scope, *told)
         else:
             self._breakers.release(destination.api_base, destination.hash)
         return report

@@ -37,7 +37,8 @@ class Destination:
 class Report:
     """What a pass over one session left. ``manifest`` is None when it could not be read; ``outcome.trouble`` says why. ``left``: records
     that are still to be sent, None when nobody counted. ``dropped``: those its job could not write. ``heard``: the server answered;
-    ``took``: and accepted something. ``damaged``: bytes that this pass found to be no record."""
+    ``took``: and accepted something. ``damaged``: bytes that this pass found to be no record. ``left_alone``: it was not asked, for
+    what another pass heard."""
 
     session: str
     manifest: Manifest | None
@@ -50,3 +51,4 @@ class Report:
     heard: bool = False
     took: bool = False
     damaged: int = 0
+    left_alone: bool = False
