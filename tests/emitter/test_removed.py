@@ -60,3 +60,24 @@ def test_s1_who_resumes_a_session_without_its_manifest_has_it_from_the_segments(
     jobs.run(script, tmp_path, "two")
     assert manifest.read_bytes() == told
     assert sorted(jobs.texts(jobs.only_session(tmp_path))) == ["one", "two"]
+
+
+def test_s1_a_manifest_that_another_process_may_be_writing_is_left_to_it(tmp_path: Path) -> None:
+    # as it is for a moment where there are no hard links
+    jobs.run("with cm.Run(session_id='s') as run: run.log_user('before')", tmp_path)
+    session = jobs.only_session(tmp_path)
+    for segment in session.glob("*.jsonl"):
+        segment.unlink()
+    manifest = session / "session.json"
+    told = manifest.read_bytes()
+    manifest.write_bytes(b"")
+    script = """
+        run = cm.Run(session_id="s")
+        run.log_user("meanwhile")
+        waited = not run.flush()
+        with open(sys.argv[1], "wb") as manifest: manifest.write(bytes.fromhex(sys.argv[2]))
+        print(waited, run.flush())
+    """
+    assert jobs.run(script, tmp_path, str(manifest), told.hex()).out == "True True\n"
+    assert manifest.read_bytes() == told
+    assert jobs.texts(session) == ["meanwhile"]

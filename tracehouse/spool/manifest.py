@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from tracehouse.spool import FORMAT, durable, layout
 from tracehouse.values import encode
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
 MAX_MANIFEST = 64 * 1024
+_WRITING_SECONDS = 10.0
 
 _TEXTS = ("uid", "kind", "id", "machine_id", "hostname", "api_base", "created_at", "epoch")
 _OPTIONAL_TEXTS = ("credential", "project", "name", "agent_version", "version")
@@ -102,22 +104,30 @@ def publish(session_dir: str, ours: Manifest, retold: Callable[[str], Manifest |
     """Make ``ours`` the session's manifest unless there is one, and return the one that holds.
 
     One that is gone, or cannot be read (a power failure can leave it empty), is had from the segments, by ``retold``: under another uid
-    what they hold would be damage. A newer format's is left: FormatError.
+    what they hold would be damage. A newer format's is left: FormatError; so is one that someone may be writing now: ValueError.
     """
     path = os.path.join(session_dir, layout.MANIFEST)
-    is_there = True
+    failure: ValueError | None = None
     try:
         return read(session_dir)
     except FileNotFoundError:
-        is_there = False
+        pass
     except FormatError:
         raise
-    except ValueError:
-        pass
+    except ValueError as error:
+        failure = error
     told = retold(session_dir)
     holding = told if told is not None and (told.kind, told.id) == (ours.kind, ours.id) else ours
-    if is_there:
-        durable.replace(path, holding.to_json(), ours.uid)
-    elif not durable.publish_once(path, holding.to_json(), ours.uid):
-        return read(session_dir)
+    if failure is None:
+        if not durable.publish_once(path, holding.to_json(), ours.uid):
+            return read(session_dir)
+        return holding
+    if holding is ours and _is_young(path):
+        raise failure
+    durable.replace(path, holding.to_json(), ours.uid)
     return holding
+
+
+def _is_young(path: str) -> bool:
+    """Where there are no hard links a manifest is there before its content is."""
+    return abs(time.time() - os.stat(path).st_mtime) < _WRITING_SECONDS
