@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
+from markupsafe import Markup
 
-from tests.support.house import new_run, new_trace, post, span
+from tests.support.house import House, new_run, new_trace, post, span
 from tracehoused.house.pages.conversation import turns_of
+from tracehoused.house.pages.highlight import code
 from tracehoused.house.pages.markdown import html_of
 from tracehoused.house.pages.timeline import rows_of
 
@@ -85,6 +88,22 @@ def test_markdown_of_strangers_does_no_harm(text: str) -> None:
 
 def test_code_is_coloured_by_classes() -> None:
     assert '<span class="h-k">def</span>' in html_of("```python\ndef f(): pass\n```")
+
+
+def test_code_that_was_made_to_be_slow_is_shown_without_colours() -> None:
+    assert code("a\n" * 10_000, "java") == Markup("a\n" * 10_000)
+
+
+def test_a_house_answers_others_while_it_makes_a_page_that_takes_long(client: httpx.Client, house: House) -> None:
+    trace = new_trace(client)
+    slow = span(0, attributes={"text": "[" * 99_000})
+    assert post(client, "/v1/spans", {"traces": [], "spans": [slow]}).is_success
+    with ThreadPoolExecutor(1) as threads, house.client() as other:
+        page = threads.submit(client.get, f"/t/{trace}")
+        for _ in range(10):
+            assert other.get("/v1/runs").is_success
+        assert not page.done()
+        assert page.result().is_success
 
 
 def test_a_timeline_is_a_tree_and_survives_circles() -> None:

@@ -45,6 +45,11 @@ def problem(status: int, message: str) -> Response:
     return page("problem.html", status, message=message.rstrip("."), code=status)
 
 
+async def page_beside(make: Callable[[], Response]) -> Response:
+    """A page made in a thread: one with much text of others takes seconds, in which the house goes on."""
+    return await run_in_threadpool(make)
+
+
 async def look_up(request: Request, query: Callable[[Connection, Caller], T]) -> T:
     """What `query` finds, in a thread and one read transaction; Refusal 401 or 403 where the caller may not read."""
     caller = await reader(request)

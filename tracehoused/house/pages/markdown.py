@@ -65,6 +65,7 @@ def _reader() -> MarkdownIt:
     made.enable(["table", "strikethrough"])
     for name, rule in (("image", _image), ("th_open", _cell), ("td_open", _cell), ("link_open", _link)):
         made.add_render_rule(name, rule)
+    made.render("*at first use*")  # it puts its rules together, which two threads must not do at once
     return made
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tracehoused.house.pages.answer import look_up
+from tracehoused.house.pages.answer import look_up, page_beside
 from tracehoused.house.pages.render import page
 from tracehoused.house.state import house_of
 from tracehoused.house.store import look, overview, runs
@@ -51,4 +51,5 @@ async def run_page(request: Request, template: str, query: Query) -> Response:
         counts = overview.counts(connection, row.pk)
         return {"run": head_of(connection, row, now_us), "counts": counts, **query(connection, caller, row)}
 
-    return page(template, tabs=TABS, **await look_up(request, find))
+    values = await look_up(request, find)
+    return await page_beside(lambda: page(template, tabs=TABS, **values))

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from tracehoused.house.api.read import number
 from tracehoused.house.errors import unknown
-from tracehoused.house.pages.answer import look_up, shown, wanted
+from tracehoused.house.pages.answer import look_up, page_beside, shown, wanted
 from tracehoused.house.pages.conversation import Said, turns_of
 from tracehoused.house.pages.highlight import code
 from tracehoused.house.pages.markdown import html_of
@@ -73,7 +73,8 @@ async def trace(request: Request) -> Response:
         return {**head, "part": talk.part(connection, row, begin, SPANS), "total": None}
 
     values = await look_up(request, query)
-    return page("trace.html", turns=turns_of(values["part"].spans), word=word, **HELPERS, **values)
+    said = values["part"].spans
+    return await page_beside(lambda: page("trace.html", turns=turns_of(said), word=word, **HELPERS, **values))
 
 
 @shown
@@ -91,7 +92,8 @@ async def about(request: Request) -> Response:
     def query(connection: Connection, caller: Caller) -> Values:
         return head_of(connection, caller, traces.trace_row(connection, caller, request.path_params["id"]))
 
-    return page("about.html", pretty_code=pretty_code, **await look_up(request, query))
+    values = await look_up(request, query)
+    return await page_beside(lambda: page("about.html", pretty_code=pretty_code, **values))
 
 
 @shown
@@ -106,5 +108,8 @@ async def span(request: Request) -> Response:
         return {"trace": look.one_trace(connection, caller, row.id), "span": found}
 
     values = await look_up(request, query)
-    raw = code(pretty(values["span"]), "json")
-    return page("span.html", raw=raw, n=place, **values)
+
+    def make() -> Response:
+        return page("span.html", raw=code(pretty(values["span"]), "json"), n=place, **values)
+
+    return await page_beside(make)
