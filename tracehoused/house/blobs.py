@@ -84,14 +84,11 @@ class Blobs:
         return Incoming(self, path, os.fdopen(descriptor, "wb"))
 
     def place(self, source: Path, sha256: str) -> None:
+        """Also over what is there already, as nobody knows whether that is whole still. Its time tells `forget` that somebody may be
+        about to name it."""
         target = self.path(sha256)
-        if target.exists():
-            # Another request may have renamed it just now; its name is durable once the directory is.
-            source.unlink()
-            os.utime(target)
-        else:
-            target.parent.mkdir(exist_ok=True, mode=0o700)
-            os.replace(source, target)
+        target.parent.mkdir(exist_ok=True, mode=0o700)
+        os.replace(source, target)
         _sync_directory(target.parent)
         if target.parent.name not in self._lasting:
             _sync_directory(self.root)
