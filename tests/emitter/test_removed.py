@@ -81,3 +81,27 @@ def test_s1_a_manifest_that_another_process_may_be_writing_is_left_to_it(tmp_pat
     assert jobs.run(script, tmp_path, str(manifest), told.hex()).out == "True True\n"
     assert manifest.read_bytes() == told
     assert jobs.texts(session) == ["meanwhile"]
+
+
+def test_s1_what_is_logged_after_the_spool_was_moved_is_whole_where_it_goes(tmp_path: Path) -> None:
+    lanes.needs_linux()
+    script = """
+        from tracehouse.spool import liveness
+        run = cm.init_run(client_run_id="r", capture_env=False, system_metrics=False)
+        run.log({"a": 0, "picture": cm.Image(b"GIF89a 0")})
+        run.flush()
+        os.rename(spool := os.environ["TRACEHOUSE_SPOOL_DIR"], sys.argv[1])
+        run.log({"a": 1, "picture": cm.Image(b"GIF89a 1")})
+        print(run.flush())
+        for place in (spool, sys.argv[1]):
+            [name] = os.listdir(locks := os.path.join(place, ".writers"))
+            print(liveness.lives_here(liveness.read_lock(locks, name[:16])))
+    """
+    job = jobs.run(script, tmp_path / "spool", str(tmp_path / "moved"))
+    assert (job.out, job.err) == ("True\nTrue\nTrue\n", "")
+    there, here = jobs.only_session(tmp_path / "moved"), jobs.only_session(tmp_path / "spool")
+    assert [one["values"]["a"] for place in (there, here) for one in jobs.of_type(place, "metrics")] == [0, 1]
+    for place in (there, here):
+        assert [one["file"] for one in jobs.of_type(place, "media")] == [
+            one.name for one in (place / "media").iterdir()
+        ]

@@ -107,6 +107,14 @@ def has_name(fd: int) -> bool:
         return False
 
 
+def is_named(fd: int, path: str) -> bool:
+    """Whether an open file is the one of this path; "no" where the system cannot say."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
+    except OSError:
+        return False
+
+
 def create(path: str, data: bytes, *, durable: bool = True) -> None:
     """Write a new 0600 file; FileExistsError when there is one. On failure nothing stays behind."""
     fd = clear_of_streams(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE))

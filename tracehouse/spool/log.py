@@ -37,10 +37,11 @@ class SessionLog(Appender):
     def expect_file(self) -> None:
         """Before a media file is written. OSError when there is no room for it.
 
-        From now on a segment says that this process writes here: where there is none, an agent deletes what lies in the session.
+        From now on a segment says that this process writes here: where there is none, an agent deletes what lies in the session. Nor
+        does one look for a file anywhere but beside the record that names it.
         """
         self.writer.check_room()
-        if self.files.fd < 0:
+        if self.files.fd < 0 or self.files.is_elsewhere:
             self._alone(self._begin, None)
 
     def add_file(self, path: str) -> None:
@@ -133,6 +134,9 @@ class SessionLog(Appender):
     # what follows runs alone
 
     def _begin(self) -> None:
+        if self.files.is_elsewhere:
+            self._seal()
+            self.files.is_open = False
         self._open_session()
         if not self.files.are_begun:
             self._begin_segment()

@@ -75,6 +75,11 @@ class Segments:
         """Someone removed the open segment: what is written to it is for nobody."""
         return self.fd >= 0 and not durable.has_name(self.fd)
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """The open segment has not the name any more by which it was opened: someone moved the session, or the spool."""
+        return self.fd >= 0 and not durable.is_named(self.fd, self.path)
+
     def readable(self, path: str) -> str:
         """By which name to read a segment: of one that was removed while it is open, the one that the system has for it (Linux)."""
         return f"/dev/fd/{self.fd}" if path == self.path and self.is_removed else path

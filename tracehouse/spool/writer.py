@@ -100,10 +100,18 @@ class Writer:
         """Directories and lock file; OSError when the disk does not let us, or the budget is used up."""
         self.check_room()
         with self._lock:
-            if self._lock_fd < 0 or not durable.has_name(self._lock_fd):
+            if not self._is_locked:
                 durable.private_dir(self.root)
                 durable.private_dir(self._writers_dir)
                 self._take_lock()
+
+    @property
+    def _is_locked(self) -> bool:
+        return self._lock_fd >= 0 and durable.is_named(self._lock_fd, self._lock_path)
+
+    @property
+    def _lock_path(self) -> str:
+        return os.path.join(self._writers_dir, layout.lock_name(self.epoch))
 
     def _take_lock(self) -> None:
         former, self._lock_fd = self._lock_fd, liveness.create_lock(self._writers_dir, self.epoch, self.now())
@@ -225,9 +233,8 @@ class Writer:
             thread.join(5)
         self._stop = Flag()
         if self._lock_fd >= 0:
-            path = os.path.join(self._writers_dir, layout.lock_name(self.epoch))
             try:
-                os.unlink(path)
+                os.unlink(self._lock_path)
             except OSError:
                 pass  # the agent removes locks of the dead
             os.close(self._lock_fd)
@@ -274,8 +281,8 @@ class Writer:
     def _beat(self) -> None:
         try:
             with self._lock:
-                if self._lock_fd >= 0 and not durable.has_name(self._lock_fd):
-                    self._take_lock()  # someone removed it: without one this process passes for dead
+                if self._lock_fd >= 0 and not self._is_locked:
+                    self._take_lock()  # someone removed it, or moved it: without one this process passes for dead
             os.utime(self._lock_fd)
         except OSError:
             pass  # a full or vanished disk: the flock and the pid still tell
