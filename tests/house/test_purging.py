@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -301,6 +302,24 @@ def test_a_file_that_cannot_be_removed_keeps_only_its_own_run(tmp_path: Path) ->
         blob(house, name).rmdir()
         assert owner.post("/purge", data={"kind": "run", "id": stuck}).status_code == 303
         wait_until(lambda: not any(rows(house).values()), what=lambda: f"nothing left: {rows(house)}")
+
+
+def test_any_number_of_files_may_have_gone(tmp_path: Path) -> None:
+    from tracehoused.house.blobs import Blobs
+    from tracehoused.house.store.purging import purge
+    from tracehoused.house.store.store import Store
+
+    store = Store(f"sqlite:///{tmp_path / 'house.db'}")
+    if sys.version_info >= (3, 11):
+        most = sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER
+        store.write(lambda connection: connection.connection.driver_connection.setlimit(most, 999)).result()
+    with closing(sqlite3.connect(tmp_path / "house.db")) as database:
+        notes = ((f"removal/{at:064x}", json.dumps([at, "gone", 0])) for at in range(1000))
+        database.executemany("INSERT INTO house VALUES (?, ?)", notes)
+        database.commit()
+        purge(store, Blobs(tmp_path / "media"))
+        store.close()
+        assert database.execute("SELECT count(*) FROM house WHERE name LIKE 'removal/%'").fetchone() == (0,)
 
 
 def test_a15_answers_are_remembered_until_a_clock_that_runs_evenly_says_that_they_are_old(tmp_path: Path) -> None:

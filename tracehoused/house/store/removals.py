@@ -22,6 +22,7 @@ _COUNT = "removals"
 _ONE = "removal/"
 _GOING, _GONE = "going", "gone"
 _VALUE = select(house.c.value).where(house.c.name == bindparam("asked"))
+_DELETE = delete(house).where(house.c.name == bindparam("asked"))
 # No request to a store takes so long, nor what lies between a look at it and the change that follows: a quarter of an hour.
 STALE_US = 900_000_000
 _LONGEST_WAIT = 300  # seconds: a sender's few tries last longer than that quarter of an hour
@@ -54,7 +55,7 @@ def begin(connection: Connection, hashes: Iterable[str], now_us: int) -> set[str
 def end(connection: Connection, hashes: Iterable[str], gone: Iterable[str], now_us: int) -> None:
     """Of those that were going, `gone` are; the others stay."""
     there = set(hashes).difference(gone)
-    connection.execute(delete(house).where(house.c.name.in_([_ONE + sha256 for sha256 in there])))
+    _forget(connection, [_ONE + sha256 for sha256 in there])
     for sha256 in gone:
         _note(connection, sha256, _GONE, now_us)
 
@@ -63,14 +64,20 @@ def forget_going(connection: Connection) -> None:
     """At the start of a house that shares its files with none: nobody is removing now, and what is unused is found again."""
     rows = connection.execute(select(house).where(house.c.name.startswith(_ONE))).all()
     going = [row.name for row in rows if json.loads(row.value)[1] == _GOING]
-    connection.execute(delete(house).where(house.c.name.in_(going)))
+    _forget(connection, going)
 
 
 def forget_old(connection: Connection, now_us: int) -> None:
     """Nobody looked at the files before that any more."""
     rows = connection.execute(select(house).where(house.c.name.startswith(_ONE))).all()
     old = [row.name for row in rows if abs(now_us - json.loads(row.value)[2]) >= 4 * STALE_US]
-    connection.execute(delete(house).where(house.c.name.in_(old)))
+    _forget(connection, old)
+
+
+def _forget(connection: Connection, names: list[str]) -> None:
+    """One by one: a run may have had more files than a statement takes values."""
+    if names:
+        connection.execute(_DELETE, [{"asked": name} for name in names])
 
 
 def _read(connection: Connection, sha256: str) -> tuple[int, str, int]:
