@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.support import jobs, lanes
+from tracehouse.spool import layout
 
 _SCRIPT = """
 import glob, os, threading
@@ -127,3 +129,32 @@ def test_e2_where_macos_cannot_sync_to_the_platter_an_fsync_must_do(tmp_path: Pa
     session = jobs.only_session(tmp_path)
     assert len(jobs.texts(session)) == 6
     assert not jobs.of_type(session, "dropped")
+
+
+_PICTURE = """
+import os, sys
+import tracehouse as cm
+run = cm.init_run(client_run_id="r", capture_env=False, system_metrics=False)
+picture = run.spool_path + "/media/" + sys.argv[1]
+run.log_image("picture", b"GIF89a")
+before = os.stat(picture).st_ino
+print(run.flush(), os.stat(picture).st_ino == before, end=" ")
+kept = os.open(picture, os.O_RDONLY)  # so that its number is not given to the next
+print(run.flush(), os.stat(picture).st_ino == before, len(os.listdir(os.path.dirname(picture))))
+"""
+
+
+def test_e2_a_media_file_whose_fsync_failed_is_written_again(tmp_path: Path) -> None:
+    strace = lanes.needs_tool("strace")
+    name = hashlib.sha256(b"GIF89a").hexdigest() + ".gif"
+    session = layout.session_dir("run", "r", "https://tracehouse.ai", None)
+    failing = ["-P", str(tmp_path / session / "media" / name), "-e", "inject=fdatasync:error=EIO:when=1"]
+    done = subprocess.run(
+        [strace, "-f", "-o", "/dev/null", *failing, sys.executable, "-c", _PICTURE, name],
+        env=jobs.environ(tmp_path, TRACEHOUSE_API_BASE="", TRACEHOUSE_API_KEY="", TRACEHOUSE_ANON=""),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "False True True False 1\n", done.stderr
+    assert (tmp_path / session / "media" / name).read_bytes() == b"GIF89a"
+    assert not jobs.of_type(tmp_path / session, "dropped")

@@ -16,6 +16,7 @@ class Unsynced:
         self.files: list[str] = []
         self._dirs: list[str] = []
         self._refused: dict[str, OSError] = {}
+        self._doubted: set[str] = set()  # media that a sync failed for: one with their copies
 
     def add_first(self, path: str) -> None:
         """A file that records to come will name, in a directory of its own in the session's."""
@@ -34,6 +35,7 @@ class Unsynced:
         """All of it, for a sync to try."""
         copied = Unsynced()
         copied.files, copied._dirs, copied._refused = list(self.files), list(self._dirs), dict(self._refused)
+        copied._doubted = self._doubted
         return copied
 
     def take_off(self, done: Unsynced) -> None:
@@ -58,7 +60,7 @@ class Unsynced:
         for one in (*self.files, path):
             if one in self._refused:
                 raise self._refused[one]
-        gone = [one for one in self.files if not durable.sync_file(one)]
+        gone = [one for one in self.files if not self._sync_file(one)]
         if fd >= 0:
             durable.sync_data(fd)
         for directory in dict.fromkeys(self._dirs):
@@ -66,7 +68,20 @@ class Unsynced:
                 durable.sync_dir(directory)
             except FileNotFoundError:
                 continue  # removed by someone: there are no names in it to keep
-        return [one for one in gone if layout.is_media_name(os.path.basename(one))]
+        return [one for one in gone if _is_media(one)]
+
+    def _sync_file(self, path: str) -> bool:
+        """False for one that is gone, or is not any more what its name says."""
+        if not _is_media(path):
+            return durable.sync_file(path)
+        try:
+            done = _write_again(path) if path in self._doubted else durable.sync_file(path)
+        except OSError:
+            # what could not be written passes for clean from now on, and another sync of it for done
+            self._doubted.add(path)
+            raise
+        self._doubted.discard(path)
+        return done
 
 
 def _without(those: list[str], these: list[str]) -> list[str]:
@@ -74,6 +89,26 @@ def _without(those: list[str], these: list[str]) -> list[str]:
     gone.subtract(those)
     # negative: how often it stands there more often than was done
     return [one for one in dict.fromkeys(those) for _ in range(-gone[one])]
+
+
+def _write_again(path: str) -> bool:
+    """A media file's content into a new one in its place, as far as it can still be read."""
+    from hashlib import sha256
+
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        return False
+    name = os.path.basename(path)
+    if sha256(content).hexdigest() != name.partition(".")[0]:
+        return False
+    durable.replace(path, content, os.urandom(8).hex())
+    return True
+
+
+def _is_media(path: str) -> bool:
+    return layout.is_media_name(os.path.basename(path))
 
 
 def _is_segment(path: str) -> bool:
