@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,21 @@ def test_a2_steps_go_on_after_what_is_pruned_where_a_power_failure_left_its_last
     with house.client() as client:
         (run,) = client.get("/v1/runs").json()["runs"]
         assert [point[3] for point in all_points(client, run["id"], "loss")] == list(range(6))
+
+
+def _no_room() -> None:
+    """For a child before its program begins: its files take no byte, as on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def test_a2_a_prune_that_the_disk_prevents_is_told(site: Site) -> None:
+    site.finished_job(_RUN)
+    site.tracehouse("sync")
+    told = site.run("tracehouse", "prune", "--older-than", "0", check=False, preexec_fn=_no_room)
+    assert (told.returncode, "File too large" in told.stdout, "nothing" in told.stdout) == (1, True, False), told
+    assert "Traceback" not in told.stderr
+    assert _segments(site)
 
 
 def _is_elsewhere(site: Site) -> None:

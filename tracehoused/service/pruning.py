@@ -30,7 +30,8 @@ __all__ = ["CutShort", "Pruned", "candidates", "note_pruned", "note_unknown", "p
 @dataclass(frozen=True)
 class Pruned:
     """What became of one session: ``freed`` bytes, or why it was ``kept``; ``momentary`` where an agent was at it. ``mark``: of its
-    directory, when nothing was in it any more; 0 where a writer came. ``damaged``: bytes of it that no record could be made of."""
+    directory, when nothing was in it any more; 0 where a writer came. ``damaged``: bytes of it that no record could be made of. ``failed``:
+    the disk kept it."""
 
     session: str
     freed: int
@@ -38,6 +39,7 @@ class Pruned:
     mark: int = 0
     momentary: bool = False
     damaged: int = 0
+    failed: bool = False
 
 
 def candidates(
@@ -81,8 +83,10 @@ def prune_session(engine: Engine, session: str, *, dry: bool = False) -> Pruned:
         return Pruned(session, freed, mark=mark if is_pruned(session) else 0, damaged=damaged)
     except LeaseHeld as held:
         return Pruned(session, 0, f"an agent is at it ({held.holder})", momentary=True)
-    except (Kept, TracehouseError, OSError) as error:
+    except (Kept, TracehouseError) as error:
         return Pruned(session, 0, str(error))
+    except OSError as error:
+        return Pruned(session, 0, str(error), failed=True)
     except SENSELESS as error:
         return Pruned(session, 0, f"it makes no sense: {error!r}")
 
@@ -142,8 +146,10 @@ def note_pruned(ledger: Ledger, pruned: Pruned) -> None:
         ledger.put(name, note._replace(mtime=pruned.mark, size=0, files=6, pruned=True, ends=()))
 
 
-def note_unknown(engine: Engine, ledger: Ledger, spool: str, odo: float) -> None:
-    """Look at the sessions of which nothing is noted, and note those that could be pruned as settled from now on."""
+def note_unknown(engine: Engine, ledger: Ledger, spool: str, odo: float) -> list[Pruned]:
+    """Look at the sessions of which nothing is noted, and note those that could be pruned as settled from now on. Those of which the disk
+    lets nobody say so."""
+    failed = []
     for session in session_dirs(spool):
         mtime = directory_mark(session)
         known = ledger.get(os.path.basename(session))
@@ -154,6 +160,9 @@ def note_unknown(engine: Engine, ledger: Ledger, spool: str, odo: float) -> None
             continue
         ends = ends_of(session)
         found = prune_session(engine, session, dry=True)
+        if found.failed:
+            failed.append(found)
         if not found.kept:
             note = Note(mtime, time.time(), odo, found.freed, 8, 0, False, ends=ends)
             ledger.put(os.path.basename(session), note)
+    return failed
