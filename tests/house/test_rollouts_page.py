@@ -107,6 +107,17 @@ def test_many_groups_of_a_step_are_counted_and_come_in_pages(client: httpx.Clien
     assert [f"groups={at}" in page for page, at in zip(pages, (200, 400, 600), strict=True)] == [True, True, False]
 
 
+def test_rollouts_at_the_first_and_at_the_last_step_that_there_can_be_are_shown(client: httpx.Client) -> None:
+    run = new_run(client)
+    steps = [-(1 << 63), -1, 0, (1 << 63) - 1]
+    for step in steps:
+        add(client, run, step, [0.5])
+    answer = client.get(f"/r/{run}/rollouts", params={"step": steps[0]})
+    assert answer.status_code == 200
+    columns = re.findall(r"<title>Step (-?\d+)(?: to (-?\d+))?: (\d) rollout", answer.text)
+    assert columns == [(str(steps[0]), "", "1"), ("-1", "0", "2"), (str(steps[3]), "", "1")]
+
+
 def test_rollouts_without_a_step_are_counted(client: httpx.Client) -> None:
     run = new_run(client)
     add(client, run, None, [1, 2])

@@ -14,6 +14,7 @@ from tracehoused.house.store.expressions import mean
 from tracehoused.house.store.look import Object, trace_object, visible_traces
 from tracehoused.house.store.once import Caller
 from tracehoused.house.store.schema import traces
+from tracehoused.house.values import INT64
 
 BINS = 12
 COLUMNS = 120
@@ -67,7 +68,8 @@ def spread(connection: Connection, run: int) -> Spread | None:
     cell = case((reward.is_(None), null()), *((reward < edge, at) for at, edge in enumerate(edges)), else_=BINS - 1)
     added = case((func.abs(reward) < 1, 0.0), else_=reward / _UNIT) if is_large else reward
     counted = (func.count(), func.sum(added), func.min(step), func.max(step))
-    column = (step - first) // width
+    # no database has a number for more than 63 bits of steps between two
+    column = (step - first) // width if last - first < INT64 else (step // 2 - first // 2) // (width // 2)
     query = select(column, cell, *counted).where(*_of_run(run)).group_by(column, cell)
     return _gathered(connection.execute(query), low, high, _UNIT if is_large else 1.0)
 
