@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from tracehoused.house.state import house_of
 from tracehoused.house.store.once import Caller
 
 T = TypeVar("T")
+_PAGES = CapacityLimiter(4)
 View = Callable[[Request], Awaitable[Response]]
 
 
@@ -46,8 +48,9 @@ def problem(status: int, message: str) -> Response:
 
 
 async def page_beside(make: Callable[[], Response]) -> Response:
-    """A page made in a thread: one with much text of others takes seconds, in which the house goes on."""
-    return await run_in_threadpool(make)
+    """A page made in a thread, a few at once: one with much text of others takes seconds, in which the house goes on, which has threads
+    for that left."""
+    return await to_thread.run_sync(make, limiter=_PAGES)
 
 
 async def look_up(request: Request, query: Callable[[Connection, Caller], T]) -> T:
