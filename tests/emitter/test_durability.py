@@ -368,6 +368,12 @@ def test_s5_everything_is_the_users_own(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 
+def test_s5_the_directories_are_the_users_own_whatever_the_jobs_umask(tmp_path: Path) -> None:
+    script = "os.umask(0o177)\nrun = cm.init_run(capture_env=False)\nrun.log_image('i', b'GIF89a')\nprint(run.flush())"
+    assert jobs.run(script, tmp_path / "a" / "spool").out == "True\n"
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_dir()} == {0o700}
+
+
 def test_the_info_line_says_where_and_how_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="tracehouse"):
         cm.Run(session_id="s", spool_dir=tmp_path).finish()

@@ -184,6 +184,7 @@ def private_dir(path: str) -> None:
     """A 0700 directory, made where it is missing, and so are its parents: makedirs would leave these open to others."""
     try:
         os.mkdir(path, DIR_MODE)
+        os.chmod(path, DIR_MODE)  # a job's umask may keep itself out of what it makes
     except FileExistsError:
         return
     except FileNotFoundError:
@@ -191,7 +192,7 @@ def private_dir(path: str) -> None:
         if parent in ("", path):
             raise
         private_dir(parent)
-        os.makedirs(path, DIR_MODE, exist_ok=True)
+        private_dir(path)
 
 
 def sync_file_system(path: str) -> None:
