@@ -220,8 +220,8 @@ def split(values: Any, inside: tuple[int, ...] = ()) -> tuple[dict[str, Any], Me
         raise ArgumentError(f"values must be a mapping of names to values, got {values!r:.100}")
     rest: dict[str, Any] = {}
     media: Media = []
-    for key in values:
-        value = values[key]
+    # a dict at once: another thread may change it meanwhile
+    for key, value in list(values.items()) if isinstance(values, dict) else [(key, values[key]) for key in values]:
         others, found = _split_value(key, value, (*inside, id(values)))
         media += found
         if not found or others:

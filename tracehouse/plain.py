@@ -203,7 +203,9 @@ class _Walk:
 
         kind = type(value)
         if isinstance(value, Mapping):
-            return self._mapping([(key, value[key]) for key in value], depth)
+            # a dict at once: another thread may change it meanwhile
+            items = value.items() if isinstance(value, dict) else ((key, value[key]) for key in value)
+            return self._mapping(list(items), depth)
         if hasattr(kind, "dtype") and (hasattr(kind, "tolist") or hasattr(kind, "numpy")):
             return self.convert(_array(value), depth)
         fields = _fields(value)

@@ -149,3 +149,28 @@ def test_spans_nest_over_tasks(tmp_path: Path) -> None:
     assert said == {"a": "a", "b": "b", "outer": "outer", "none": None}
     opened = {span["name"]: ids.get(span.get("parent_span_id")) for span in spans if span["kind"] == "tool_use"}
     assert opened == {"outer": None, "a": "outer", "b": "outer"}
+
+
+def test_e3_a_dict_that_another_thread_changes_while_it_is_logged_raises_nothing_and_is_recorded(
+    tmp_path: Path,
+) -> None:
+    script = """
+        class Key(str):  # comes in between as another thread would
+            def __hash__(self):
+                if len(shared) < 100:
+                    shared[str(len(shared))] = 0.5
+                return 1
+
+        shared = {}
+        shared.update({Key("a"): float("nan"), "b": 0.5})
+        run = cm.init_run(client_run_id="r", capture_env=False, system_metrics=False)
+        run.log(shared, step=1)
+        shared = {Key("a"): float("nan"), "b": 0.5}
+        run.log({"inner": shared}, step=2)
+        print(run.flush())
+    """
+    job = jobs.run(script, tmp_path)
+    assert job.out == "True\n", job.err
+    first, second = (one["values"] for one in jobs.of_type(jobs.only_session(tmp_path), "metrics"))
+    nan = {"_type": "number", "value": "NaN"}
+    assert (first["a"], first["b"]) == (second["inner"]["a"], second["inner"]["b"]) == (nan, 0.5)
