@@ -24,7 +24,7 @@ from tracehoused.service.spools import Spool, fingerprint
 from tracehoused.service.tracked import Schedule, Tracked
 from tracehoused.service.watcher import Watcher
 from tracehoused.service.watches import Watches
-from tracehoused.upload.engine import Engine
+from tracehoused.upload.engine import Destination, Engine
 
 _RUNS = """
     for n in range(2):
@@ -209,6 +209,28 @@ def test_a10_many_that_were_deleted_at_their_server_are_asked_for_one_a_second_a
         parking.stop(deleted[0], 10_000.0)
         assert deleted[0].due is not None
         assert deleted[0].due <= 10_300.0
+
+
+def test_a10_of_thousands_that_wait_for_a_server_few_have_their_turn_at_each_of_its_answers() -> None:
+    schedule, there = Schedule(4), Destination("http://busy", "me")
+    parking = Parking(schedule, Random(1))
+    waiting = [Tracked(f"/spool/run-{number}", 0.0) for number in range(2000)]
+    for session in waiting:
+        parking.park(session, there.api_base, 60.0, 0.0)
+    parking.hear(there, "session", 1.0)
+    tried = schedule.due(1.0)
+    assert 0 < len(tried) <= 64
+    for session in tried:  # nothing more is taken
+        parking.park(session, there.api_base, 60.0, 1.0)
+    [asking] = [session for session in waiting if session.due is not None]
+    assert asking.due is not None
+    done = [asking]
+    while done:
+        for session in done:
+            session.state = "live"
+            parking.hear(there, "", 100.0)
+        done = schedule.due(100.0)
+    assert not [session for session in waiting if session.state == "parked"]
 
 
 def test_a9_a_key_that_comes_while_a_pass_looks_for_one_is_found(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Sessions that wait for a server to answer, or to take a key: one of them asks again, the others have their turn when it was heard."""
+"""Sessions that wait for a server to answer, or to take a key: one of them asks again, the others have their turn when it was heard: some
+at each answer, for each of those is heard as well, and where one answer was all there was the rest wait on untouched."""
 
 from __future__ import annotations
 
@@ -11,6 +12,8 @@ __all__ = ["Parking"]
 
 # seconds between two questions whether something was brought back
 _ASK_EVERY = 1.0
+# have their turn at one answer: no fewer than make passes at a time
+_AT_ONCE = 64
 
 
 class Parking:
@@ -49,8 +52,8 @@ class Parking:
                 self._schedule.at(parked[0], now + parked[0].wait(self._rng, None))
 
     def hear(self, destination: Destination, scope: str, now: float) -> None:
-        """What a pass ended with there (``Outcome.scope``): where the server answered, or took the key, all that waited for that have
-        their turn."""
+        """What a pass ended with there (``Outcome.scope``): where the server answered, or took the key, those that waited for that
+        have their turn."""
         if scope != "destination":
             self._release(destination.api_base, now)
         if scope not in ("destination", "identity"):
@@ -62,11 +65,13 @@ class Parking:
         return found
 
     def _release(self, place: str, now: float) -> None:
-        for session in self._parked.pop(place, ()):
-            if session.state == "parked":
-                session.state = "retry"
-                session.backoff = None
-                self._schedule.at(session, now)
+        waiting = [session for session in self._parked.pop(place, ()) if session.state == "parked"]
+        if len(waiting) > _AT_ONCE:
+            self._parked[place] = waiting[_AT_ONCE:]
+        for session in waiting[:_AT_ONCE]:
+            session.state = "retry"
+            session.backoff = None
+            self._schedule.at(session, now)
 
 
 def _asks(parked: list[Tracked]) -> bool:
