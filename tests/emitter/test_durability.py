@@ -374,6 +374,23 @@ def test_s5_the_directories_are_the_users_own_whatever_the_jobs_umask(tmp_path: 
     assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_dir()} == {0o700}
 
 
+def test_e2_without_a_home_all_goes_to_one_place_wherever_the_job_goes(tmp_path: Path) -> None:
+    lanes.needs_linux()
+    script = """
+        os.makedirs(sys.argv[1] + "/elsewhere")
+        os.chdir(sys.argv[1])
+        run = cm.init_run(capture_env=False, system_metrics=False)
+        run.log({"a": 0})
+        os.chdir("elsewhere")
+        run.log_image("picture", b"GIF89a")
+        print(run.finish())
+    """
+    assert jobs.run(script, "", str(tmp_path), HOME="~", XDG_STATE_HOME="").out == "True\n"
+    session = jobs.only_session(tmp_path / "~" / ".local" / "state" / "tracehouse" / "spool")
+    assert len(jobs.of_type(session, "metrics")) == len(jobs.of_type(session, "media")) == 1
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_the_info_line_says_where_and_how_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="tracehouse"):
         cm.Run(session_id="s", spool_dir=tmp_path).finish()

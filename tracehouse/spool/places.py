@@ -41,4 +41,5 @@ def _user_dir(environ: Mapping[str, str], variable: str, below_home: str) -> str
     if not os.path.isabs(base):
         home = environ.get("HOME") or os.path.expanduser("~")
         base = os.path.join(home, "Library/Application Support" if sys.platform == "darwin" else below_home)
-    return os.path.join(base, _APP)
+    # of a user without a home there is no better place than where the job begins; it may go elsewhere
+    return os.path.abspath(os.path.join(base, _APP))
