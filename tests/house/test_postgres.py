@@ -182,6 +182,10 @@ def test_a_key_that_was_replaced_opens_neither_process(tmp_path: Path, pair: tup
             listed = browser.get("/keys").text
         digests = [hashlib.sha256(key.encode()).hexdigest() in listed for key in (*keys, other.key)]
         assert digests == [False, False, False, True]
+        house.stop()
+        (house.data / "house.key").write_text(keys[0])
+        house.start()
+        wait_until(lambda: [_bearer(other, key) for key in keys] == [200, 401, 401], what="the first one known again")
 
 
 def test_news_from_one_process_reach_who_looks_at_the_other(pair: tuple[House, House]) -> None:

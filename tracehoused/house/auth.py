@@ -151,8 +151,9 @@ class Auth:
 
         def change(connection: Connection) -> None:
             connection.execute(update(keys).where(*replaced).values(revoked_us=now_us))
-            held = connection.execute(select(keys.c.digest).where(keys.c.digest == self._own)).first()
-            if held is None:
+            # one that was put back as it was before is revoked there
+            own = update(keys).where(keys.c.digest == self._own).values(revoked_us=None)
+            if connection.execute(own).rowcount == 0:
                 connection.execute(insert(keys).values(**row, digest=self._own))
 
         self._store.write(change, (named("key", self._own),)).result()
