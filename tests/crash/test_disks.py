@@ -6,17 +6,20 @@ import os
 import random
 import shutil
 import sys
+from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from tests.support import lanes
-from tests.support.home import ROOT
+from tests.support.home import ROOT, Held, Home
+from tests.support.house import House
 from tests.support.lanes import needs_house
 from tests.support.trials import hold
 from tortures import calls, damage, full_disk, power_loss, unsynced
 from tortures.calls import Call
+from tortures.disks import mounted
 from tortures.lost_writes import NOTHING, REORDERED, SOME, Disk
 from tortures.trial import Unavailable
 from tracehouse.spool import layout
@@ -25,6 +28,35 @@ from tracehoused.service.pruning import tidy
 
 def test_e3_on_a_full_disk_nothing_is_lost_untold_and_all_goes_on_with_space(tmp_path: Path) -> None:
     hold(lambda trial: full_disk.run(trial, short=1), tmp_path, "root", count=6, seed=13)
+
+
+_UNTIL_FULL = """
+run = cm.init_run(client_run_id="r", capture_env=False, system_metrics=False)
+logged = 0
+while run.flush():
+    run.log({"i": cm.Image(b"GIF89a" + os.urandom(30_000))})
+    logged += 1
+print(logged)
+"""
+
+
+def test_e3_jobs_that_fill_a_disk_leave_an_agent_the_room_to_empty_it(tmp_path: Path) -> None:
+    """Were the last byte theirs, no note could be taken of what is sent, and nothing be deleted, once a server can be reached."""
+    needs_house()
+    with ExitStack() as stack:
+        house = stack.enter_context(House(tmp_path / "data"))
+        try:
+            disk = stack.enter_context(mounted(tmp_path / "small", "tmpfs", size=16 << 10))
+        except Unavailable as reason:
+            lanes.require("root", str(reason))
+        home = Home(disk.path, house.url).with_key(house.key)
+        logged = int(home.job(_UNTIL_FULL))
+        assert logged > 100
+        assert home.sync().code == 0
+        assert home.run("prune", str(home.spool), "--older-than", "0").code == 0
+        assert not list(home.spool.glob("*/media/*"))
+        with Held(house) as held:
+            assert len(held.media("r")) >= logged - 1  # the last one was told not to be kept
 
 
 @pytest.mark.timeout(900)

@@ -11,7 +11,7 @@ import threading
 import time
 from weakref import WeakValueDictionary
 
-from tracehouse.spool import durable, headers, layout, liveness, manifest
+from tracehouse.spool import durable, headers, headroom, layout, liveness, manifest
 from tracehouse.spool.flag import Flag
 from tracehouse.spool.trouble import Trouble
 from tracehouse.telling import say
@@ -68,6 +68,7 @@ class Writer:
         self._dirty: dict[Appender, None] = {}
         self._thread: threading.Thread | None = None
         self._wake, self._stop = Flag(), Flag()
+        self.is_ending = False
 
     def forget_parent(self) -> None:
         """In a forked child: a new writer, without the parent's lock (closing it here leaves it to the parent)."""
@@ -119,8 +120,9 @@ class Writer:
             os.close(former)
 
     def check_room(self) -> None:
-        """OSError when the spool's budget is used up, and more is to be dropped."""
-        if self.budget is not None:
+        """OSError when the disk is all but full, or the spool's budget used up and more is to be dropped."""
+        headroom.check(self.root, at_end=self.is_ending)
+        if self.budget is not None and not self.is_ending:
             self.budget.check()
 
     def publish(self, directory: str, ours: Manifest) -> Manifest:
@@ -259,17 +261,19 @@ class Writer:
                 wake.take(0)
                 self._try(self.sync_dirty)
                 self._try(self.trouble.tell)
-            self._try(self._keep_to_budget)
+            self._try(self._keep_room)
             if time.monotonic() - beat_at >= liveness.HEARTBEAT_SECONDS:
                 beat_at = time.monotonic()
                 self._beat()
 
-    def _keep_to_budget(self) -> None:
-        budget = self.budget
-        if budget is not None:
-            budget.look(time.monotonic())
+    def _keep_room(self) -> None:
+        if self.budget is not None:
+            self.budget.look(time.monotonic())
+        try:
+            self.check_room()
+        except OSError:
             # each time: a thread that had found room may have opened a segment since
-            for log in list(self._open) if budget.is_full else ():
+            for log in list(self._open):
                 log.close()
 
     def _try(self, work: Callable[[], None]) -> None:
@@ -299,7 +303,7 @@ def _budget(root: str) -> Budget | None:
 def stop_all() -> None:
     """Sync everything this process has written, and end as a writer."""
     for writer in list(_writers.values()):
-        writer.budget = None  # what waits is the last of it, and tells how it ended
+        writer.is_ending = True  # what waits is the last of it, and tells how it ended
         writer.sync_dirty()
         writer.trouble.tell()
         writer.give_up()
