@@ -183,16 +183,24 @@ def move(source: str, target: str, *, durable: bool = True) -> None:
 def private_dir(path: str) -> None:
     """A 0700 directory, made where it is missing, and so are its parents: makedirs would leave these open to others."""
     try:
-        os.mkdir(path, DIR_MODE)
-        os.chmod(path, DIR_MODE)  # a job's umask may keep itself out of what it makes
-    except FileExistsError:
-        return
+        _make_dir(path)
     except FileNotFoundError:
         parent = os.path.dirname(path)
         if parent in ("", path):
             raise
         private_dir(parent)
-        private_dir(path)
+        _make_dir(path)
+
+
+def _make_dir(path: str) -> None:
+    try:
+        os.mkdir(path, DIR_MODE)
+    except FileExistsError:
+        return
+    try:
+        os.chmod(path, DIR_MODE)  # a job's umask may keep itself out of what it makes
+    except OSError:
+        pass  # a file system without modes
 
 
 def sync_file_system(path: str) -> None:
