@@ -413,6 +413,27 @@ def test_e3_the_limit_of_open_files_raises_nothing(tmp_path: Path) -> None:
     assert sorted(sorted(texts) for texts in said) == [["before", "x"], ["t", "u"]]
 
 
+def test_e3_traces_that_live_at_once_have_a_segment_each_where_the_limit_of_open_files_lets_them(
+    tmp_path: Path,
+) -> None:
+    job = jobs.run(
+        "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))\n"
+        "traces = [cm.Run(session_id=f't{n}') for n in range(200)]\n"
+        "for turn in range(3):\n    for one in traces: one.log_user(str(turn))\n"
+        "more = [cm.Run(session_id=f'u{n}') for n in range(100)]\n"
+        "for one in more: one.log_user('0')\n"
+        "print(len(os.listdir('/dev/fd')))",
+        tmp_path,
+    )
+    assert 200 < int(job.out) < 256 + 30, job.err
+    sessions = {session.name: session for session in jobs.sessions(tmp_path)}
+    texts = [jobs.texts(session) for name, session in sorted(sessions.items())]
+    assert sorted(texts) == [["0"]] * 100 + [["0", "1", "2"]] * 200
+    assert (
+        sum(len(list(session.glob("*.jsonl"))) for session in sessions.values()) <= 300 + 100
+    )  # and not one for each record
+
+
 def test_e3_a_removed_session_directory_is_made_again(tmp_path: Path) -> None:
     import shutil
 

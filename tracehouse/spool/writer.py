@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES = 32 * 1024 * 1024
 MEMORY_BYTES = 8 * 1024 * 1024
-MAX_OPEN = 64
+_OPEN = 64, 1024  # sessions whose segment is open at once: at least, and at most
 SYNC_SECONDS = 1.0
 _BUDGETS = ("TRACEHOUSE_SPOOL_MAX_BYTES", "TRACEHOUSE_SPOOL_MAX_FILES", "TRACEHOUSE_SPOOL_FULL")
 _MANY = 32  # beyond so many sessions one syncfs is cheaper than their fsyncs
@@ -184,8 +184,8 @@ class Writer:
         OSError when the spool has no room for one."""
         self.check_room()
         with self._lock:
-            chances = 2 * len(self._open)
-            while len(self._open) >= MAX_OPEN and chances:
+            most, chances = _most_open(), 2 * len(self._open)
+            while len(self._open) >= most and chances:
                 chances -= 1
                 other = next(iter(self._open))
                 self._open.pop(other, None)
@@ -290,6 +290,15 @@ class Writer:
             os.utime(self._lock_fd)
         except OSError:
             pass  # a full or vanished disk: the flock and the pid still tell
+
+
+def _most_open() -> int:
+    """A quarter of the files that this process may have open: each session that is sealed for another's sake has one more segment."""
+    least, most = _OPEN
+    try:
+        return min(max(least, os.sysconf("SC_OPEN_MAX") // 4), most)
+    except (AttributeError, ValueError, OSError):
+        return least
 
 
 def _budget(root: str) -> Budget | None:
