@@ -1,6 +1,6 @@
 """This process as a writer of one spool: its epoch, its lock and heartbeat, its background sync, its open files.
 
-However many sessions it has open, there is one lock, one thread, and at most 64 open segments.
+However many sessions it has open, there is one lock, one thread, and no more open segments than a process may well have.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from tracehouse.spool import durable, headers, headroom, layout, liveness, manifest
 from tracehouse.spool.flag import Flag
+from tracehouse.spool.ownlock import OwnLock
 from tracehouse.spool.trouble import Trouble
 from tracehouse.telling import say
 
@@ -62,7 +63,7 @@ class Writer:
     def _reset(self) -> None:
         self.epoch = os.urandom(8).hex()
         self._lock = threading.RLock()
-        self._lock_fd = -1
+        self._own_lock = OwnLock(self._writers_dir, self.epoch)
         self._memory = 0
         self._open: dict[Appender, None] = {}  # least recently looked at first
         self._dirty: dict[Appender, None] = {}
@@ -72,8 +73,7 @@ class Writer:
 
     def forget_parent(self) -> None:
         """In a forked child: a new writer, without the parent's lock (closing it here leaves it to the parent)."""
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
+        self._own_lock.leave()
         self._reset()
         self._in_use.clear()  # the parent's users: who ends one here is not kept waiting for them
         for log in list(self._all.values()):
@@ -101,23 +101,10 @@ class Writer:
         """Directories and lock file; OSError when the disk does not let us, or the budget is used up."""
         self.check_room()
         with self._lock:
-            if not self._is_locked:
+            if not self._own_lock.is_held:
                 durable.private_dir(self.root)
                 durable.private_dir(self._writers_dir)
-                self._take_lock()
-
-    @property
-    def _is_locked(self) -> bool:
-        return self._lock_fd >= 0 and durable.is_named(self._lock_fd, self._lock_path)
-
-    @property
-    def _lock_path(self) -> str:
-        return os.path.join(self._writers_dir, layout.lock_name(self.epoch))
-
-    def _take_lock(self) -> None:
-        former, self._lock_fd = self._lock_fd, liveness.create_lock(self._writers_dir, self.epoch, self.now())
-        if former >= 0:
-            os.close(former)
+                self._own_lock.take(self.now())
 
     def check_room(self) -> None:
         """OSError when the disk is all but full, or the spool's budget used up and more is to be dropped."""
@@ -234,13 +221,7 @@ class Writer:
         if thread is not None and thread.ident is not None and thread is not threading.current_thread():
             thread.join(5)
         self._stop = Flag()
-        if self._lock_fd >= 0:
-            try:
-                os.unlink(self._lock_path)
-            except OSError:
-                pass  # the agent removes locks of the dead
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+        self._own_lock.remove()
 
     def _start(self) -> None:
         run = (self._wake, self._stop)
@@ -285,9 +266,7 @@ class Writer:
     def _beat(self) -> None:
         try:
             with self._lock:
-                if self._lock_fd >= 0 and not self._is_locked:
-                    self._take_lock()  # someone removed it, or moved it: without one this process passes for dead
-            os.utime(self._lock_fd)
+                self._own_lock.beat(self.now())
         except OSError:
             pass  # a full or vanished disk: the flock and the pid still tell
 
