@@ -58,6 +58,7 @@ class _Watch:
         self._code: object = _UNKNOWN
         self._reported_before: object = None
         self.is_in_workers = False
+        self.left: Ending | None = None  # as the target of a worker was
         self._hook_exits()
 
     def _hook_exits(self) -> None:
@@ -206,23 +207,52 @@ def _before_fork() -> None:
 
 
 def _in_worker(_: object) -> None:
+    from multiprocessing.process import current_process
     from multiprocessing.util import Finalize
 
     Finalize(None, _at_worker_exit, exitpriority=-100)
+    process = current_process()
+    run = process.run
+
+    def watched() -> None:
+        try:
+            run()
+        except BaseException as error:
+            if _watch is not None:
+                _watch.left = _left_by(error)
+            raise
+
+    process.run = watched  # type: ignore[method-assign]
 
 
 def _at_worker_exit() -> None:
-    _end(_worker_ending(sys.exc_info()[1]))
+    _end(_watch.left if _watch is not None and _watch.left is not None else _worker_ending(sys.exc_info()[1]))
 
 
 def _worker_ending(error: BaseException | None) -> Ending:
-    """Finalizers run while what the target raised goes by. ``error`` may also be one that the parent was handling when it forked."""
+    """Of a target that was called before there was a session. Up to Python 3.12 finalizers run while what it raised goes by; later
+    they find its exit code alone. ``error`` may also be one that the parent was handling when it forked."""
     left = error.__traceback__ if error is not None else None
-    if error is None or left is None or left.tb_frame.f_code.co_name != "_bootstrap":
-        return Ending("finished", None, 0)
+    if error is not None and left is not None and left.tb_frame.f_code.co_name == "_bootstrap":
+        return _left_by(error)
+    code = _code_to_give()
+    return _left_by(SystemExit(code)) if code else Ending("finished", None, 0)
+
+
+def _left_by(error: BaseException) -> Ending:
     status = status_of(error)
     code = code_of(error.code) if isinstance(error, SystemExit) else 1
     return Ending(status, None if status == "finished" else told(error), code)
+
+
+def _code_to_give() -> int:
+    """What a forked worker is about to end with, where its target is over."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001
+    while frame is not None and frame.f_code.co_name != "_bootstrap":
+        if frame.f_globals.get("__name__", "").startswith("multiprocessing.popen_") and "code" in frame.f_locals:
+            return code_of(frame.f_locals["code"])
+        frame = frame.f_back
+    return 0
 
 
 def _finish_as_worker() -> None:
