@@ -125,6 +125,12 @@ def forget(session: Session) -> None:
 def at_exit() -> None:
     """Write how the process ended into the open sessions, and wait for the disk."""
     _end(_watch.ending() if _watch is not None else Ending("finished", None, None))
+    if type(_reported()) is KeyboardInterrupt:
+        # by which signal it ends Python forgets when a text is executed, as loading a module can come to: this one has it known again
+        try:
+            exec("raise KeyboardInterrupt")  # noqa: S102
+        except KeyboardInterrupt:
+            pass
 
 
 def _end(ending: Ending) -> None:

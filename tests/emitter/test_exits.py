@@ -180,6 +180,16 @@ def test_e7_a_signal_kills_as_it_would_without_us(tmp_path: Path) -> None:
     wait_until(lambda: len(list((tmp_path / ".writers").iterdir())) == 1)
 
 
+def test_e7_an_interrupt_ends_the_process_by_its_signal_whatever_is_told_and_loaded_then(tmp_path: Path) -> None:
+    job = jobs.run(
+        BEGIN + "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "run.log({'b': 1.0})\nprint('logging' in sys.modules)\nraise KeyboardInterrupt",
+        tmp_path,
+    )
+    assert "could not be written to the spool" in job.err
+    assert (job.code, job.out) == (-signal.SIGINT, "False\n")
+
+
 def test_e7_os__exit_loses_nothing_that_was_logged(tmp_path: Path) -> None:
     jobs.run(BEGIN + "os._exit(0)", tmp_path)
     session = jobs.only_session(tmp_path)
