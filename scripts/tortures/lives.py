@@ -100,7 +100,8 @@ class Life:
             # libfaketime reads the environment at each look at the clock, beside a thread that may change it; no signal but like one
             self.struck = True
             return ""
-        return f"a job ({self.kind} {self.what}) ended with {code}: {err[-800:]}"
+        said = err if len(err) < 3000 else f"{err[:1500]} … {err[-1500:]}"
+        return f"a job ({self.kind} {self.what}) ended with {code}: {said}"
 
     @property
     def is_stuck(self) -> bool:
