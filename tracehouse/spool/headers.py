@@ -40,12 +40,12 @@ def claim_in(path: str) -> tuple[int, int] | None:
 
 def manifest_in(directory: str) -> Manifest | None:
     """The manifest of a session, as its segments repeat it; None where none does."""
-    import json
-
     for name in sorted(os.listdir(directory)):
         segment = layout.parse_segment_name(name)
         if segment is None:
             continue
+        import json  # not for a session that is begun
+
         try:
             with open(os.path.join(directory, name), "rb") as file:
                 line = file.readline(2 * MAX_MANIFEST).rstrip(b"\n")
