@@ -48,9 +48,8 @@ class Keeping:
         self._tidied: set[str] = set()
         self._kept: dict[str, float] = {}  # when each may be tried again
         self._daily_at = time.monotonic() + _DAY
-        self._letters_at = (
-            0.0  # when to look for dead letters that are due: they tell themselves, also to who begins each hour
-        )
+        # when to look for dead letters that are due: they tell themselves, also to an agent that is begun anew each hour
+        self._letters_at = 0.0
         self._tried: dict[str, float] = {}  # sessions of which some were tried again, and when
         self._warned_at: float | None = None
         self._measured_at = 0.0

@@ -34,9 +34,8 @@ def redeliver(context: Context, manifest: Manifest, letter: DeadLetter) -> DeadL
         return None
     answer = context.ask(request, may_be_lost=True)
     if answer.status is None:
-        is_there(
-            context, manifest.kind, str(context.checkpoint.state.facts["server_id"])
-        )  # Halt where nothing gets through
+        # Halt where nothing at all gets through
+        is_there(context, manifest.kind, str(context.checkpoint.state.facts["server_id"]))
         # the next time under the same key: it may have been taken
         return replace(letter, status=None, reason=answer.reason)
     if answer.verdict is Verdict.ACCEPTED:
