@@ -17,6 +17,8 @@ import pytest
 from tests.support.house import TIME, House, all_points, all_spans, new_run, new_trace, once, point, post, span
 from tests.support.postgres import Postgres
 from tests.support.waiting import wait_until
+from tracehoused.house.store import postgres as own
+from tracehoused.house.store.dialect import database_url
 
 BATCHES = 40
 SIZE = 25
@@ -293,3 +295,19 @@ def test_what_cannot_be_used_is_said_without_the_password(tmp_path: Path, postgr
     ):
         ended = _serve(tmp_path / "data", "--database", url)
         assert (ended.returncode, told in ended.stderr, "secret" in ended.stderr) == (1, True, False), ended.stderr
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_server_that_has_gone_is_noticed_within_a_minute_where_the_url_does_not_say_otherwise(
+    postgres: Postgres, writes: bool
+) -> None:
+    """Also by a request that it has not confirmed: keepalives tell nothing of these."""
+    url = database_url(postgres.url)
+    for query, patience in (({}, "40000"), ({"tcp_user_timeout": "7000"}, "7000")):
+        engine = own.open_engine(url.update_query_dict(query), writes=writes)
+        with engine.connect() as connection:
+            held = connection.connection.driver_connection.info.get_parameters()
+        engine.dispose()
+        assert held.get("tcp_user_timeout") == patience
+        seconds = [int(held[f"keepalives_{name}"]) for name in ("idle", "interval", "count")]
+        assert seconds[0] + seconds[1] * seconds[2] <= 60

@@ -28,8 +28,15 @@ _TRANSIENT = frozenset({"40001", "40P01"})
 _TOO_LARGE = frozenset({"54000"})
 
 
-# A server that has gone is noticed within a minute, where the URL does not say otherwise.
-_PATIENCE = {"connect_timeout": 10, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
+# A server that has gone is noticed within a minute, where the URL does not say otherwise. The last, in ms, is for what was sent to it
+# and never confirmed: as long as that is so, the system asks for no sign of life, and tries for a quarter of an hour.
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 40_000,
+}
 # Another process that stands still amid a change is not waited for without end: its change is undone.
 _WRITER = (("lock_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s"))
 
