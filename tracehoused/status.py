@@ -18,6 +18,7 @@ from tracehoused.upload.closing import End, final
 from tracehoused.upload.damage import damaged_bytes
 from tracehoused.upload.endings import end_of, heard, word_due
 from tracehoused.upload.engine import Destination, Engine
+from tracehoused.upload.gaps import missing
 from tracehoused.upload.reader import Epoch, is_unbegun, measure, read_manifest, writers
 from tracehoused.upload.state import ENDS, State
 from tracehoused.upload.tails import records_written, tail
@@ -35,9 +36,10 @@ class SessionStatus:
 
     ``state``: what the job is: running, stalled (it lives, and has recorded nothing for long), unreachable (elsewhere, with no heartbeat
     lately), finished, failed, crashed, killed, ended (a trace), unknown. ``uploaded``: nothing is left to send. ``omitted``: numbers left
-    out: NaN and infinities that the destination does not take, metrics without a name, what else it dropped. ``forgotten``: records that
-    were deleted here after their acknowledgement, and that the destination lost since. What was deleted after its acknowledgement counts
-    among the records, not among the bytes.
+    out: NaN and infinities that the destination does not take, metrics without a name, what else it dropped. ``missing``: records of
+    segments that are not here, as in a copy that was not finished. ``forgotten``: records that were deleted here after their
+    acknowledgement, and that the destination lost since. What was deleted after its acknowledgement counts among the records, not among
+    the bytes.
     """
 
     session: str
@@ -55,6 +57,7 @@ class SessionStatus:
     dropped: int
     damaged_bytes: int
     omitted: int
+    missing: int
     forgotten: int
     uploaded: bool
     destination: str | None
@@ -134,6 +137,7 @@ def _status(
         dropped=state.dropped,
         damaged_bytes=damaged_bytes(facts),
         omitted=int(facts.get("omitted") or 0),
+        missing=missing(facts),
         forgotten=state.forgotten,
         uploaded=done >= size and checkpoint is not None and word_due(ends, manifest.kind, facts) is None,
         destination=destination.api_base if destination else manifest.api_base,
@@ -221,5 +225,5 @@ def _unreadable(session: str, trouble: str) -> SessionStatus:
     name = os.path.basename(session)
     kind = name.partition("-")[0]
     return SessionStatus(
-        session, kind, name, "", None, None, _UNREADABLE, 0, 0, 0, 0, 0, 0, 0, 0, 0, False, None, None, None, trouble
+        session, kind, name, "", None, None, _UNREADABLE, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, False, None, None, None, trouble
     )

@@ -20,6 +20,7 @@ from tracehoused.upload.batch import ARTIFACTS, LANES, LOCAL, MEDIA, METRICS, SP
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.creation import is_there
 from tracehoused.upload.engine import Engine
+from tracehoused.upload.gaps import COPY_AGAIN, gaps
 from tracehoused.upload.intervals import Intervals
 from tracehoused.upload.mediafiles import checked_media
 from tracehoused.upload.opening import open_checked
@@ -106,7 +107,7 @@ def _compare(context: Context, epoch: Epoch, ended: bool, found: _Found, proof: 
     """Every byte of a writer's segments: a record that is settled, or damage."""
     state = context.checkpoint.state
     unsettled = 0
-    seen = Intervals()
+    seen, here = Intervals(), Intervals()
     damaged: dict[int, int] = {}
     torn: dict[int, bytes] = {}
     for n, size in epoch.sizes.items():
@@ -115,6 +116,7 @@ def _compare(context: Context, epoch: Epoch, ended: bool, found: _Found, proof: 
         try:
             for record in scan(fd, framing.checksum_seed(context.uid, epoch.id), 0, size, result):
                 _drop_whole(torn, fd, record)
+                here.add(record.seq, record.seq)
                 lane = LANES.get(record.type)
                 if lane is None:
                     proof.problems.append(
@@ -144,6 +146,7 @@ def _compare(context: Context, epoch: Epoch, ended: bool, found: _Found, proof: 
             proof.problems.append(
                 f"{size:,} bytes of segment {epoch.id}-{n} are no record: damaged, or torn when its writer died"
             )
+    proof.problems += [f"{gap}; {COPY_AGAIN}" for gap in gaps(context.session, context.uid, epoch, state, here)]
     if unsettled:
         proof.problems.append(f"{unsettled:,} records are not acknowledged")
 

@@ -20,6 +20,7 @@ SMALL = {"TRACEHOUSE_BATCH_POINTS": "8", "TRACEHOUSE_BATCH_SPANS": "5"}
 _BY_POWER = re.compile(
     r"[\d,]+ bytes of segment \S+ are no record: damaged, or torn"
     r"|[\d,]+ records? (was|were) refused: "  # its media file is gone
+    r"|[\d,]+ records? (is|are) missing: "  # with a segment's name
     r"|no manifest \("
 )
 

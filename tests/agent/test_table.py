@@ -27,6 +27,7 @@ _ONE = SessionStatus(
     dropped=0,
     damaged_bytes=0,
     omitted=0,
+    missing=0,
     forgotten=0,
     uploaded=False,
     destination=None,

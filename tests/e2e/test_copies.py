@@ -138,7 +138,8 @@ def test_a1_a_segment_that_a_copy_brings_after_those_that_follow_it_is_sent_befo
     if begun:
         (copy / first.name).write_bytes(first.read_bytes()[: first.stat().st_size // 2])
     done = home.run("sync", str(copy.parent))
-    assert (done.code, "are no record" in done.err) == (int(begun), begun)
+    assert done.code == 1
+    assert ("are no record" in done.err, "records are missing" in done.err) == (begun, not begun)
     shutil.copy2(first, copy / first.name)
     assert home.run("sync", str(copy.parent)).code == 0
     with Held(house) as held:
@@ -152,10 +153,65 @@ def test_a1_what_a_copy_has_of_a_late_segment_is_not_deleted_before_it_was_sent(
 ) -> None:
     home.job(SEGMENTS)
     first, copy = _copied_but_the_first(home, tmp_path)
-    assert home.run("sync", str(copy.parent)).code == 0
+    assert "left:" not in home.run("sync", str(copy.parent)).err
     shutil.copy2(first, copy / first.name)
     assert "freed" not in home.run("prune", str(copy.parent), "--older-than", "0").out
     assert (copy / first.name).exists()
+
+
+def test_s3_a_segment_that_a_copy_lacks_is_told_until_a_later_copy_brings_it(
+    home: Home, house: House, tmp_path: Path
+) -> None:
+    home.job(SEGMENTS)
+    source = home.session()
+    spool = tmp_path / "copy"
+    copy = Path(shutil.copytree(source, spool / source.name))
+    lacking = sorted(copy.glob("*.jsonl"))[1]
+    lacking.unlink()
+
+    def problems() -> list[str]:
+        [told] = home.run("verify", str(spool), "--json").json["sessions"]
+        return [problem for problem in told["problems"] if "acknowledged" not in problem]
+
+    told = f"10 records are missing: {lacking.name} is not here; where this is a copy, copy again"
+    assert problems() == [told]
+    done = home.run("sync", str(spool))
+    assert (done.code, "10 records are missing" in done.err) == (1, True)
+    assert problems() == [told]
+    # as damage, it is told where it is met
+    done = home.run("sync", str(spool))
+    assert (done.code, done.err) == (0, "")
+    shutil.copy2(source / lacking.name, lacking)
+    done = home.run("sync", str(spool))
+    assert (done.code, done.err) == (0, "")
+    assert home.run("verify", str(spool)).code == 0
+
+
+def test_s3_segments_of_a_living_job_that_were_deleted_after_their_acknowledgement_are_not_missed(
+    home: Home, house: House
+) -> None:
+    job = home.start_job("""
+    run = cm.TrainingRun(client_run_id="long", system_metrics=False, capture_env=False)
+    for line in sys.stdin:
+        run.log({"loss": int(line)}, step=int(line))
+        run._session.log.close()  # as it is when a segment is full
+        print("logged", flush=True)
+    """)
+    assert job.stdin is not None
+    assert job.stdout is not None
+    for step in range(4):
+        job.stdin.write(f"{step}\n")
+        job.stdin.flush()
+        assert job.stdout.readline() == "logged\n"
+        done = home.sync()
+        assert (done.code, done.err) == (0, "")
+        if step == 1:
+            for path in home.session().glob("*.jsonl"):
+                path.unlink()
+    job.communicate(timeout=60)
+    done = home.sync()
+    assert (done.code, done.err) == (0, "")
+    assert home.run("verify", str(home.spool)).code == 0
 
 
 def test_a1_a_line_that_was_torn_in_a_copy_is_sent_once_a_later_copy_has_it_whole(

@@ -24,6 +24,7 @@ from tracehoused.status import SessionStatus, look
 from tracehoused.text import argument, printable
 from tracehoused.upload.damage import no_record
 from tracehoused.upload.engine import Engine, Options, Report
+from tracehoused.upload.gaps import COPY_AGAIN, missing_records
 from tracehoused.upload.reader import session_dirs
 
 __all__ = ["sync"]
@@ -114,8 +115,8 @@ def sync(
 ) -> None:
     """Upload SPOOL (default: the one jobs here write to) and exit.
 
-    Exit code 0: the destination has acknowledged everything; 1: something is left, was refused, or was met damaged, said on standard
-    error; 2: usage; 130: interrupted (Ctrl-C) with something left. Then it stops cleanly, and the next sync goes on from there.
+    Exit code 0: the destination has acknowledged everything; 1: something is left, was refused, or was met damaged or missing, said on
+    standard error; 2: usage; 130: interrupted (Ctrl-C) with something left. Then it stops cleanly, and the next sync goes on from there.
     """
     flags = {"jobs": jobs, "limit_rate": limit_rate, "ca_file": ca_file, "allow_plain_http": allow_plain_http}
     settings = resolve(flags, environ=os.environ)
@@ -147,7 +148,8 @@ def sync(
     acknowledged = sum(s.acknowledged for s in after) - sum(s.acknowledged for s in statuses)
     code = _tell(work, after, acknowledged, as_json)
     damaged = _tell_damaged(statuses, after)
-    code = code or damaged
+    missing = _tell_missing(statuses, after)
+    code = code or damaged or missing
     _tell_omitted(sum(s.omitted for s in after) - sum(s.omitted for s in statuses))
     _tell_forgotten(sum(s.forgotten for s in after) - sum(s.forgotten for s in statuses))
     tell_public(engine, [s.session for s in after], settings.state_dir)
@@ -268,6 +270,15 @@ def _tell_damaged(before: list[SessionStatus], after: list[SessionStatus]) -> in
     if met:
         click.echo(f"{no_record(sum(size for _, size in met))}; `tracehouse verify` tells where", err=True)
     return int(any(s.has_lost for s, _ in met))
+
+
+def _tell_missing(before: list[SessionStatus], after: list[SessionStatus]) -> int:
+    """What this sync met of it; then 1, so that nobody deletes what this is to be a copy of."""
+    met = sum(max(0, now.missing - was.missing) for was, now in zip(before, after))
+    if met:
+        told = f"{missing_records(met)}: their segments are not here; {COPY_AGAIN}"
+        click.echo(f"{told}; `tracehouse verify` tells which", err=True)
+    return int(met > 0)
 
 
 def _tell_forgotten(forgotten: int) -> None:

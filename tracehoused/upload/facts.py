@@ -116,6 +116,7 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "forgotten": _of_each(is_count),
     "generation": is_count,
     "given_up": is_count,
+    "missing": _of_each(is_count),
     "omitted": _is_optional_count,
     "refused": _is_refused,
     "said": is_count,

@@ -18,10 +18,12 @@ from tracehoused.upload.batch import CLOSING, LOCAL, Batch, Bounds, Limits, Reco
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.creating import Creating
 from tracehoused.upload.creation import Creation, is_there
+from tracehoused.upload.damage import count_damage
 from tracehoused.upload.deadletter import DeadLetter
 from tracehoused.upload.delivery import Delivery
 from tracehoused.upload.endings import Endings
 from tracehoused.upload.facts import Damage
+from tracehoused.upload.gaps import note_missing
 from tracehoused.upload.patching import Patching
 from tracehoused.upload.reader import Epoch, measure, writers
 from tracehoused.upload.rounds import Reading, Round, read_batch
@@ -160,6 +162,8 @@ class Uploader:
         complete = self._finish_in_flight(epochs)
         for epoch in epochs:
             complete = self._drain_epoch(epoch, epoch.id in ended) and complete
+        if complete:
+            note_missing(self._context, epochs)
         if epochs:
             over, told = self._endings.tell(epochs, dead, complete)
             self.live = not over
@@ -247,7 +251,7 @@ class Uploader:
         all_else = created and patched and not found.held and not found.foreign
         complete = all_else and not unresolved
         self._more_left = self._more_left or not all_else or not unresolved <= self._delivery.awaited
-        self._count(found)
+        count_damage(self._checkpoint, found)
         if complete and contiguous:
             ranges, cursors = found.seen.to_list(), cursor_list(found.ends)
             self._checkpoint.note({"op": "done", "epoch": epoch, "ranges": ranges, "cursors": cursors})
@@ -281,17 +285,6 @@ class Uploader:
     def _settle(self, epoch: str, lane: str, ranges: list[list[int]]) -> None:
         if ranges:
             self._checkpoint.note({"op": "settle", "epoch": epoch, "lane": lane, "ranges": ranges})
-
-    def _count(self, found: Round) -> None:
-        """Damage is counted once, also where it is read again."""
-        if found.damaged_bytes:
-            facts, epoch = self._checkpoint.state.facts, found.epoch.id
-            known = Damage.of(facts, epoch)
-            places = {n: max(end, known.ends.get(n, 0)) for n, end in found.ends.items()}
-            told = Damage(
-                {**known.ends, **places}, known.lines + found.damaged_lines, known.bytes + found.damaged_bytes
-            )
-            self._checkpoint.fact("damage", {**(facts.get("damage") or {}), epoch: told.to_fact()})
 
 
 def destination_dir(session: str, destination: str) -> str:
