@@ -18,6 +18,8 @@ from typing import Any, BinaryIO
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from tracehouse.spool import durable
+from tracehoused.house.directories import make_lasting
 from tracehoused.house.errors import too_large
 
 Object = dict[str, Any]
@@ -72,7 +74,8 @@ class Blobs:
         self.root = root
         self.limit = limit
         self._incoming = root / "incoming"
-        self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_lasting(root)
+        self._incoming.mkdir(exist_ok=True, mode=0o700)
         self._lasting: set[str] = set()  # directories whose own names are durable; none of them is ever removed
         for left in self._incoming.iterdir():
             _unlink_left(left)
@@ -89,9 +92,9 @@ class Blobs:
         target = self.path(sha256)
         target.parent.mkdir(exist_ok=True, mode=0o700)
         os.replace(source, target)
-        _sync_directory(target.parent)
+        durable.sync_dir(str(target.parent))
         if target.parent.name not in self._lasting:
-            _sync_directory(self.root)
+            durable.sync_dir(str(self.root))
             self._lasting.add(target.parent.name)
 
     def path(self, sha256: str) -> Path:
@@ -145,11 +148,3 @@ def _unlink_left(path: Path) -> None:
             path.unlink()
     except (BlockingIOError, FileNotFoundError):
         return  # it was locked, or has arrived
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,6 +17,7 @@ import uvicorn
 from tracehoused.house.alone import alone_on
 from tracehoused.house.app import create_app
 from tracehoused.house.auth import KEY_FILE, Auth, own_key
+from tracehoused.house.directories import make_lasting
 from tracehoused.house.mediastore import open_media
 from tracehoused.house.state import Options
 from tracehoused.house.store import removals
@@ -114,7 +115,7 @@ def run(settings: Settings, ready: Callable[[Opened], None], ending: Callable[[]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     os.umask(0o077)
-    settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_lasting(settings.data)
     with closing(bound), nullcontext() if settings.database else alone_on(settings.data):
         _serve(settings, bound, ready, ending)
 
