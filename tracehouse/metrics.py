@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracehouse.clock import now
 from tracehouse.exceptions import ArgumentError, MediaError, NotActiveError
+from tracehouse.spool.releasing import releasing
 from tracehouse.values import MAX_DEPTH, encode_plain
 
 TYPE_CHECKING = False
@@ -62,6 +63,7 @@ class MetricLog:
                 self._session.record("metrics", record)
             self._add_media(media, step)
 
+    @releasing("_log.step_lock")
     def _take_step(self, step: Any) -> int:
         log = self._log
         if step is None:
@@ -79,12 +81,14 @@ class MetricLog:
                 log.next_step = taken + 1
         return taken
 
+    @releasing("_log.step_lock")
     def _next_step(self) -> int:
         with self._log.step_lock:
             if self._log.next_step is None:
                 self._log.next_step = self._resumed_step()
             return self._log.next_step
 
+    @releasing("_log.step_lock")
     def _go_on_after_others(self) -> None:
         """In a session that this process had before: other processes may have got further since."""
         with self._log.step_lock:

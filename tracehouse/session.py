@@ -10,6 +10,7 @@ from tracehouse.exceptions import ArgumentError
 from tracehouse.spool import layout
 from tracehouse.spool.log import SessionLog
 from tracehouse.spool.manifest import Manifest
+from tracehouse.spool.releasing import releasing
 from tracehouse.spool.writer import Writer, writer_of
 from tracehouse.values import encode
 from tracehouse.version import VERSION
@@ -93,6 +94,7 @@ class Session:
         ended: dict[str, object] = {"status": status, "exception": exception, "code": code, "at": clock.now()}
         self.log.end("exit", encode(ended))
 
+    @releasing("log.lock")
     def close(self, *, for_all: bool = False) -> None:
         """Who has this object is done with the session. The last one in this process tells that, and who ends it ``for_all``; later records
         are recorded all the same. One that holds nothing is told no end."""

@@ -12,7 +12,7 @@ from tests.support import jobs
 
 # each call may end in an interrupt; the ledger has the steps of those that returned
 JOB = """
-import json, random, signal
+import json, random, signal, threading
 
 run = cm.TrainingRun(capture_env=False, system_metrics=False)
 run.log({"loss": 0}, step=-1)
@@ -34,7 +34,14 @@ while interrupts < 1500:
     except KeyboardInterrupt:
         interrupts += 1
 signal.setitimer(signal.ITIMER_REAL, 0)
-print(json.dumps([returned, step]))
+
+def another():
+    run.log({"loss": step + 1}, step=step + 1)
+    print(json.dumps([[*returned, step + 1], step + 1, run.flush()]))
+
+thread = threading.Thread(target=another)
+thread.start()
+thread.join()
 """
 
 
@@ -53,7 +60,8 @@ def test_e1_no_interrupt_leaves_a_lock_held_takes_what_was_logged_or_numbers_two
 ) -> None:
     job = jobs.run(script, tmp_path)
     assert (job.code, job.err) == (0, "")
-    returned, last = json.loads(job.out)
+    returned, last, is_flushed = json.loads(job.out)
+    assert is_flushed
     session = jobs.only_session(tmp_path)
     steps = Counter(point["step"] for point in jobs.of_type(session, "metrics") if point["step"] >= 0)
     assert set(returned) <= set(steps) <= set(range(1, last + 1))

@@ -17,6 +17,7 @@ from os import write
 
 from tracehouse.spool.losses import Losses, TooLong
 from tracehouse.spool.record import MAX_BYTES, MAX_RECORD, frame, size_of
+from tracehouse.spool.releasing import releasing
 from tracehouse.spool.segment import Segments
 from tracehouse.spool.waiting import Waiting
 
@@ -63,6 +64,7 @@ class Appender(ABC):
         self.files.forget_parent()
         self._reset()
 
+    @releasing("lock")
     def append(self, kind: str, data: str) -> None:
         """Hand one record to the kernel: ``data`` is its JSON object. ValueError for one of over 16 MiB; the disk never raises."""
         if len(data) > _SURELY_FITS and (size := size_of(data)) > _LONGEST:
@@ -138,6 +140,7 @@ class Appender(ABC):
                 self._waiting.keep(*beside)
         self._write_waiting()
 
+    @releasing("lock")
     def _alone(self, work: Callable[[], T], otherwise: T) -> T:
         """Do what changes files or what waits; ``otherwise`` within another call, which has them in hand."""
         with self.lock:
@@ -186,12 +189,14 @@ class Appender(ABC):
         """Seal the open segment; a later append opens the next one."""
         self._alone(self._close, None)
 
+    @releasing("lock")
     def end(self, kind: str, data: str) -> None:
         """Append the last word of this process here. Nobody waits for more from now on: each further record is told of."""
         with self.lock:
             self.files.expect(False)
             self.append(kind, data)
 
+    @releasing("lock")
     def go_on(self) -> None:
         """More is to be expected again: what was appended last says so."""
         if self.files.is_ended:

@@ -11,6 +11,7 @@ import threading
 
 from tracehouse.spool import durable, headers
 from tracehouse.spool.appending import Appender
+from tracehouse.spool.releasing import releasing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class SessionLog(Appender):
         self._is_syncing = False
         self._synced_seq = 0
 
+    @releasing("lock")
     def lose(self, error: OSError) -> None:
         """Count, and tell, what the disk kept from becoming a record: a media file."""
         with self.lock:
@@ -44,6 +46,7 @@ class SessionLog(Appender):
         if self.files.fd < 0 or self.files.is_elsewhere:
             self._alone(self._begin, None)
 
+    @releasing("lock")
     def add_file(self, path: str) -> None:
         """A media file that the next sync is to cover, before the segments."""
         with self.lock:
@@ -55,6 +58,7 @@ class SessionLog(Appender):
         self._tell()
         return is_open
 
+    @releasing("lock")
     def flush(self) -> bool:
         """``sync``, and False as well when anything was given up since the last flush."""
         done = self.sync()
@@ -66,6 +70,7 @@ class SessionLog(Appender):
         if not self._is_mine():
             self.writer.trouble.tell()
 
+    @releasing("_sync_lock")
     def sync(self) -> bool:
         """Write what waits and wait for the disk: data, then names. False when some of it waits still."""
         # one at a time: what another one has in hand is not on the disk yet
@@ -84,17 +89,22 @@ class SessionLog(Appender):
         """This thread is in the middle of a call here."""
         return bool(self.lock._is_owned())  # type: ignore[attr-defined]  # noqa: SLF001 - as threading.Condition asks
 
+    @releasing("lock")
     def _sync(self) -> bool:
         if self._is_syncing:
             return False
         try:
-            self._is_syncing = True
-            with self.lock:
-                tried = self._try() if self._only_writes else self._alone(self._try, None)
-            return tried is not None and self._wait_for_disk(*tried)
+            try:
+                self._is_syncing = True
+                with self.lock:
+                    tried = self._try() if self._only_writes else self._alone(self._try, None)
+                return tried is not None and self._wait_for_disk(*tried)
+            finally:
+                self._is_syncing = False
         finally:
-            self._is_syncing = False
+            self._is_syncing = False  # again: Python 3.9 lets an interrupt in before the first
 
+    @releasing("lock")
     def _wait_for_disk(
         self, tried: Unsynced, fd: int, path: str, start: int, size: int, seq: int, is_written: bool
     ) -> bool:

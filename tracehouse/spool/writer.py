@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from tracehouse.spool import durable, headers, headroom, layout, liveness, manifest
 from tracehouse.spool.flag import Flag
 from tracehouse.spool.ownlock import OwnLock
+from tracehouse.spool.releasing import releasing
 from tracehouse.spool.trouble import Trouble
 from tracehouse.telling import say
 
@@ -79,6 +80,7 @@ class Writer:
         for log in list(self._all.values()):
             log.forget_parent()
 
+    @releasing("_lock")
     def share(self, directory: str, make: Callable[[], SessionLog]) -> SessionLog:
         """This process's one log of a session, for one more user of it; it stays open until each has released it."""
         with self._lock:
@@ -89,6 +91,7 @@ class Writer:
             log.openings += 1
             return log
 
+    @releasing("_lock")
     def release(self, log: SessionLog) -> bool:
         """A user of the session is done with it; whether it was the last, after whom it is to be sealed."""
         with self._lock:
@@ -97,6 +100,7 @@ class Writer:
                 self._in_use[log] = users
             return users <= 0
 
+    @releasing("_lock")
     def open(self) -> None:
         """Directories and lock file; OSError when the disk does not let us, or the budget is used up."""
         self.check_room()
@@ -148,6 +152,7 @@ class Writer:
     def _writers_dir(self) -> str:
         return os.path.join(self.root, layout.WRITERS)
 
+    @releasing("_lock")
     def note_dirty(self, log: Appender) -> None:
         with self._lock:
             self._dirty[log] = None
@@ -155,6 +160,7 @@ class Writer:
                 self._start()
             self._wake.set()
 
+    @releasing("_lock")
     def take_memory(self, size: int) -> bool:
         with self._lock:
             if self._memory and self._memory + size > MEMORY_BYTES:
@@ -162,10 +168,12 @@ class Writer:
             self._memory += size
             return True
 
+    @releasing("_lock")
     def give_memory(self, size: int) -> None:
         with self._lock:
             self._memory -= size
 
+    @releasing("_lock")
     def make_room(self, log: Appender) -> None:
         """Before ``log`` opens a segment: seal another session's when too many are open (second chance to the used).
         OSError when the spool has no room for one."""
@@ -180,10 +188,12 @@ class Writer:
                     self._open[other] = None
             self._open[log] = None
 
+    @releasing("_lock")
     def closed(self, log: Appender) -> None:
         with self._lock:
             self._open.pop(log, None)
 
+    @releasing("_lock")
     def sync_dirty(self) -> None:
         """Everything written so far to the disk, for all sessions."""
         with self._lock:
@@ -212,6 +222,7 @@ class Writer:
                 sum(told for _, told in given_up),
             )
 
+    @releasing("_lock")
     def stop(self) -> None:
         """At a clean exit, all being synced: end the thread and take the lock file away."""
         self._stop.set()
@@ -263,6 +274,7 @@ class Writer:
         except Exception:  # noqa: BLE001 - a thread's top: it must live on, and say so
             say("error", "background work on the spool %s failed; it goes on", self.root, exc_info=True)
 
+    @releasing("_lock")
     def _beat(self) -> None:
         try:
             with self._lock:

@@ -10,6 +10,7 @@ from tracehouse import history
 from tracehouse.exceptions import ArgumentError
 from tracehouse.exits import status_of
 from tracehouse.metrics import as_step
+from tracehouse.spool.releasing import releasing
 from tracehouse.wandb import rows, told, watching
 from tracehouse.wandb.configs import Config
 from tracehouse.wandb.definitions import Definitions, Metric
@@ -113,6 +114,7 @@ class Run(RunFacts, RunFiles):
         now = time.time()
         self.summary.note_facts({"_step": at, "_timestamp": now, "_runtime": round(now - self._started, 3)})
 
+    @releasing("_lock")
     def _take(self, step: Any, commit: bool, has_values: bool) -> int:
         given = None if step is None else as_step(step)
         with self._locked():
