@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.support.home import Held, Home
 from tests.support.house import House
 from tests.support.proxy import Fault, proxied, status
 from tests.support.servers import Received
+from tests.support.strace import failing
 from tracehoused.config import resolve
 from tracehoused.upload.engine import Engine
 
@@ -181,3 +183,60 @@ def test_a13_a_change_that_is_made_a_second_time_is_made(home: Home, house: Hous
         job.stdin.write("\n")
         job.stdin.flush()
     job.communicate(timeout=60)
+
+
+_WRITER = """
+    run = cm.init_run(client_run_id="shared", config={"lr": 1}, capture_env=False, system_metrics=False)
+    first = int(sys.argv[1])
+    run.log({"loss": 0}, step=first)
+    run._session.log.close()  # as it is when a segment is full
+    run.config["lr"] = first + 2
+    run.log({"loss": 0}, step=first + 1)
+    with run.rollout(step=first, name="made", session_id=f"shared-{first}") as t:
+        t.log_user("hi")
+    run.flush()
+    print("there", flush=True)
+    sys.stdin.readline()
+    run.finish()
+"""
+
+
+@pytest.mark.parametrize("fault", ["linked", "failing"])
+def test_a13_beside_a_segment_that_cannot_be_read_goes_out_what_has_no_order(
+    home: Home, house: House, fault: str
+) -> None:
+    jobs = []
+    for first in ("0", "10"):
+        jobs.append(home.start_job(_WRITER.replace("shared", f"shared-{fault}"), first))
+        assert jobs[-1].stdout is not None
+        assert jobs[-1].stdout.readline() == "there\n"
+    for job in jobs:
+        job.communicate("\n", timeout=60)
+    name = f"shared-{fault}"
+    unread = next(
+        path for path in home.session().glob("*-000001.jsonl") if b"shared-%b-0" % fault.encode() in path.read_bytes()
+    )
+    prefix: tuple[str, ...] = ()
+    if fault == "linked":
+        os.link(unread, home.directory / "second")
+    else:
+        prefix = (*failing("pread64", "EIO", "1+"), "-P", str(unread))
+    for _ in range(2):
+        done = home.run("sync", str(home.spool), prefix=prefix)
+        assert done.code == 1
+        assert ("2 links" if fault == "linked" else "Input/output error") in done.err
+        with Held(house) as held:
+            assert sorted(held.points(name)) == [("loss", 0), ("loss", 10), ("loss", 11)]
+            assert not held.traces(name)
+            assert held.run(name)["status"] == "running"
+        assert _config(house, name) == {"lr": 1}
+        assert "freed" not in home.run("prune", str(home.spool), "--older-than", "0", prefix=prefix).out
+    (home.directory / "second").unlink(missing_ok=True)
+    done = home.sync()
+    assert (done.code, done.err) == (0, "")
+    with Held(house) as held:
+        assert sorted(held.points(name).items()) == [(("loss", step), 1) for step in (0, 1, 10, 11)]
+        assert [held.texts(f"{name}-{first}") for first in (0, 10)] == [["hi"], ["hi"]]
+        assert held.run(name)["status"] == "finished"
+    assert _config(house, name) == {"lr": 12}
+    assert home.run("verify", str(home.spool)).code == 0

@@ -33,10 +33,11 @@ class Patching:
         self._pool = pool
         # what of this pass is to be created or patched another time: nothing later may overtake that
         self._waiting: set[tuple[str, str]] = set()
+        self._all_wait = False
 
     def apply(self, found: Round) -> bool:
         """Send a round's patches, each after what it patches; False when some are left."""
-        if self._waiting:
+        if self._waiting or self._all_wait:
             self.hold(found.patches)
             return not found.patches
         patches = self._patch_rollouts(found, fold(found.patches, self._manifest.id))
@@ -51,9 +52,13 @@ class Patching:
         """No patch of this pass, nor any creation of what these create or change, goes out before them."""
         self._waiting.update(map(self._target, records))
 
+    def hold_all(self) -> None:
+        """Nor any creation at all."""
+        self._all_wait = True
+
     def holds(self, record: Record) -> bool:
-        """What this record creates or changes has a patch that waits."""
-        return bool(self._waiting) and self._target(record) in self._waiting
+        """What this record creates or changes has a patch that waits, for all that is known."""
+        return self._all_wait or (bool(self._waiting) and self._target(record) in self._waiting)
 
     def _target(self, record: Record) -> tuple[str, str]:
         return target_of(record.type, json.loads(record.data), self._manifest.id)

@@ -121,13 +121,15 @@ def read_manifest(session: str) -> Manifest:
 
 
 def read_header(path: str) -> dict[str, Any] | None:
-    """The checked header of a segment; None when it is damaged or foreign."""
+    """The checked header of a segment; None when it is damaged or foreign, or cannot be read."""
     try:
         fd = open_checked(path)
     except (SpoolError, FileNotFoundError):
         return None
     try:
         line = os.pread(fd, 2 * MAX_MANIFEST, 0).partition(b"\n")[0]
+    except OSError:
+        return None
     finally:
         os.close(fd)
     try:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracehouse.exceptions import SpoolError
 from tracehouse.spool import layout, record
 from tracehoused.upload.batch import (
     ARTIFACTS,
@@ -109,6 +110,7 @@ class Reading:
         self._seen = Intervals()  # of this pass: of several valid lines of one seq the first counts
         self._coming: Round | None = None
         self._steps: Iterator[None] | None = None
+        self.trouble: SpoolError | OSError | None = None  # why nothing is read from some place on
 
     def next(self) -> Round | None:
         """The next round; None when all is read."""
@@ -133,9 +135,13 @@ class Reading:
         found = Round(self._epoch)
         for n, size in sorted(self._epoch.sizes.items()):
             # a copy may be behind what was acknowledged elsewhere: wait
-            if self._at.get(n, 0) < size and found.size < ROUND_BYTES and not found.is_full:
-                yield from self._read(found, n, size)
-                self._at[n] = found.ends[n]
+            if self._at.get(n, 0) < size and found.size < ROUND_BYTES and not (found.is_full or self.trouble):
+                try:
+                    yield from self._read(found, n, size)
+                except (SpoolError, OSError) as error:
+                    self.trouble = error
+                else:
+                    self._at[n] = found.ends[n]
         self._coming = found if found.size or found.damaged_bytes else None
 
     def _read(self, found: Round, n: int, size: int) -> Iterator[None]:
@@ -144,7 +150,7 @@ class Reading:
         try:
             start = line_start(fd, self._at.get(n, 0))
             result = Scan(end=start, count_from=self._counted.get(n, 0))
-            for run in scan_runs(fd, self._seed, start, size, result):
+            for run in self._runs(fd, start, size, result):
                 take = self._sort if found.size + run.start - start < ROUND_BYTES else self._fill
                 taken = take(found, planner, run, n)
                 if taken < len(run.datas):
@@ -164,6 +170,13 @@ class Reading:
         found.size += result.end - start
         found.damaged_lines += result.damaged_lines
         found.damaged_bytes += result.damaged_bytes
+
+    def _runs(self, fd: int, start: int, size: int, result: Scan) -> Iterator[Run]:
+        """As far as the disk lets them be read."""
+        try:
+            yield from scan_runs(fd, self._seed, start, size, result)
+        except OSError as error:
+            self.trouble = error
 
     # how many of a run's first records are taken
 

@@ -33,6 +33,8 @@ def tail(session: str, uid: str, epoch: Epoch, n: int) -> tuple[list[Record], bo
             if found or start == 0:
                 return found, start == 0
             reach *= 16
+    except OSError:
+        return [], False
     finally:
         os.close(fd)
 

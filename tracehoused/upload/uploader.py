@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from tracehouse.exceptions import SpoolError
 from tracehouse.spool.manifest import Manifest
 from tracehoused.upload import rollouts
 from tracehoused.upload.batch import CLOSING, LOCAL, Batch, Bounds, Limits, Record
@@ -64,6 +65,7 @@ class Uploader:
         self._started_again = False
         self._more_left = False  # than media whose files may come
         self._ahead: set[Bounds] = set()  # journalled already, of the round that comes next
+        self._unread: SpoolError | OSError | None = None  # why some segment is not read
         self._patching = Patching(context, manifest, self._rollouts, self._creation.is_known, pool)
         self._creating = Creating(context, manifest, self._creation, self._rollouts, self._patching, pool)
         self.live = False  # some writer is not known to have ended
@@ -152,7 +154,7 @@ class Uploader:
         return state.is_settled(letter.epoch, letter.lane, letter.seq)
 
     def _drain(self) -> Outcome:
-        self._more_left = False
+        self._more_left, self._unread = False, None
         self._drop_overtaken()
         epochs = writers(self._context.session)
         dead = self._endings.dead(epochs)
@@ -162,6 +164,8 @@ class Uploader:
         complete = self._finish_in_flight(epochs)
         for epoch in epochs:
             complete = self._drain_epoch(epoch, epoch.id in ended) and complete
+        if self._unread is not None:
+            raise self._unread
         if complete:
             note_missing(self._context, epochs)
         if epochs:
@@ -192,7 +196,11 @@ class Uploader:
                 batch = None
                 if not self._checkpoint.state.is_partly_settled(bounds):
                     attempt = attempts.get(bounds.epoch, 1)
-                    batch = read_batch(context.session, context.uid, bounds, attempt, context.renders)
+                    try:
+                        batch = read_batch(context.session, context.uid, bounds, attempt, context.renders)
+                    except (SpoolError, OSError) as error:
+                        self._pass_over(error)
+                        continue
                 if batch is None:
                     # not as it was: what is here of it is planned anew, and the server tells what it has
                     self._checkpoint.note({"op": "cut", "bounds": list(bounds)})
@@ -220,7 +228,15 @@ class Uploader:
         complete = True
         while (found := reading.next()) is not None:
             complete = self._run(found, reading, contiguous=complete) and complete
+        if reading.trouble is not None:
+            self._pass_over(reading.trouble)
         return complete
+
+    def _pass_over(self, unread: SpoolError | OSError) -> None:
+        """What cannot be read is told when all else is done that does not have to come after it."""
+        self._unread = self._unread or unread
+        self._delivery.hold_spans()
+        self._patching.hold_all()
 
     def _run(self, found: Round, reading: Reading, *, contiguous: bool) -> bool:
         """One round. With all before it settled, all of it is settled as one range and the cursors move on."""
