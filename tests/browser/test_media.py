@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import socket
-import time
-
 import httpx
 import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.support.browser import LOOKS, WIDTHS, Visitor
-from tests.support.house import House, new_run
+from tests.support.browser import LOOKS, Visitor
+from tests.support.house import new_run
 from tests.support.pictures import png, wav
-from tests.support.proxy import Fault, Proxy, proxied, status
-from tests.support.servers import Received
 
 
 def upload(client: httpx.Client, run: str, key: str, step: int | None, content: bytes = b"", **more: str) -> None:
@@ -46,42 +40,6 @@ def test_media_are_shown_in_every_size_and_theme(
     visitor.shot(f"media-{width}-{theme}")
     assert visitor.overflow() <= 0
     assert visitor.troubles() == []
-
-
-def _bit_by_bit(proxy: Proxy, connection: socket.socket, request: Received) -> bool:
-    """After each medium and each key the rest of a page is kept waiting, for longer than it takes to draw what there is."""
-    for piece in re.split(b"(?<=</figure>)|(?<=</section>)", proxy.forward(request)):
-        connection.sendall(piece)
-        time.sleep(0.15)
-    return True
-
-
-def _slow_page(request: Received) -> Fault | None:
-    if request.target.startswith("/live"):
-        return status(204)  # a stream, which has no end to be waited for
-    return _bit_by_bit if request.target.startswith("/r/") else None
-
-
-@pytest.mark.parametrize("many", [(1, 1, 1), (3,)], ids=["keys", "media"])
-def test_nothing_jumps_while_the_page_arrives_bit_by_bit(
-    visitor: Visitor, house: House, client: httpx.Client, many: tuple[int, ...]
-) -> None:
-    run = new_run(client)
-    for key, count in enumerate(many):
-        for at in range(count):
-            upload(client, run, f"key-{key}", 0, png(80 * at, 99, 40 * key), caption=f"{at}")
-    with proxied(house.url, _slow_page) as slow:
-        for width in WIDTHS:
-            visitor.open("/signin", width)  # the window's size
-            visitor.driver.get(f"{slow.url}/r/{run}/media")
-            visitor.wait(
-                "[...document.querySelectorAll('.shelf img')].every((one) => one.complete && one.naturalWidth)"
-            )
-            seen = "[...document.querySelectorAll('.shelf img')].filter((one) => one.checkVisibility({ visibilityProperty: true }))"
-            assert visitor.run(f"return {seen}.length") == sum(many)
-            assert visitor.run("return window.shifted") < 0.005, width
-        assert visitor.troubles() == []
-        visitor.open("/signin")  # who stays asks on there
 
 
 def test_one_slider_goes_over_all_keys_and_the_exact_step_is_told(visitor: Visitor, client: httpx.Client) -> None:
