@@ -15,11 +15,12 @@ from tests.support.servers import Received, reply, serving
 from tortures import hostile_sessions, places
 from tortures.hostile_sessions import FORGED, SECRET
 from tortures.trial import Trial, Unavailable
+from tracehouse.spool import keys
 
 TITLE = (
     "hostile spools: links, pipes, devices, foreign owners, deep JSON, escape sequences, huge manifests, other servers"
 )
-COUNT = 80
+COUNT = 84
 _MOST = 60 << 10  # KiB of memory, where manifests alone are hostile: half of it is what any sync takes
 _MEASURED = """
 import resource, subprocess, sys
@@ -69,9 +70,10 @@ def _point(trial: Trial, house: House, number: int, kinds: list[str], chance: ra
     name = f"good-{trial.seed}-{number}"
     ledger = trial.home / f"{number}.ledger"
     home.job(places.WORK + _GOOD, str(ledger), name)
+    _keep_key(home, house, beside_environment=number % 2 == 0)
     made: list[Path] = []
     for kind in kinds:
-        made += hostile_sessions.make(kind, home.spool, outside, house.url, other, chance)
+        made += hostile_sessions.make(kind, home.spool, outside, house.url, other, chance, house.key)
     before = hostile_sessions.beside(outside)
     for done in (
         home.run("status", str(home.spool)),
@@ -90,6 +92,13 @@ def _point(trial: Trial, house: House, number: int, kinds: list[str], chance: ra
     trial.require(hostile_sessions.beside(outside) == before, number, f"{kinds}: files outside the spool were changed")
     _check_house(trial, house, number, kinds)
     shutil.rmtree(home.directory, ignore_errors=True)
+
+
+def _keep_key(home: Home, house: House, *, beside_environment: bool) -> None:
+    """As a login does; else it would be in the environment alone, which is for one server whatever a manifest says."""
+    keys.save_key(house.key, house.url, keys.DEFAULT_PROFILE, config_dir=home.environ["TRACEHOUSE_CONFIG_DIR"])
+    if not beside_environment:
+        del home.environ["TRACEHOUSE_API_KEY"]
 
 
 def _first_sync(trial: Trial, number: int, home: Home, kinds: list[str]) -> Done:
@@ -132,5 +141,5 @@ def _check_house(trial: Trial, house: House, number: int, kinds: list[str]) -> N
 
 
 def _check_key(trial: Trial, number: int, received: list[Received], key: str, kinds: list[str]) -> None:
-    leaked = [one.target for one in received if key in str(one.headers) or key.encode() in one.body]
+    leaked = [one.target for one in received if key in f"{one.target} {one.headers}" or key.encode() in one.body]
     trial.require(not leaked, number, f"{kinds}: the house's key went to another server: {leaked[:3]}")

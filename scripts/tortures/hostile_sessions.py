@@ -12,6 +12,7 @@ from typing import Any
 from tests.support import segments
 from tests.support.segments import EPOCH, header, line, manifest, metrics, span
 from tracehouse.spool import layout
+from tracehouse.spool.layout import fingerprint
 from tracehouse.spool.manifest import MAX_MANIFEST, Manifest
 
 Kind = Callable[["_Place"], list[Path]]
@@ -23,10 +24,11 @@ ESCAPES = f"\x1b[2J\x1b]0;owned\x07\t\u202e\x9b31m\x00{_BREAKS}"
 
 
 class _Place:
-    """Where a kind is to be made; ``house`` is the server that the agent has a key for, ``other`` one it has none for."""
+    """Where a kind is to be made; ``house`` is the server that the agent has this key for, ``other`` one it has none for."""
 
-    def __init__(self, spool: Path, outside: Path, house: str, other: str, chance: random.Random) -> None:
-        self.spool, self.outside, self.house, self.other, self.chance = spool, outside, house, other, chance
+    def __init__(self, spool: Path, outside: Path, house: str, other: str, chance: random.Random, key: str) -> None:
+        self.spool, self.outside, self.house, self.other = spool, outside, house, other
+        self.chance, self.key = chance, key
 
     def manifest(self, kind: str = "trace", **fields: Any) -> Manifest:
         name = fields.pop("id", f"hostile-{self.chance.getrandbits(48):x}")
@@ -116,6 +118,7 @@ def _linked_directory(place: _Place, name: str) -> list[Path]:
     return [session]
 
 
+_ANOTHER = 12345  # a user's id
 _SEGMENT = layout.segment_name(EPOCH, 0)
 _SECOND = layout.segment_name(EPOCH, 1)
 
@@ -160,9 +163,22 @@ def _run_with(place: _Place, data: dict[str, Any]) -> list[Path]:
     return [place.session(place.manifest("run"), ("metrics", data))]
 
 
-def _owned(path: Path) -> None:
-    path.write_bytes(b"{}\n" * 10)
-    os.chown(path, 12345, 12345)
+def _given(theirs: Path, path: Path) -> None:
+    """As one that its owner put there, or gave away."""
+    path.write_bytes(theirs.read_bytes())
+    os.chown(path, _ANOTHER, _ANOTHER)
+
+
+def _session_given(place: _Place) -> list[Path]:
+    """The directory alone: what is in it is not its owner's."""
+    session = _run_of_two_segments(place.spool, place.manifest("run", name=SECRET.decode()), SECRET.decode())
+    os.chown(session, _ANOTHER, _ANOTHER)
+    return [session]
+
+
+def _spool_given(place: _Place) -> list[Path]:
+    os.chown(place.spool, _ANOTHER, _ANOTHER)
+    return []
 
 
 def _device(path: Path) -> None:
@@ -237,7 +253,11 @@ KINDS: dict[str, Kind] = {
     "manifest is a device": lambda p: _replaced(p, layout.MANIFEST, _device),
     "segment is a directory": lambda p: _replaced(p, _SEGMENT, Path.mkdir),
     "manifest is a directory": lambda p: _replaced(p, layout.MANIFEST, Path.mkdir),
-    "segment of another owner": lambda p: _replaced(p, _SEGMENT, _owned),
+    "segment of another owner": lambda p: _elsewhere(p, _given),
+    "second segment of another owner": lambda p: _anothers(p, (_SECOND,), _given),
+    "manifest of another owner": lambda p: _anothers(p, (layout.MANIFEST,), _given),
+    "session of another owner": _session_given,
+    "spool of another owner": _spool_given,
     "manifest of 1 GB": lambda p: _replaced(p, layout.MANIFEST, lambda path: _sparse(path, 1 << 30)),
     "segment of 100 MB of NULs": lambda p: _replaced(p, _SECOND, lambda path: _sparse(path, 100 << 20)),
     "session is a symlink": _symlinked_session,
@@ -246,7 +266,7 @@ KINDS: dict[str, Kind] = {
     "trash of a session is a symlink": lambda p: _linked_directory(p, layout.TRASH),
     "ids of the server's and a deep journal": _foreign_ids,
     "another api_base": lambda p: [p.plain(api_base=p.other)],
-    "another api_base, with the fingerprint": lambda p: [p.plain(api_base=p.other, credential="0123456789abcdef")],
+    "another api_base, with the fingerprint": lambda p: [p.plain(api_base=p.other, credential=fingerprint(p.key))],
     "another api_base, public": lambda p: [p.plain(api_base=p.other, credential="anon")],
     "api_base with a password": lambda p: [p.plain(api_base=p.other.replace("//", "//user:pass@"))],
     "api_base with the house in its path": lambda p: [p.plain(api_base=f"{p.other}/{p.house}")],
@@ -285,7 +305,7 @@ KINDS: dict[str, Kind] = {
 
 
 # files as nobody else can make them
-ROOTS = ("segment is a device", "manifest is a device", "segment of another owner")
+ROOTS = tuple(kind for kind in KINDS if "device" in kind or "another owner" in kind)
 
 
 def beside(outside: Path) -> dict[str, bytes]:
@@ -294,6 +314,6 @@ def beside(outside: Path) -> dict[str, bytes]:
     return {str(one.relative_to(place)): one.read_bytes() if one.is_file() else b"" for one in place.rglob("*")}
 
 
-def make(kind: str, spool: Path, outside: Path, house: str, other: str, chance: random.Random) -> list[Path]:
+def make(kind: str, spool: Path, outside: Path, house: str, other: str, chance: random.Random, key: str) -> list[Path]:
     """Put a session of this kind into the spool; the directories that are worth showing."""
-    return KINDS[kind](_Place(spool, outside, house, other, chance))
+    return KINDS[kind](_Place(spool, outside, house, other, chance, key))

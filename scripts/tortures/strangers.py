@@ -18,6 +18,9 @@ _AT_ONCE = 8
 # looked at again and again these would leave the agents no time
 _TOO_LARGE = ("manifest of 1 GB", "segment of 100 MB of NULs", "JSON 10⁶ deep", "lists 10⁶ deep")
 
+# no session of its own, but what all the others lie in
+_OF_ALL = "spool of another owner"
+
 
 class Strangers:
     """``other``: the url of a server that no key may reach. ``here``: what of them lies in the spool."""
@@ -37,11 +40,11 @@ class Strangers:
             return False
         while len(self.here) >= _AT_ONCE:
             _remove(self.here.pop(0))
-        kind = self._chance.choice([kind for kind in hostile_sessions.KINDS if kind not in _TOO_LARGE])
+        kind = self._chance.choice([kind for kind in hostile_sessions.KINDS if kind not in (*_TOO_LARGE, _OF_ALL)])
         where = (self._on.home.spool, self._outside, self._on.home.api_base, self._other)
         with suppress(FileExistsError):  # some have one id always
             before = hostile_sessions.beside(self._outside)
-            self.here += hostile_sessions.make(kind, *where, self._chance)
+            self.here += hostile_sessions.make(kind, *where, self._chance, self._on.keys[-1])
             after = hostile_sessions.beside(self._outside)
             self._beside.update({name: held for name, held in after.items() if name not in before})
         return True
