@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 import subprocess
@@ -109,6 +110,8 @@ if __name__ == "__main__":
     main(*sys.argv[1:])
 """
 STARTS = ("alone", "fork", "spawn", "forkserver", "os.fork in threads", "daemon thread", "threads")
+# a thread that logs while Python ends
+_FIRST = [("daemon thread", "end"), ("daemon thread", "log in atexit")]
 # the status that the run must end with; by signals, what the agent makes of it
 ENDINGS = {
     "end": "finished",
@@ -179,9 +182,10 @@ def _run(trial: Trial, endings: list[str]) -> None:
     with places.a_house(trial) as house:
         home = places.place(trial.home / "home", house)
         made: dict[str, tuple[int, str]] = {}
+        pairs = _pairs(endings)
         for number, chance in trial.points():
             name = f"end-{trial.seed}-{number}."
-            how, ending = STARTS[number % len(STARTS)], endings[number % len(endings)]
+            how, ending = pairs[number % len(pairs)]
             made[name] = (number, f"{how}, {ending}")
             _job(trial, home, number, chance, (str(script), str(_ledger(trial, name)), name, how, ending))
             if len(made) == _AT_ONCE:
@@ -189,6 +193,13 @@ def _run(trial: Trial, endings: list[str]) -> None:
                 made = {}
         if made:
             _check(trial, home, house, made)
+
+
+def _pairs(endings: list[str]) -> list[tuple[str, str]]:
+    """Each start with each ending; early those where the most may go wrong, and all of either."""
+    count = math.lcm(len(STARTS), len(endings))  # all of them, as neither number divides the other
+    pairs = [(STARTS[n % len(STARTS)], endings[n % len(endings)]) for n in range(count)]
+    return list(dict.fromkeys([pair for pair in _FIRST if pair in pairs] + pairs))
 
 
 def _ledger(trial: Trial, name: str) -> Path:
