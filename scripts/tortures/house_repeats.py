@@ -21,7 +21,7 @@ from tortures import places
 from tortures.trial import Trial
 
 TITLE = "the same request 1,000 times, 20 at once"
-COUNT = 8  # one of each kind
+COUNT = 10  # one of each kind
 _TIMES = 1000
 _AT_ONCE = 20
 _EARLIER, _LATER = {"lr": 1}, {"lr": 2}
@@ -68,28 +68,42 @@ def run(trial: Trial) -> None:
                 kind = list(_KINDS)[number % len(_KINDS)]
                 request, held = _KINDS[kind](client, number)
                 send = partial(lines.send, request)
-                if request.method == "PATCH":
-                    send = partial(_send_before_another, client, request, send, Lock())
+                if kind in _UNDONE:
+                    send = partial(_send_before_another, send, partial(_UNDONE[kind], client, request), Lock())
                 answers = list(threads.map(lambda _, send=send: send(), range(_TIMES)))
                 _check(trial, number, kind, answers, held())
 
 
-def _send_before_another(
-    client: httpx.Client, request: httpx.Request, send: Callable[[], _Answer], later: Lock
-) -> _Answer:
+def _send_before_another(send: Callable[[], _Answer], another: Callable[[], None], later: Lock) -> _Answer:
     """Once it was answered another one changes the same: what still comes of the first must not undo that."""
     answer = send()
     if answer.is_success and later.acquire(blocking=False):
-        [field] = json.loads(request.content)
-        client.patch(request.url, json={field: _LATER}).raise_for_status()
+        another()
     return answer
+
+
+def _patch_again(client: httpx.Client, request: httpx.Request) -> None:
+    [field] = json.loads(request.content)
+    client.patch(request.url, json={field: _LATER}).raise_for_status()
+
+
+def _bring_back(client: httpx.Client, request: httpx.Request) -> None:
+    """As a user does, from the page of what was deleted."""
+    _, kind, name = request.url.path.strip("/").split("/")
+    house, key = f"{client.base_url}".rstrip("/"), client.headers["Authorization"].removeprefix("Bearer ")
+    with httpx.Client(base_url=house, headers={"Origin": house}, timeout=60) as browser:
+        assert browser.post("/signin", data={"key": key}).status_code == 200
+        assert browser.post("/restore", data={"kind": kind.removesuffix("s"), "id": name}).status_code == 303
 
 
 def _check(trial: Trial, number: int, kind: str, answers: list[_Answer], held: int) -> None:
     told = Counter((answer.status, json.loads(answer.text).get("reason")) for answer in answers)
-    others = {one: count for one, count in told.items() if one[0] != 200 and one != (409, "in_flight")}
+    may_be = {(409, "in_flight"), *([_DELETED] if kind in _BY_ID_ALONE else [])}
+    others = {one: count for one, count in told.items() if one[0] != 200 and one not in may_be}
     trial.require(not others, number, f"{kind}: answers {others}")
     trial.require(any(answer.is_success for answer in answers), number, f"{kind}: no answer was a 200")
+    if kind in _BY_ID_ALONE:
+        trial.require(told[_DELETED] == len(answers) - 1, number, f"{kind}: answers {told}")
     bodies = {answer.text.replace('"created":true', '"created":false') for answer in answers if answer.is_success}
     trial.require(len(bodies) == 1, number, f"{kind}: different answers: {sorted(bodies)[:3]}")
     items = Counter({(kind,): held} if held else {})
@@ -168,6 +182,19 @@ def _patches(client: httpx.Client, number: int, path: str, field: str) -> httpx.
     return client.build_request("PATCH", path, json={field: _EARLIER}, headers=once(f"{field}-{number}", 1, 1))
 
 
+def _run_deletions(client: httpx.Client, number: int) -> _Made:
+    """By its id alone, without a key: there is nothing to tell a repeat by, but that it is gone."""
+    path = f"/v1/runs/{new_run(client, f'repeat-{number}')}"
+    return client.build_request("DELETE", path), lambda: int(client.get(path).status_code == 410)
+
+
+def _trace_deletions(client: httpx.Client, number: int) -> _Made:
+    path = f"/v1/traces/{new_trace(client, f'repeat-{number}')}"
+    headers = {"Idempotency-Key": f"deletion-{number}"}
+    # it was brought back, and stays
+    return client.build_request("DELETE", path, headers=headers), lambda: int(client.get(path).status_code == 200)
+
+
 _KINDS = {
     "points": _points,
     "spans": _spans,
@@ -177,4 +204,14 @@ _KINDS = {
     "trace": _traces,
     "patch of a run": _run_patches,
     "patch of a trace": _trace_patches,
+    "deletion of a run": _run_deletions,
+    "deletion of a trace": _trace_deletions,
 }
+# what is done once it has been answered
+_UNDONE = {
+    "patch of a run": _patch_again,
+    "patch of a trace": _patch_again,
+    "deletion of a trace": _bring_back,
+}
+_BY_ID_ALONE = ("deletion of a run",)
+_DELETED = (410, "deleted")
