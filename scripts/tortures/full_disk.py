@@ -1,4 +1,7 @@
-"""Row 4: a disk, or its table of inodes, that is truly full while a job logs and while a sync notes down; then there is space again."""
+"""Row 4: a disk, or its table of inodes, that is truly full while a job logs and while a sync notes down; then there is space again.
+
+What is lost is told, exactly.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,10 @@ def _point(trial: Trial, house: House, number: int, chance: random.Random, full:
         for losses in job_errors.losses_told(home).values():
             job_errors.check_reasons(trial, number, where, losses, "ENOSPC")
         account = oracle.Account().add(ledger)
-        found = places.verdict(house, name, account, dropped=oracle.dropped(home.spool))
+        dropped = oracle.dropped_by_session(home.spool)
+        found = places.verdict(house, name, account, dropped=sum(dropped.values()))
+        lost = Counter(f"{name}-chat" if item[1] == f"{name}-chat" else name for item in found.lost)
+        trial.require(lost == dropped, number, f"{where} lost {lost}, and told {dropped}")
         trial.add(number, found, where)
         places.check_verify(trial, number, home)
         return sum(not path.read_bytes().endswith(b"\n") for path in home.spool.glob("*/*.jsonl"))

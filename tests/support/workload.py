@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from typing import Callable
 
 import tracehouse as cm
-from tests.support.ledger import Ledger
+from tests.support.ledger import MARK, Ledger
 
 PNG = b"\x89PNG\r\n\x1a\n"
 _KINDS = ("point", "span", "rollout", "media", "artifact", "flush")
@@ -23,6 +24,7 @@ class Work:
         self.tag = tag
         self.chance = random.Random(f"{seed}")
         self.rollouts: list[str] = []
+        book.opened(name, f"{name}-chat")
         self.run = cm.TrainingRun(client_run_id=name, name=name, system_metrics=False, capture_env=False)
         self.trace = cm.Run(session_id=f"{name}-chat")
 
@@ -59,8 +61,9 @@ class Work:
             self.run.log_image(f"{self.tag}/field", data, step=n)
 
     def artifact(self, n: int) -> None:
-        with self.book.noted("artifact", self.name, f"{self.tag}-{n}"):
-            self.run.add_artifact(f"{self.tag}-{n}", data={"n": n})
+        data = {"n": n}
+        with self.book.noted("artifact", self.name, f"{self.tag}-{n}", json.dumps(data)):
+            self.run.add_artifact(f"{self.tag}-{n}", data=data)
 
     def flush(self, _n: int = 0) -> bool:
         """Both sessions; the ledger notes which of them was True."""
@@ -71,5 +74,14 @@ class Work:
         return of_run and of_trace
 
     def finish(self) -> None:
-        self.trace.finish(outcome="good")
-        self.run.finish()
+        mark, chat = f"{MARK}{self.tag}", self.trace.session_id
+        self.book.ended(
+            lambda: self.trace.finish(outcome="good", metadata={mark: 1}),
+            ("mark", chat, mark),
+            ("outcome", chat, "good"),
+        )
+        self.book.ended(lambda: self._finish_run(mark), ("mark", self.name, mark), ("status", self.name, "finished"))
+
+    def _finish_run(self, mark: str) -> bool:
+        self.run.config[mark] = 1
+        return self.run.finish()
