@@ -2,6 +2,7 @@
 both places.
 
 Leases of stopped agents are made old, but those of one point in ten: there the minute is waited out, while the next points are made.
+An agent that goes on after that looks at its lease before each request: one may be on its way between the two, and no more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import ExitStack
+from collections import Counter
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from tests.support import oracle
@@ -19,7 +21,7 @@ from tests.support.home import Home
 from tests.support.house import House
 from tests.support.waiting import wait_until
 from tortures import places
-from tortures.leases import grow_old, holder_of
+from tortures.leases import grow_old, holder_of, unleased, watched_agent
 from tortures.trial import Trial, Unavailable
 from tracehoused.upload.lease import EXPIRES_AFTER
 
@@ -59,7 +61,7 @@ def run(trial: Trial) -> None:
     waiting: list[_Waiting] = []
     with places.a_house(trial) as house, ExitStack() as stack:
         for number, chance in trial.points():
-            if number % _WAITED == _WAITED - 4:
+            if number % _WAITED == 0:
                 waiting.append(_Waiting(trial, house, number, chance))
                 stack.callback(waiting[-1].kill)
             elif number % 2:
@@ -88,12 +90,15 @@ class _Waiting:
         self._ledger, self._name = trial.home / f"{number}.ledger", f"agents-{trial.seed}-{number}"
         self._agents = [_agent(self._home, place) for place in range(2)]
         self._job = self._home.start_job(places.WORK + _LONG_JOB, str(self._ledger), f"{self._name}-0.")
-        self._held: dict[Path, object] = {}
+        self._held: dict[Path, tuple[int, str]] = {}
         wait_until(lambda: any(self._home.spool.glob("*/upload/lease")), what="an agent at work")
         for _ in range(_MOST_STOPS):
             self._held = self._held or _pause_with_lease(self._home, self._agents, chance)
-        self._until = time.time() + EXPIRES_AFTER
+        if trial.count < _WAITED:  # too few to be made meanwhile: half of the minute is over
+            for path in self._held:
+                grow_old(path, EXPIRES_AFTER / 2)
         self._expire = {path: path.stat().st_mtime + EXPIRES_AFTER for path in self._held}
+        self._until = max(self._expire.values(), default=0.0)
         trial.require(bool(self._held), number, "no agent was stopped with a lease")
         # there is to be something left that the other agent wants
         assert self._job.stdin is not None
@@ -123,6 +128,7 @@ class _Waiting:
         # both have something to do now
         jobs = [self._job, self._home.start_job(places.WORK + _JOB, str(self._ledger), f"{self._name}-1.")]
         _end(trial, number, self._home, jobs, self._agents)
+        _check_leased(trial, number, self._home, Counter(_stops(self._held)))
         _judge(trial, self._house, number, self._home, self._ledger, self._name, "a lease expired:")
         return len(self._held)
 
@@ -137,6 +143,7 @@ def _stopped(trial: Trial, house: House, number: int, chance: random.Random) -> 
     agents = [_agent(home, place) for place in range(chance.choice([2, 3]))]
     jobs: list[subprocess.Popen[str]] = []
     taken = 0
+    stops: Counter[tuple[int, str]] = Counter()
     try:
         jobs += [home.start_job(places.WORK + _JOB, str(ledger), f"{name}-{n}.") for n in range(2)]
         for made in range(_MOST_STOPS):
@@ -145,9 +152,10 @@ def _stopped(trial: Trial, house: House, number: int, chance: random.Random) -> 
             if all(job.poll() is not None for job in jobs):
                 # there is to be something left that another agent wants
                 jobs.append(home.start_job(places.WORK + _JOB, str(ledger), f"{name}-{len(jobs)}."))
-            taken += _stop_beyond(home, agents, chance)
+            taken += _stop_beyond(home, agents, chance, stops)
     finally:
         _end(trial, number, home, jobs, agents)
+    _check_leased(trial, number, home, stops)
     _judge(trial, house, number, home, ledger, name, f"{len(agents)} agents:")
     return taken
 
@@ -172,7 +180,7 @@ def _end(
 
 def _agent(home: Home, place: int) -> subprocess.Popen[str]:
     state = str(home.directory / f"state-{place}")
-    return home.start_agent(TRACEHOUSE_STATE_DIR=state, **places.SMALL)
+    return watched_agent(home, TRACEHOUSE_STATE_DIR=state, **places.SMALL)
 
 
 def _log(home: Home) -> str:
@@ -180,24 +188,36 @@ def _log(home: Home) -> str:
     return path.read_text(errors="replace")[-1500:] if path.exists() else ""
 
 
-def _stop_beyond(home: Home, agents: list[subprocess.Popen[str]], chance: random.Random) -> int:
+def _stops(held: dict[Path, tuple[int, str]]) -> list[tuple[int, str]]:
+    """Of which process in which session."""
+    return [(pid, path.parents[1].name) for path, (pid, _) in held.items()]
+
+
+def _check_leased(trial: Trial, number: int, home: Home, stops: Counter[tuple[int, str]]) -> None:
+    """``stops``: how often a process was stopped beyond the lease of a session."""
+    more = unleased(home) - stops
+    trial.require(not more, number, f"requests beyond a lease: {dict(more)}, of {sum(stops.values())} stops")
+
+
+def _stop_beyond(
+    home: Home, agents: list[subprocess.Popen[str]], chance: random.Random, stops: Counter[tuple[int, str]]
+) -> int:
     """Stop one in the middle of what it does, let its leases grow old, have others take them over, and let it go on."""
     held = _pause_with_lease(home, agents, chance)
+    stops.update(_stops(held))
     for path in held:
         grow_old(path)
-    taken = 0
-    for path, was in held.items():
-        try:
-            wait_until(lambda path=path, was=was: holder_of(path) != was, timeout=5, what="another holder")  # type: ignore[misc]
-            taken += 1
-        except AssertionError:
-            pass  # nothing was left to do there, so nobody wanted it
+    with suppress(AssertionError):  # where nothing was left to do, nobody wants it
+        wait_until(lambda: all(holder_of(path) != was for path, was in held.items()), timeout=5, what="other holders")
+    taken = sum(holder_of(path) != was for path, was in held.items())
     for agent in agents:
         agent.send_signal(signal.SIGCONT)
     return taken
 
 
-def _pause_with_lease(home: Home, agents: list[subprocess.Popen[str]], chance: random.Random) -> dict[Path, object]:
+def _pause_with_lease(
+    home: Home, agents: list[subprocess.Popen[str]], chance: random.Random
+) -> dict[Path, tuple[int, str]]:
     """Leases of an agent that is stopped now, by their paths."""
     agent = chance.choice(agents)
     for _ in range(200):

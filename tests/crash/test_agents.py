@@ -13,5 +13,6 @@ from tortures import agents
 
 @pytest.mark.timeout(900)
 def test_a8_an_agent_stopped_beyond_its_lease_and_a_copy_synced_beside_repeat_nothing(tmp_path: Path) -> None:
+    """The first point waits half a minute for a lease to expire, while the others are made."""
     needs_house()
     hold(agents.run, tmp_path, "rsync", count=6)
