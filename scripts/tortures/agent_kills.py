@@ -82,7 +82,7 @@ def run(trial: Trial) -> None:
     trial.require(killed >= trial.made * MET, trial.made, f"only {killed} of {trial.made} points were met")
     unmet = set(_PHASES) - {phase for phase, _, _ in met}
     trial.require(trial.made < _MANY or not unmet, trial.made, f"never killed at {unmet}")
-    trial.notes.append(f"{killed} killed, at {len(met)} different calls")
+    trial.notes.append(f"{killed} killed, before {len(met)} different calls: after one is before the next")
 
 
 def _where(
