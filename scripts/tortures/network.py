@@ -1,21 +1,28 @@
 """Row 8: a network, and servers, of every bad kind, between an agent and a house: each record in the house once, whatever happened.
 
+A point counts where a request that carries records met with its fault: half of the points strike from the first request on, half of them
+only such. Once all is well a running agent brings by itself what it had parked; and in the dead letters lies only what a server refused for
+what it was, or failed at so often that it may be the record's fault.
+
 Loss and slowness are made in user space here, of whole connections; row 8p has them of real packets.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support import oracle
 from tests.support.home import Home
 from tests.support.house import House
 from tests.support.proxy import Fault, Proxy
+from tests.support.servers import Received
 from tests.support.waiting import wait_until
 from tests.support.wire import Wire
-from tortures import places, ways
+from tortures import letters, places, ways
 from tortures.trial import Trial
 from tracehouse.spool.keys import save_key
 
@@ -33,6 +40,8 @@ for name, url in zip(sys.argv[3::2], sys.argv[4::2]):
     work.some(15)
     work.finish()
 """
+_SOON = 300.0  # seconds: the longest pause that an agent makes by itself
+_PAUSE = 0.3  # seconds between two questions
 _IMPATIENT = {**places.SMALL, "TRACEHOUSE_TIMEOUT": "1.5"}
 
 
@@ -42,22 +51,39 @@ class _Point:
     name: str
     kind: str
     way: Proxy | Wire
+    code: int | None = None
+    is_slow: bool = False  # what an agent has heard may make it wait for long
     wanted: int = 1  # of faults, so that the point counts
-    _refused: int = 0
+    is_well: bool = False  # for now
+    struck: list[str] = field(default_factory=list)  # which records the requests carried that met with one, if any
 
     def __post_init__(self) -> None:
         if isinstance(self.way, Proxy):
             of_request = self.way.rule
-            self.way.rule = lambda request: self._met(of_request(request))
+            self.way.rule = lambda request: None if self.is_well else self._met(request, of_request(request))
+        else:
+            of_connection, told = self.way.line, self.way.told
+            self.way.line = lambda number: ways.CLEAR if self.is_well else of_connection(number)
+            self.way.told = lambda said: self._bitten(said, told)
 
-    def _met(self, fault: Fault | None) -> Fault | None:
-        self._refused += fault is not None
+    def _bitten(self, said: bytes, told: Callable[[bytes], object]) -> None:
+        self.struck.append(ways.ANY if ways.said_records(said) else "")
+        told(said)
+
+    def _met(self, request: Received, fault: Fault | None) -> Fault | None:
+        if fault is not None:
+            self.struck.append(ways.carries(request))
         return fault
 
     @property
     def faults(self) -> int:
         """How many requests, or connections, something bad was really done to."""
-        return self._refused if isinstance(self.way, Proxy) else self.way.bites
+        return len(self.struck) if isinstance(self.way, Proxy) else self.way.bites
+
+    @property
+    def is_met(self) -> bool:
+        """By what carried records, too."""
+        return self.faults >= self.wanted and any(self.struck)
 
 
 def run(trial: Trial) -> None:
@@ -77,12 +103,15 @@ def run(trial: Trial) -> None:
 
 def _point(trial: Trial, house: House, number: int, chance: random.Random) -> _Point:
     """Every other one is one of the statuses."""
-    name = f"net-{trial.seed}-{number}."
+    name, turn = f"net-{trial.seed}-{number}.", number // 2
     if number % 2:
-        code, after = ways.refusals(number // 2)
-        return _Point(number, name, f"status {code}", ways.of_status(house.url, code, after, chance), len(after))
-    kind = list(ways.KINDS)[number // 2 % len(ways.KINDS)]
-    return _Point(number, name, kind, ways.KINDS[kind](house.url, chance, name))
+        code, after = ways.refusals(turn)
+        late = (turn + turn // len(ways.STATUSES)) % 2 == 1
+        way = ways.of_status(house.url, code, after, chance, late)
+        return _Point(number, name, f"status {code}", way, code, ways.is_heeded_long(code, after), len(after))
+    kind = list(ways.KINDS)[turn % len(ways.KINDS)]
+    late = turn // len(ways.KINDS) % 2 == 1
+    return _Point(number, name, kind, ways.KINDS[kind](house.url, chance, name, late))
 
 
 def _play(trial: Trial, house: House, points: list[_Point]) -> None:
@@ -107,6 +136,7 @@ def _play(trial: Trial, house: House, points: list[_Point]) -> None:
         _heal([point for point in points if point.kind != ways.POISON])
         _check_poison(trial, house, home, account, points)
         _heal(points)
+        _check_letters(trial, home, points)
         home.run("deadletters", "retry", str(home.spool))
         _judge(trial, house, home, account, points)
     finally:
@@ -121,17 +151,18 @@ def _words(points: list[_Point]) -> list[str]:
 def _meet_all(trial: Trial, home: Home, ledger: Path, points: list[_Point]) -> None:
     """Where too little that is bad was met by chance, more is logged and sent, until enough is."""
     for turn in range(_MOST_ROUNDS):
-        unmet = [one for one in points if one.faults < one.wanted]
+        unmet = [one for one in points if not one.is_met]
         if not unmet:
             return
         home.job(places.WORK + _JOB, str(ledger), f"more{turn}", *_words(unmet))
         places.check_sync(trial, points[-1].number, home.sync("--jobs", "64", **_IMPATIENT), code=None)
-    for point in (one for one in points if one.faults < one.wanted):
-        trial.violated(point.number, f"{point.kind}: only {point.faults} of {point.wanted} faults met")
+    for point in (one for one in points if not one.is_met):
+        trial.violated(point.number, f"{point.kind}: {point.faults} of {point.wanted} faults met: {point.struck}")
 
 
 def _served(trial: Trial, house: House, home: Home, points: list[_Point], words: tuple[str, ...]) -> None:
-    """The agent itself, while a job logs to all of them: it neither ends nor hangs, and one with a clear way has all it needs."""
+    """The agent itself, while a job logs to all of them: it neither ends nor hangs, one with a clear way has all it needs, and so has
+    each, in time, whose way becomes clear."""
     last = points[-1].number
     config = home.environ["TRACEHOUSE_CONFIG_DIR"]
     save_key(house.key, house.url, "default", source="login", config_dir=config)
@@ -148,12 +179,51 @@ def _served(trial: Trial, house: House, home: Home, points: list[_Point], words:
         except AssertionError:
             trial.violated(last, f"the agent hangs: {log.read_text()[-1500:]}")
         trial.require(agent.poll() is None, last, f"the agent ended with {agent.returncode}: {log.read_text()[-1500:]}")
+        _check_resumed(trial, house, home, points, Path(words[0]))
     finally:
         agent.terminate()
         code = agent.wait(60)
     trial.require(code == 0, last, f"the agent ended with {code}: {log.read_text()[-1500:]}")
     trial.require("Traceback" not in log.read_text(), last, f"the agent broke off: {log.read_text()[-1500:]}")
     trial.add(last, places.verdict(house, name, account), "beside them all:")
+
+
+def _check_resumed(trial: Trial, house: House, home: Home, points: list[_Point], ledger: Path) -> None:
+    """The agent, still running, brings what it had parked, where all is well now; those that were not met with enough are so no more."""
+    account = oracle.Account().add(ledger)
+    healed = [point for point in points if point.kind != ways.POISON]
+    _heal(healed)
+    until = time.monotonic() + _SOON
+    refused = letters.of(home)
+    for point in (one for one in healed if not one.is_slow):
+        wanted, asked_at = _of(account, point.name), 0.0
+
+        def has_come(point: _Point = point, wanted: oracle.Account = wanted) -> bool:
+            nonlocal asked_at
+            if time.monotonic() - asked_at < _PAUSE:
+                return False  # the house has more to do than to be asked
+            if not refused[point.name] and not places.verdict(house, point.name, wanted).good:
+                refused.update(letters.of(home))
+                asked_at = time.monotonic()
+                return bool(refused[point.name])
+            return True
+
+        try:
+            wait_until(has_come, timeout=max(1.0, until - time.monotonic()))
+        except AssertionError:
+            told = places.verdict(house, point.name, wanted).text()
+            trial.violated(point.number, f"{point.kind}: a running agent does not bring, once all is well: {told}")
+    for point in points:
+        point.is_well = point.is_met and point.kind != ways.POISON
+
+
+def _check_letters(trial: Trial, home: Home, points: list[_Point]) -> None:
+    """Nothing was taken for refused that was not."""
+    found = letters.of(home)
+    for point in points:
+        for letter in found[point.name]:
+            may_be = letters.is_refused(letter, point.code) or letters.is_failed(letter, point.struck)
+            trial.require(may_be, point.number, f"{point.kind}: in the dead letters: {letter}; struck: {point.struck}")
 
 
 def _was_met(point: _Point) -> bool:
@@ -171,10 +241,7 @@ def _of(account: oracle.Account, name: str) -> oracle.Account:
 
 def _heal(points: list[_Point]) -> None:
     for point in points:
-        if isinstance(point.way, Proxy):
-            point.way.rule = lambda request: None
-        else:
-            point.way.line = lambda number: ways.CLEAR
+        point.is_well = True
 
 
 def _check_poison(trial: Trial, house: House, home: Home, account: oracle.Account, points: list[_Point]) -> None:
@@ -197,8 +264,12 @@ def _check_poison(trial: Trial, house: House, home: Home, account: oracle.Accoun
 
 def _judge(trial: Trial, house: House, home: Home, account: oracle.Account, points: list[_Point]) -> None:
     last = points[-1].number
-    done = places.sync_until_done(home)
-    places.check_sync(trial, last, done, code=None)
+    gone = {point.name for point in points if point.code == 410}  # whoever deletes is obeyed: it stays
+    for _ in range(_MOST_ROUNDS):
+        done = home.sync("--json")
+        places.check_sync(trial, last, done, code=None)
+        if all(one["id"].removesuffix("-chat") in gone for one in done.json["left"]):
+            break
     status = {one["id"]: one for one in home.run("status", str(home.spool), "--json").json["sessions"]}
     proofs = {one["id"]: one for one in home.run("verify", str(home.spool), "--json").json["sessions"]}
     here = set(oracle.in_spool(home.spool))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import subprocess
@@ -47,12 +48,20 @@ def within(work: Callable[[], None]) -> None:
 
 def lose(port: int, percent: int) -> None:
     """So many of the packets to and from a port: requests, and the acknowledgements and replies to them."""
-    _both_ways(port, f"numgen random mod 100 < {percent} drop")
+    _both_ways(port, f"numgen random mod 100 < {percent} counter drop")
 
 
 def slow(port: int) -> None:
     """128 kbit/s each way. Not tc's: that is a whole device's, and this one is everybody's way to the house."""
-    _both_ways(port, "limit rate over 16 kbytes/second burst 4 kbytes drop")
+    _both_ways(port, "limit rate over 16 kbytes/second burst 4 kbytes counter drop")
+
+
+def dropped() -> int:
+    """How many packets were since it was last clear."""
+    rules = json.loads(_do(f"nft -j list chain {_CHAIN}"))["nftables"]
+    return sum(
+        part["counter"]["packets"] for one in rules for part in one.get("rule", {}).get("expr", ()) if "counter" in part
+    )
 
 
 def clear() -> None:
@@ -85,7 +94,8 @@ def _both_ways(port: int, what: str) -> None:
         _do(f"nft add rule {_CHAIN} tcp {way} {port} {what}")
 
 
-def _do(words: str) -> None:
+def _do(words: str) -> str:
     done = subprocess.run(words.split(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise OSError(f"{words}: {done.stderr.strip()}")
+    return done.stdout

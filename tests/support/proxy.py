@@ -35,6 +35,10 @@ class Proxy:
     def received(self) -> list[Received]:
         return self._server.received
 
+    @property
+    def stopped(self) -> threading.Event:
+        return self._server.stopped
+
     def stop(self) -> None:
         self._server.stop()
 

@@ -26,14 +26,17 @@ class Line:
 
 
 CLEAR = Line()
+_KEPT = 64 * 1024  # bytes of what was said last
 
 
 class Wire:
-    """``line(n)``: what the n-th connection, from 0, is to be like."""
+    """``line(n)``: what the n-th connection, from 0, is to be like. ``told``: for each time that something was done to one, what had last
+    been said on it to the server."""
 
     def __init__(self, upstream: str, line: Callable[[int], Line] = lambda n: CLEAR) -> None:
         self.line = line
         self.connections = 0
+        self.told: Callable[[bytes], object] = lambda said: None
         self._bitten: set[int] = set()
         self._upstream = ("127.0.0.1", int(upstream.rpartition(":")[2]))
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -58,15 +61,22 @@ class Wire:
             except OSError:
                 return
             number, self.connections = self.connections, self.connections + 1
-            connection = _Connection(client, self.line(number), self._stopped, partial(self._bitten.add, number))
+            connection = _Connection(client, self.line(number), self._stopped, partial(self._bite, number))
             threading.Thread(target=connection.serve, args=(self._upstream,), daemon=True).start()
+
+    def _bite(self, number: int, said: bytes) -> None:
+        self._bitten.add(number)
+        self.told(said)
 
 
 class _Connection:
     """One client's; ``bite`` is called when something was done to it, perhaps more than once."""
 
-    def __init__(self, client: socket.socket, line: Line, stopped: threading.Event, bite: Callable[[], object]) -> None:
-        self._client, self._line, self._stopped, self._bite = client, line, stopped, bite
+    def __init__(
+        self, client: socket.socket, line: Line, stopped: threading.Event, bite: Callable[[bytes], object]
+    ) -> None:
+        self._client, self._line, self._stopped, self._bite_of = client, line, stopped, bite
+        self._said = b""
         self._is_over = False
 
     def serve(self, upstream: tuple[str, int]) -> None:
@@ -97,10 +107,18 @@ class _Connection:
         except OSError:
             pass  # nothing was asked
 
+    def _bite(self) -> None:
+        with suppress(OSError):  # there is no more, or nobody there
+            self._bite_of(self._said + self._client.recv(_KEPT, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            return
+        self._bite_of(self._said)
+
     def _copy(self, source: socket.socket, target: socket.socket, most: int | None, drip: float | None) -> None:
         left, rate = most, self._line.rate
         try:
             while data := source.recv(1 if drip else 4096 if left is None else max(1, min(4096, left))):
+                if source is self._client:
+                    self._said = (self._said + data)[-_KEPT:]
                 if drip or rate:
                     self._bite()
                     self._stopped.wait(drip or len(data) / (rate or 1))
