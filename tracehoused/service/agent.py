@@ -59,8 +59,8 @@ class Agent:
         self._beat = beat
         self.backlog = Backlog()
         engine.on_request(self.backlog.headers, self.backlog.heard)
-        self._passes = Passes(engine, lookout, jobs)
         self._schedule = Schedule(jobs)
+        self._passes = Passes(engine, lookout, jobs, lambda: self._schedule.has_hot_waiting)
         self._parking = Parking(self._schedule, self._rng)
         # a flag and no Event: whose lock the main thread may hold when a signal handler sets it
         self._stopping = False
@@ -202,6 +202,8 @@ class Agent:
                 self._wait_for_records(done, now)
             elif done.report.outcome.complete:
                 self._completed(done, done.report, now)
+            elif done.report.outcome.scope == "turn":
+                self._go_on(done.session)
             else:
                 self._left(done, done.report, now)
 
@@ -232,6 +234,11 @@ class Agent:
             self._schedule.at(session, now + _GAP)
         else:
             session.state = "new"
+
+    def _go_on(self, session: Tracked) -> None:
+        """It has more to send, after those that waited."""
+        session.backoff, session.trouble, session.again = None, "", False
+        self._schedule.want(session, hot=session.hot)
 
     def _completed(self, done: Done, report: Report, now: float) -> None:
         session = done.session

@@ -22,6 +22,7 @@ __all__ = ["Done", "Passes"]
 log = logging.getLogger("tracehoused")
 
 _THREAD_WAIT = 1.0
+_TURN = 5.0  # seconds that a pass has where a live session waits for its place
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,12 @@ class Done:
 
 
 class Passes:
-    """At most ``jobs`` at once. ``done``: those that ended; the lookout's watcher is woken for each. ``due``: when ``ask_again`` has
-    something to do, monotonic."""
+    """At most ``jobs`` at once. ``are_awaited``: some session is to have its pass before others go on with a long one. ``done``: those
+    that ended; the lookout's watcher is woken for each. ``due``: when ``ask_again`` has something to do, monotonic."""
 
-    def __init__(self, engine: Engine, lookout: Lookout, jobs: int) -> None:
+    def __init__(self, engine: Engine, lookout: Lookout, jobs: int, are_awaited: Callable[[], bool]) -> None:
         self._engine = engine
+        self._are_awaited = are_awaited
         self._lookout = lookout
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="tracehouse-upload")
         self.done: deque[Done] = deque()
@@ -72,12 +74,16 @@ class Passes:
 
     def _pass(self, session: Tracked) -> None:
         began = time.monotonic()
+
+        def has_had_its_turn() -> bool:
+            return time.monotonic() - began > _TURN and self._are_awaited()
+
         mark, report, trouble = UNREADABLE, None, ""
         epochs: tuple[str, ...] = ()
         try:
             mark, epochs = read_mark(session.path), segments(session.path)
             if epochs or self._lookout.is_left(session.path):
-                report = self._engine.drain(session.path)
+                report = self._engine.drain(session.path, has_had_its_turn)
         except OSError as error:
             trouble = f"cannot be read: {why(session.path, error)}"
         except Exception as error:  # a thread's top: one session's trouble must not end the agent

@@ -153,5 +153,10 @@ class Schedule:
         return not any(self._running) and not self.wanted
 
     @property
+    def has_hot_waiting(self) -> bool:
+        """Some live session has no place, as any thread may ask."""
+        return any(session.ready for _, _, session in self._ready[0])
+
+    @property
     def wanted(self) -> int:
         return sum(entry[2].ready for line in self._ready for entry in line)

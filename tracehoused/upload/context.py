@@ -27,7 +27,7 @@ class Halt(Exception):
     """Sending stops here: for the whole destination, for all sessions with this key ("identity"), or for this session.
 
     ``kind``: "unavailable" (try again after ``retry_after``), "paused" (someone must do something), "deleted" (on the server),
-    "forgotten" (by the server), "lease" (another agent has it).
+    "forgotten" (by the server), "lease" (another agent has it), "turn" (other sessions have waited long enough).
     """
 
     def __init__(self, kind: str, reason: str, *, scope: str, retry_after: float | None = None) -> None:
@@ -45,8 +45,8 @@ def _utc_now() -> str:
 @dataclass
 class Context:
     """What all requests of one session at one destination share. ``still_ours`` is asked right before each of them.
-    ``heard``: the server answered one; ``took``: and accepted it. ``waits``: seconds that it asked to wait, for what it did not take
-    for now."""
+    ``heard``: the server answered one; ``took``: and accepted it; ``moved``: records were accepted. ``waits``: seconds that it asked to
+    wait, for what it did not take for now. ``pausing``: whether others are to have their turn, once something has moved."""
 
     session: str
     kind: str
@@ -63,10 +63,12 @@ class Context:
     sent: Callable[[int, int], None] = lambda records, size: None
     answered: Callable[[str], None] = lambda verdict: None
     stopping: Callable[[], bool] = lambda: False
+    pausing: Callable[[], bool] = lambda: False
     troubles: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     heard: bool = False
     took: bool = False
+    moved: bool = False
 
     @property
     def generation(self) -> int:
@@ -96,6 +98,8 @@ class Context:
             raise Halt("lease", "another agent has taken over this session", scope="session")
         if self.stopping():
             raise Halt("stopping", "it was stopped; the rest follows the next time", scope="session")
+        if self.moved and self.pausing():
+            raise Halt("turn", "", scope="turn")
         answer = self.client.send(request, meanwhile)
         self.answered(answer.verdict.name.lower())
         self.heard = self.heard or answer.status is not None
@@ -126,6 +130,11 @@ class Context:
             epoch, n, record.start, record.end, record.seq, kind, lane, status, reason, self.now(), parked
         )
         return self.dead.add(letter)
+
+    def note_sent(self, records: int, size: int) -> None:
+        """So many were accepted, in so many bytes."""
+        self.moved = True
+        self.sent(records, size)
 
     def count(self, name: str, number: int = 1) -> None:
         self.checkpoint.fact(name, int(self.checkpoint.state.facts.get(name) or 0) + number)

@@ -200,7 +200,7 @@ class Delivery:
         if verdict is Verdict.ACCEPTED:
             self._failed_in_a_row = 0
             self._succeeded = True
-            self._context.sent(batch.count, batch.size)
+            self._context.note_sent(batch.count, batch.size)
             self._count_omitted(batch, answer)
             return True
         if verdict is Verdict.OVERLAP and (parts := self._apart_from(batch, answer)) is not None:

@@ -108,8 +108,8 @@ class Engine:
         for client in self._clients.values():
             client.close()
 
-    def drain(self, session: str) -> Report:
-        """One pass over one session. Never raises for what a session contains."""
+    def drain(self, session: str, pausing: Callable[[], bool] = lambda: False) -> Report:
+        """One pass over one session, which ends early (scope "turn") where ``pausing``. Never raises for what a session contains."""
         manifest = None
         try:
             if is_unbegun(session):
@@ -120,7 +120,7 @@ class Engine:
                 told = Outcome(False, f"{credential.reason}{otherwise.word(session)}; {credential.hint}")
                 return Report(session, manifest, None, told, left=records_left(session, manifest.uid, State()))
             destination = self.destination(credential)
-            return self._drain_to(session, manifest, credential, destination)
+            return self._drain_to(session, manifest, credential, destination, pausing)
         except LeaseHeld as held:
             return Report(session, manifest, None, Outcome(False, f"{held.message} ({held.holder})", scope="lease"))
         except (TracehouseError, OSError) as error:
@@ -164,7 +164,14 @@ class Engine:
         own = self._options.own
         return session if own is None else os.path.join(own.directory, manifest.uid)
 
-    def _drain_to(self, session: str, manifest: Manifest, credential: Credential, destination: Destination) -> Report:
+    def _drain_to(
+        self,
+        session: str,
+        manifest: Manifest,
+        credential: Credential,
+        destination: Destination,
+        pausing: Callable[[], bool],
+    ) -> Report:
         refused = self._breakers.refusal(destination.api_base, destination.hash)
         if refused is not None:
             scope, wait, reason = refused
@@ -174,7 +181,7 @@ class Engine:
             return Report(session, manifest, destination, outcome, left_alone=True)
         try:
             with closing(Lease(self._place(session, manifest))) as lease:
-                report = self._drain_leased(session, manifest, credential, destination, lease)
+                report = self._drain_leased(session, manifest, credential, destination, lease, pausing)
         except BaseException:
             self._breakers.release(destination.api_base, destination.hash)
             raise
@@ -190,7 +197,13 @@ class Engine:
         return report
 
     def _drain_leased(
-        self, session: str, manifest: Manifest, credential: Credential, destination: Destination, lease: Lease
+        self,
+        session: str,
+        manifest: Manifest,
+        credential: Credential,
+        destination: Destination,
+        lease: Lease,
+        pausing: Callable[[], bool],
     ) -> Report:
         client = self._speaking_for(manifest, credential)
         checkpoint = self._kept.take(session, destination.hash)
@@ -206,6 +219,7 @@ class Engine:
         checkpoint.fact("to", [destination.api_base, destination.identity])
         damaged = damaged_bytes(checkpoint.state.facts)
         context = self._context(session, manifest, destination, client, checkpoint, lease)
+        context.pausing = pausing
         uploader = Uploader(context, manifest, self._limits, self.liveness(session), self._creators)
         outcome = uploader.drain_once()
         if not uploader.lost:
