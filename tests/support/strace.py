@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGKILL
 
@@ -39,7 +40,8 @@ def kill_held(command: subprocess.Popen[str], log: Path) -> None:
     with open(log, errors="replace") as told:
         for line in told:
             if line.endswith("(DELAYED)\n"):
-                os.kill(int(line.split()[0]), SIGKILL)  # a thread's id, which kills all of them
+                with suppress(ProcessLookupError):  # it is killed already, by what was told of another of them
+                    os.kill(int(line.split()[0]), SIGKILL)  # a thread's id, which kills all of them
                 command.kill()  # strace, which would look at it only after the whole time
     log.unlink()
 
