@@ -15,6 +15,7 @@ from tracehouse.exceptions import TracehouseError
 from tracehouse.spool.budget import measure
 from tracehoused import letters
 from tracehoused.config import Settings
+from tracehoused.exceptions import LeaseHeld
 from tracehoused.service.lookout import Lookout
 from tracehoused.service.pruning import Pruned, candidates, note_pruned, prune_session, tidy
 from tracehoused.service.spools import Spool
@@ -189,7 +190,8 @@ class Keeping:
             if self._stopping.is_set():
                 return
             now = time.monotonic()
-            if server in away or now < self._tried.get(session, now - _DAY) + _DAY or not self._has_due(session):
+            tried = self._tried.get(session)
+            if server in away or (tried is not None and now < tried + _DAY) or not self._has_due(session):
                 continue
             self._tried[session] = now
             if self._retry_due(session):
@@ -203,6 +205,9 @@ class Keeping:
         now = time.time()
         try:
             done = letters.retry(self._engine, session, lambda letter: letters.is_due(letter, now))
+        except LeaseHeld:
+            del self._tried[session]  # who is at it will be done soon: when letters are looked for again
+            return False
         except (TracehouseError, OSError) as error:
             log.info("dead letters are not tried again: %s", error, extra={"session": session})
             return False
