@@ -20,6 +20,7 @@ from tortures import places
 from tortures.calls import Call, traced
 from tortures.lost_writes import Disk
 from tortures.trial import Trial
+from tracehouse.spool import layout
 
 __all__ = ["JobHistory", "Together"]
 
@@ -139,6 +140,8 @@ class Together:
         """Every second of the jobs comes back once the power has."""
         later = self._left[::2]
         ledger = f"{self._home}/ledger-"
+        for manifest in home.spool.glob(f"*/{layout.MANIFEST}"):
+            os.utime(manifest, (0, 0))  # no power is back so soon that somebody may still be writing it
         home.job(_LATER, ledger, *(left.name for left in later))
         for left in later:
             left.account.add(f"{ledger}{left.name}")
