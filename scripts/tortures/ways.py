@@ -110,6 +110,8 @@ def of_status(url: str, code: int, after: tuple[str, ...], chance: random.Random
             headers.append("Location: http://127.0.0.1:9/elsewhere")
         return status(code, chance.choice(_BODIES), *(one.encode().decode("latin-1") for one in headers))
 
+    # what is said to be deleted is not sent: where a creation heard that, no records come
+    late = late or code == 410
     return Proxy(url, _some(answer, chance, late, often=0.5, most=chance.randint(len(after), 6)))
 
 
