@@ -16,26 +16,27 @@ if TYPE_CHECKING:
 
 if TYPE_CHECKING or sys.version_info >= (3, 10):
 
-    def releasing(*_: str) -> Callable[[Method], Method]:
-        """For a method that takes these RLocks, attributes of its object (``a.b`` of one of those): which of them it did not have when it
-        began, it does not have when it ends."""
+    def releasing(_: str) -> Callable[[Method], Method]:
+        """For a method that takes this RLock, an attribute of its object (``a.b`` of one of those): where it did not have it when it
+        began, it does not have it when it ends."""
         return lambda method: method
 
 else:
     from operator import attrgetter
 
-    def releasing(*names):
-        getters = [attrgetter(name) for name in names]
+    def releasing(name):
+        lock_of = attrgetter(name)
 
         def decorate(method):
             def called(self, *args, **named):
-                free = [lock for lock in (get(self) for get in getters) if not lock._is_owned()]  # noqa: SLF001
+                lock = lock_of(self)
+                is_ours = lock._is_owned()  # noqa: SLF001
                 try:
                     return method(self, *args, **named)
-                finally:
-                    for lock in free:
-                        while lock._is_owned():  # noqa: SLF001
-                            lock.release()
+                except BaseException:
+                    while not is_ours and lock._is_owned():  # noqa: SLF001
+                        lock.release()
+                    raise
 
             return called
 
