@@ -259,9 +259,9 @@ def _watch(
 
 
 def _raised(err: str) -> list[str]:
-    """The last line of each traceback that was printed."""
+    """The last line of each traceback that was printed: the first that is not indented, nor empty as 3.11's carets of a def are."""
     texts = err.split("Traceback (most recent call last):\n")[1:]
-    return [next((line for line in text.splitlines() if not line.startswith(" ")), "") for text in texts]
+    return [next((line for line in text.splitlines() if line[:1].strip()), "") for text in texts]
 
 
 def _check(trial: Trial, home: Home, house: House, made: dict[str, tuple[int, str]]) -> None:
