@@ -49,15 +49,6 @@ def cpu_seconds(pid: int) -> float:
         return sum(part * 60.0**n for n, part in enumerate(reversed(parts)))
 
 
-def switches(pid: int) -> int:
-    """How often a process's threads went to sleep so far: as often they woke up."""
-    total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/status", encoding="ascii", errors="replace") as file:
-            total += next(int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt_switches"))
-    return total
-
-
 def settle(pid: int, seconds: float) -> bool:
     """Wait until a process is idle (under 1 % of a core for two seconds), at most ``seconds``."""
     until = time.monotonic() + seconds

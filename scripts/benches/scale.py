@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from benches.agents import REST, agent, cpu_seconds, settle, switches
+from benches.agents import REST, agent, cpu_seconds, settle
 from benches.measure import Report, median
 from benches.procs import KEY, Worker, clean, null_server, together
 
@@ -116,10 +116,9 @@ def _idle(report: Report, pid: int, sessions: int) -> None:
     """For more than the minute in which the agent looks at everything once."""
     time.sleep(REST)
     seconds = report.size(5, 65)
-    before, woken = cpu_seconds(pid), switches(pid)
+    before = cpu_seconds(pid)
     time.sleep(seconds)
     name = f"the agent with {sessions:,} sessions and nothing live"
-    report.add(f"{name}: threads woken", "/min", (switches(pid) - woken) * 60 / seconds, target=2.0)
     report.add(f"{name}: CPU", "ms/min", (cpu_seconds(pid) - before) * 60e3 / seconds)
 
 

@@ -54,9 +54,8 @@ def _at_rest(report: Report, home: Path, what: str, way: str) -> None:
                 report.add(f"{name}: of a core", "%", 100 * cpu, target=1.0)
                 report.add(f"{name}: memory", "MB", rss_mb(pid), target=80.0)
                 report.add(f"{name}: inotify watches", "", _watches(pid), target=64.0)
-                wakes = _wakes(pid, home / "waits", seconds) if way == "idle" else None
-                if wakes is not None:
-                    report.add(f"{name}: woken", "/min", wakes, target=2.0)
+                if way == "idle":
+                    _wakes(report, name, pid, home / "waits", seconds)
 
 
 def _is_settled(environ: Mapping[str, str], count: int) -> bool:
@@ -73,18 +72,19 @@ def _is_settled(environ: Mapping[str, str], count: int) -> bool:
     return False
 
 
-def _wakes(pid: int, told: Path, seconds: float) -> float | None:
-    """How often a minute its threads end a wait, disks apart: what strace sees. None without it."""
+def _wakes(report: Report, name: str, pid: int, told: Path, seconds: float) -> None:
+    """How often a minute its threads end a wait, disks apart: what strace sees."""
     strace = shutil.which("strace")
     if strace is None:
-        return None
+        report.note(f"LEFT OUT {name}: woken: no strace here")
+        return
     waits = "poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,futex,nanosleep,clock_nanosleep"
     command = [strace, "-f", "-e", f"trace={waits}", "-o", str(told), "-p", str(pid)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as tracer:
         time.sleep(seconds)
         tracer.terminate()
     ended = [line for line in told.read_text().splitlines() if " = " in line and "detached" not in line]
-    return len(ended) * 60 / seconds
+    report.add(f"{name}: woken", "/min", len(ended) * 60 / seconds, target=2.0)
 
 
 def _watches(pid: int) -> int:
