@@ -15,8 +15,10 @@ from tracehoused.unreadable import TROUBLES, why
 from tracehoused.upload.context import Context, Halt
 from tracehoused.upload.deadletter import DeadLetter
 from tracehoused.upload.engine import Destination, Engine
+from tracehoused.upload.later import Later
 from tracehoused.upload.reader import read_manifest
-from tracehoused.upload.redelivery import record_of, redeliver
+from tracehoused.upload.redelivery import redeliver
+from tracehoused.upload.refused import record_of
 
 __all__ = ["Selection", "drop", "is_due", "letters_of", "records_of", "retry"]
 
@@ -77,10 +79,11 @@ def _send(
 ) -> tuple[str, bool]:
     """What is accepted goes from ``left``; what stopped it, or one of them, and whether that stops all there."""
     trouble = ""
+    later = Later(context, manifest.id, left)
     often = 1 + len(left) // _MOST_NOTED
     for letter in chosen:
         try:
-            again = redeliver(context, manifest, letter)
+            again = redeliver(context, manifest, letter, later)
         except Halt as halt:
             return str(halt), halt.scope != "session"
         except TROUBLES as error:

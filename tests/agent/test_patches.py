@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracehoused.upload.batch import Record
-from tracehoused.upload.patches import fold
+from tracehoused.upload.patches import fold, without
 
 
 def records(*said: tuple[str, dict[str, Any]]) -> list[Record]:
@@ -94,3 +94,24 @@ def test_folded_in_two_rounds_the_server_ends_with_the_same(
         return held
 
     assert applied(told[:at], told[at:]) == applied(told) == applied(*([one] for one in told))
+
+
+_SAID = st.fixed_dictionaries(
+    {},
+    optional={
+        "outcome": st.sampled_from(["good", "bad"]),
+        "model": st.sampled_from("mn"),
+        "metadata": st.dictionaries(st.sampled_from("abc"), st.integers(0, 3)),
+    },
+)
+
+
+@given(_SAID, _SAID)
+def test_a3_an_earlier_patch_without_what_a_later_one_says_changes_no_more_than_it_did_in_time(
+    earlier: dict[str, Any], later: dict[str, Any]
+) -> None:
+    def after(*said: dict[str, Any]) -> dict[str, Any]:
+        found = fold(records(*(("trace_patch", one) for one in said)), "s")
+        return {"metadata": {}, **found[0].fields}
+
+    assert after(later, without(earlier, later)) == after(earlier, later)

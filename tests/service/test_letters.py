@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.service.support import Site
+from tests.support.house import House
+from tests.support.proxy import Fault, proxied, status
 from tests.support.servers import Received, reply, serving
 from tracehouse.spool.layout import segment_name
 
@@ -129,3 +131,36 @@ def test_a2_a_session_whose_dead_letters_were_accepted_is_deleted_after_the_grac
         for _ in range(2):
             alone.tracehoused("run-once")
         assert not list(alone.spool.glob("trace-*/*.jsonl"))
+
+
+_CHANGED = """
+import json
+run = cm.init_run(name="r", client_run_id="r1")
+run.config.update(json.loads(sys.argv[1]))
+run.finish()
+cm.init(session_id="t1")
+cm.finish(metadata=json.loads(sys.argv[2]), task_name=sys.argv[3])
+"""
+
+
+def test_a3_another_try_of_what_was_refused_undoes_nothing_that_was_accepted_since(site: Site, house: House) -> None:
+    picky = True
+
+    def rule(request: Received) -> Fault | None:
+        return status(422) if picky and request.method == "PATCH" and b"odd" in request.body else None
+
+    with proxied(house.url, rule) as proxy:
+        site.environ.update(TRACEHOUSE_API_BASE=proxy.url)
+        site.finished_job(_CHANGED, '{"lr": 1, "note": "odd"}', '{"reward": 1, "note": "odd"}', "odd")
+        site.tracehouse("sync", check=False)
+        picky = False
+        site.finished_job(_CHANGED, '{"lr": 2}', '{"reward": 2}', "newer")
+        site.tracehouse("sync", check=False)
+        assert {letter["type"] for letter in _letters(site)} >= {"config_patch", "trace_patch"}
+        assert ", 0 left" in site.tracehouse("deadletters", "retry").stdout
+    with house.client() as client:
+        [run] = client.get("/v1/runs").json()["runs"]
+        [trace] = client.get("/v1/traces").json()["traces"]
+        run, trace = client.get(f"/v1/runs/{run['id']}").json(), client.get(f"/v1/traces/{trace['id']}").json()
+    assert run["config"] == {"lr": 2, "note": "odd"}
+    assert (trace["metadata"], trace["task_name"]) == ({"reward": 2, "note": "odd"}, "newer")

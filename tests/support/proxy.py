@@ -61,6 +61,8 @@ class Proxy:
             upstream.request(request.method, request.target, request.body or None, headers)
             answer = upstream.getresponse()
             body = answer.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError("the house ended amid its answer") from error  # so does the client's connection
         finally:
             upstream.close()
         lines = [f"HTTP/1.1 {answer.status} {answer.reason}", f"Content-Length: {len(body)}"]

@@ -11,7 +11,7 @@ from tracehoused.http.request import Request, api_path
 from tracehoused.http.retry import Answer, Verdict
 from tracehoused.upload import wire
 from tracehoused.upload.context import Context, Halt
-from tracehoused.upload.rollouts import find_record
+from tracehoused.upload.finding import find_record
 
 __all__ = ["Creation", "is_there"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tracehoused.upload.batch import Record
 
-__all__ = ["Patch", "fold", "target_of"]
+__all__ = ["Patch", "fold", "target_of", "without"]
 
 
 @dataclass
@@ -59,9 +59,26 @@ def fold(records: Iterable[Record], session_id: str) -> list[Patch]:
     return [*folded.values(), *cards]
 
 
+def without(fields: dict[str, Any], news: dict[str, Any]) -> dict[str, Any]:
+    """What of these fields is left when later ones have been merged into them."""
+    left = {}
+    for name, value in fields.items():
+        if _is_merged(name, value, news.get(name)):
+            rest = {key: one for key, one in value.items() if key not in news[name]}
+            if rest:
+                left[name] = rest
+        elif name not in news:
+            left[name] = value
+    return left
+
+
 def _merge(into: dict[str, Any], news: dict[str, Any]) -> None:
     for name, value in news.items():
-        if name in ("metadata", "config_patch") and isinstance(value, dict) and isinstance(into.get(name), dict):
+        if _is_merged(name, value, into.get(name)):
             into[name] = {**into[name], **value}
         else:
             into[name] = value
+
+
+def _is_merged(name: str, one: object, other: object) -> bool:
+    return name in ("metadata", "config_patch") and isinstance(one, dict) and isinstance(other, dict)

@@ -11,23 +11,25 @@ from tracehouse.spool.manifest import Manifest
 from tracehoused.http.request import Request
 from tracehoused.http.retry import Verdict
 from tracehoused.upload import wire
-from tracehoused.upload.batch import CLOSING, CREATE, LANES, MEDIA, PATCHES, Batch, Bounds, Record, batch_key
+from tracehoused.upload.batch import CLOSING, CREATE, MEDIA, PATCHES, Batch, Record, batch_key
 from tracehoused.upload.context import Context
 from tracehoused.upload.creation import is_there
 from tracehoused.upload.deadletter import DeadLetter
+from tracehoused.upload.later import Later
 from tracehoused.upload.mediafiles import media_of
 from tracehoused.upload.patches import fold
 from tracehoused.upload.reader import read_header
+from tracehoused.upload.refused import bounds_of, placed, read
 from tracehoused.upload.rollouts import Ids
-from tracehoused.upload.rounds import read_batch, read_records
+from tracehoused.upload.rounds import read_batch
 
-__all__ = ["record_of", "redeliver"]
+__all__ = ["redeliver"]
 
 
-def redeliver(context: Context, manifest: Manifest, letter: DeadLetter) -> DeadLetter | None:
+def redeliver(context: Context, manifest: Manifest, letter: DeadLetter, later: Later) -> DeadLetter | None:
     """None when it was accepted now; else the letter with the reason of this time. Halt when the destination cannot be asked."""
-    letter = _placed(context, letter)
-    request = _request(context, manifest, letter)
+    letter = placed(context, letter)
+    request = _request(context, manifest, letter, later)
     if isinstance(request, str):
         return replace(letter, reason=request)
     if request is None:
@@ -45,42 +47,17 @@ def redeliver(context: Context, manifest: Manifest, letter: DeadLetter) -> DeadL
     return replace(letter, status=answer.status, reason=answer.reason, at=context.now())
 
 
-def record_of(context: Context, letter: DeadLetter) -> Record | None:
-    """The record itself, from its segment; None when it is not there any more."""
-    return _read(context, _placed(context, letter))
-
-
-def _placed(context: Context, letter: DeadLetter) -> DeadLetter:
-    """With the number of the segment in which its record lies, where it is here: earlier versions wrote that of a later one."""
-    if _read(context, letter) is not None:
-        return letter
-    parsed = map(layout.parse_segment_name, os.listdir(context.session))
-    earlier = {one.n for one in parsed if one is not None and one.epoch == letter.epoch and one.n < letter.n}
-    others = (replace(letter, n=n) for n in sorted(earlier, reverse=True))
-    return next((other for other in others if _read(context, other) is not None), letter)
-
-
-def _read(context: Context, letter: DeadLetter) -> Record | None:
-    found = read_records(context.session, context.uid, _bounds(letter))
-    return found[0] if found else None
-
-
-def _bounds(letter: DeadLetter) -> Bounds:
-    lane = LANES.get(letter.type.encode(), letter.lane) if letter.lane == CLOSING else letter.lane
-    return Bounds(lane, letter.epoch, letter.n, letter.start, letter.end, letter.seq, letter.seq)
-
-
-def _request(context: Context, manifest: Manifest, letter: DeadLetter) -> Request | str | None:
+def _request(context: Context, manifest: Manifest, letter: DeadLetter, later: Later) -> Request | str | None:
     """What to send; a reason why nothing can be; None when there is nothing to."""
     server_id = context.checkpoint.state.facts.get("server_id")
-    record = _read(context, letter)
+    record = read(context, letter)
     if record is None:
         return "its segment is not here any more"
     if server_id is None:
         return "the server does not know its session yet"
     # a key of this refusal's own: under the old one a server may have kept its refusal
     key = sha256(
-        f"{batch_key(context.uid, context.generation, context.destination, _bounds(letter))}{letter.at}".encode()
+        f"{batch_key(context.uid, context.generation, context.destination, bounds_of(letter))}{letter.at}".encode()
     )
     if letter.lane == CLOSING:
         return _last_word(context, manifest.kind, str(server_id), key.hexdigest()[:40])
@@ -88,8 +65,8 @@ def _request(context: Context, manifest: Manifest, letter: DeadLetter) -> Reques
         run_id = str(server_id) if manifest.kind == "run" and record.type == b"trace" else None
         return wire.create_request(record.type.decode(), record.data, run_id, key.hexdigest()[:40])
     if letter.lane == PATCHES:
-        return _patch(context, manifest, letter, record, str(server_id), key.hexdigest()[:40])
-    batch = read_batch(context.session, context.uid, _bounds(letter), _attempt(context, letter), context.renders)
+        return _patch(context, manifest, letter, record, later, str(server_id), key.hexdigest()[:40])
+    batch = read_batch(context.session, context.uid, bounds_of(letter), _attempt(context, letter), context.renders)
     if batch is None:
         return "it cannot be read any more"
     return _batch(context, batch, str(server_id), key.hexdigest()[:40])
@@ -105,7 +82,7 @@ def _last_word(context: Context, kind: str, server_id: str, key: str) -> Request
 
 
 def _patch(
-    context: Context, manifest: Manifest, letter: DeadLetter, record: Record, server_id: str, key: str
+    context: Context, manifest: Manifest, letter: DeadLetter, record: Record, later: Later, server_id: str, key: str
 ) -> Request | str | None:
     for patch in fold([record], manifest.id):
         own = patch.target == manifest.id and patch.kind == manifest.kind
@@ -114,10 +91,12 @@ def _patch(
         target = server_id if own else known.get(patch.target)
         if target is None:
             return f"nothing is known of {patch.target!r}, which it patches"
+        fields = later.spared(letter, patch)
+        if fields is None:
+            continue
         if patch.is_card:
-            return wire.push_card_request(target, wire.dumps(patch.fields), key)
-        if patch.fields:
-            return wire.patch_request(patch.kind, target, patch.fields, key)
+            return wire.push_card_request(target, wire.dumps(fields), key)
+        return wire.patch_request(patch.kind, target, fields, key)
     return None
 
 

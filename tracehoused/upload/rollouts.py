@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
 from typing import Callable, TypeVar
 
-from tracehouse.spool import layout
-from tracehouse.spool import record as framing
 from tracehoused.http.retry import Answer, Verdict
 from tracehoused.upload import wire
 from tracehoused.upload.batch import CREATE, Record
 from tracehoused.upload.context import Context, Halt
-from tracehoused.upload.opening import open_checked
+from tracehoused.upload.finding import creations_near, session_id_of
 from tracehoused.upload.patches import Patch
-from tracehoused.upload.reader import Scan, scan, writers
 from tracehoused.upload.rounds import Round, is_object
 
-__all__ = ["Ids", "find_record"]
+__all__ = ["Ids"]
 
 T = TypeVar("T")
 
@@ -46,7 +42,7 @@ class Ids:
         for record, answer in zip(
             records, pool.map(partial(self._ask, run_id=run_id), [record.data for record in records])
         ):
-            session_id = _session_id(record)
+            session_id = session_id_of(record)
             if answer.verdict is Verdict.ACCEPTED and answer.body is not None:
                 self._remember([(session_id, str(answer.body["id"]))])
             elif answer.verdict is Verdict.MISSING and not is_known():
@@ -119,7 +115,7 @@ class Ids:
         began: dict[str, str] = {}
         for span in spans:
             if is_object(span.data):
-                began.setdefault(_session_id(span), str(json.loads(span.data).get("start_at")))
+                began.setdefault(session_id_of(span), str(json.loads(span.data).get("start_at")))
         return self.create_again(began, run_id, near)
 
     def create_again(self, began: Mapping[str, str], run_id: str, near: tuple[str, int]) -> bool:
@@ -147,7 +143,7 @@ class Ids:
         """What creates these rollouts. Where the record of one was damaged, could not be written, or has not been copied yet, it is the
         least that does: its other records are not lost with that one, nor kept back for it."""
         wanted = {session_id for session_id in began if session_id not in but}
-        yield from _recorded(self._context, wanted, near)
+        yield from creations_near(self._context, wanted, near)
         for session_id in sorted(wanted) if self._context.kind == "run" else ():
             yield session_id, wire.least_trace(session_id, began[session_id])
 
@@ -170,48 +166,3 @@ def _is_to_wait(answer: Answer) -> bool:
 def portions(items: list[T], most: int) -> list[list[T]]:
     """``items`` in lists of at most ``most``; none where that is 0."""
     return [items[at : at + most] for at in range(0, len(items), most)] if most else []
-
-
-def _session_id(record: Record) -> str:
-    return str(json.loads(record.data).get("session_id"))
-
-
-def find_record(context: Context, kind: bytes, session_id: str) -> bytes | None:
-    """The data of a session's own first creation record, wherever it lies in the segments: the first attempt's tells when it began."""
-    id_name = "client_run_id" if kind == b"run" else "session_id"
-    segments = [(epoch.id, n) for epoch in writers(context.session) for n in epoch.sizes]
-    for record in _creations(context, kind, segments):
-        if json.loads(record.data).get(id_name) == session_id:
-            return record.data
-    return None
-
-
-def _recorded(context: Context, wanted: set[str], near: tuple[str, int]) -> Iterator[tuple[str, bytes]]:
-    """Of each of these rollouts that has one, a creation record, by one reading of the segments, backwards from one of them, as far as
-    needed. ``wanted`` shrinks to those that have none."""
-    epoch, n = near
-    names = sorted(_segments(context), key=lambda one: (one[0] != epoch or one[1] > n, -one[1]))
-    for record in _creations(context, b"trace", names) if wanted else ():
-        session_id = _session_id(record)
-        if session_id in wanted:
-            wanted.discard(session_id)
-            yield session_id, record.data
-            if not wanted:
-                return
-
-
-def _segments(context: Context) -> list[tuple[str, int]]:
-    parsed = map(layout.parse_segment_name, os.listdir(context.session))
-    return [(segment.epoch, segment.n) for segment in parsed if segment is not None]
-
-
-def _creations(context: Context, kind: bytes, segments: list[tuple[str, int]]) -> Iterator[Record]:
-    for epoch, n in segments:
-        fd = open_checked(os.path.join(context.session, layout.segment_name(epoch, n)))
-        try:
-            seed = framing.checksum_seed(context.uid, epoch)
-            for record in scan(fd, seed, 0, os.fstat(fd).st_size, Scan(0)):
-                if record.type == kind and is_object(record.data):
-                    yield record
-        finally:
-            os.close(fd)
