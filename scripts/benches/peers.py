@@ -106,8 +106,8 @@ def _costs(report: Report, home: Path, address: str, peers: list[Peer], kind: st
     ours = median(one["p50"] for one in found.get("tracehouse", [{"p50": 0.0}]))
     for name, results in found.items():
         p50 = median(one["p50"] for one in results)
-        if name == "tracehouse" or not ours:
-            report.add(f"{KINDS[kind]}: p50", "µs", p50)
+        if not (PACKAGES[name] and ours):
+            report.add(f"{name}, {KINDS[kind]}: p50", "µs", p50)
         else:
             report.add(f"{KINDS[kind]}: p50, against {name}", "µs", ours, other=p50, versus="", target=1.0)
 

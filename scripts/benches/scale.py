@@ -62,12 +62,13 @@ def _linear(report: Report, home: Path) -> None:
         with Worker("spool_work") as filler:
             session = filler.ask("fill", spool=str(home / f"linear-{count}"), kind="span", count=count)
         with null_server() as address, Worker("drain_work") as drainer:
-            taken = [
-                drainer.ask("drain", session=session, address=address, state=str(home / "state"))["seconds"]
+            done = [
+                drainer.ask("drain", session=session, address=address, state=str(home / "state"))
                 for _ in range(3 if count <= 100_000 else 2)
             ]
-        each[count] = 1e6 * min(taken) / count
+        each[count] = 1e6 * min(one["seconds"] for one in done) / count
         report.add(f"drain of {count:,} spans", "µs each", each[count])
+        report.add(f"peak memory of a drain of {count:,} spans", "MB", done[-1]["peak"], target=60.0)
     few, many = min(each), max(each)
     report.add(
         f"a span among {many:,} against one among {few:,}", "µs", each[many], other=each[few], versus="few", target=1.2

@@ -78,7 +78,8 @@ def _wakes(report: Report, name: str, pid: int, told: Path, seconds: float) -> N
     if strace is None:
         report.note(f"LEFT OUT {name}: woken: no strace here")
         return
-    waits = "poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,futex,nanosleep,clock_nanosleep"
+    # a wait that it finds under way ends as a restart_syscall
+    waits = "restart_syscall,poll,ppoll,select,pselect6,epoll_wait,epoll_pwait,futex,nanosleep,clock_nanosleep"
     command = [strace, "-f", "-e", f"trace={waits}", "-o", str(told), "-p", str(pid)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as tracer:
         time.sleep(seconds)
